@@ -1,0 +1,42 @@
+"""Why a solve ended, as data: compiled code returns a code, the host turns it into a sentence."""
+
+from enum import IntEnum
+
+
+class RESULTS(IntEnum):
+    """Outcome of a solve. Under transformations an outcome is an array of these integers."""
+
+    successful = 0
+    newton_not_converged = 1
+    linear_not_converged = 2
+    not_finite = 3
+
+    @property
+    def message(self) -> str:
+        """One sentence that names the cause and the remedy."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    RESULTS.successful: "The solve met its tolerance.",
+    RESULTS.newton_not_converged: (
+        "Newton's iteration did not reach the requested flow balance: check for a lesion that all but closes its "
+        "vessel (throat below 5 % of the lumen), or raise `max_steps` or `tolerance` of the solver."
+    ),
+    RESULTS.linear_not_converged: (
+        "The conjugate gradients inside Newton's iteration ran out of steps: raise `max_krylov`, or check the "
+        "permeability field for values many decades apart."
+    ),
+    RESULTS.not_finite: (
+        "A pressure is not finite: look for a zero radius, a zero vessel length or a NaN parameter "
+        "(`perfsim.check_inputs(sim)` names the field)."
+    ),
+}
+
+
+class SimulationError(RuntimeError):
+    """A simulation whose outcome is not `RESULTS.successful`."""
+
+
+class InputError(ValueError):
+    """Input that cannot be simulated: the message names the file or field, the item, the value and the remedy."""

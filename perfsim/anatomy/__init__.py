@@ -1,0 +1,9 @@
+"""Left ventricles and coronary trunks: the embedded reference anatomy, and walls from masks."""
+
+from perfsim.anatomy.ellipsoid import MYOCARDIUM, EllipsoidWall
+from perfsim.anatomy.frame import Frame, frame_from_points
+from perfsim.anatomy.mask import MaskWall
+from perfsim.anatomy.trunks import coronary_trunks
+from perfsim.anatomy.wall import Wall
+
+__all__ = ["MYOCARDIUM", "EllipsoidWall", "Frame", "MaskWall", "Wall", "coronary_trunks", "frame_from_points"]

@@ -1,0 +1,32 @@
+"""Vessels and tissue together: `Simulation`, `simulate`, `Solution`."""
+
+from perfsim.coupling.simulate import simulate
+from perfsim.coupling.simulation import Simulation, State, Tissue, assemble, default_states, network_only
+from perfsim.coupling.solution import Perfusion, Solution, check
+from perfsim.coupling.territories import (
+    Couplings,
+    couplings,
+    nearest_terminals,
+    territory_of_branches,
+    territory_of_terminals,
+    trunk_branch,
+)
+
+__all__ = [
+    "Couplings",
+    "Perfusion",
+    "Simulation",
+    "Solution",
+    "State",
+    "Tissue",
+    "assemble",
+    "check",
+    "couplings",
+    "default_states",
+    "nearest_terminals",
+    "network_only",
+    "simulate",
+    "territory_of_branches",
+    "territory_of_terminals",
+    "trunk_branch",
+]

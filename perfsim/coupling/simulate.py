@@ -1,0 +1,95 @@
+"""`simulate`: from parameters to flow, one differentiable function."""
+
+from perfsim.blood import DENSITY
+from perfsim.coupling.newton_krylov import graph, solve_coupled
+from perfsim.coupling.simulation import Simulation, State
+from perfsim.coupling.solution import Perfusion, Solution
+from perfsim.coupling.system import VesselFlowLaw, coupled_system, state_vessels, vessel_laws
+from perfsim.darcy import FiniteVolumes
+from perfsim.flow import Steady, elimination, solve_network
+from perfsim.units import ML_MIN, ML_MIN_G, MMHG
+
+import equinox as eqx
+import jax.numpy as jnp
+
+KINETIC = 4.0 / 3.0  # α = (ζ+2)/(ζ+1) of a parabolic profile
+
+
+@eqx.filter_jit
+def simulate(
+    sim: Simulation,
+    flow: Steady | None = None,
+    tissue: FiniteVolumes | None = None,
+    states: tuple[str, ...] | None = None,
+) -> Solution:
+    """Blood flow of a simulation in all (or the named) of its states.
+
+    A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through it,
+    and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them.
+    It never raises; `counters.result` of each state holds a value of `RESULTS`, and `check(solution)` raises on the host.
+    """
+    flow = Steady() if flow is None else flow
+    tissue = FiniteVolumes() if tissue is None else tissue
+    law = vessel_laws(sim)
+    chosen = [s for s in sim.states if states is None or s.name in states]
+    return Solution({s.name: _solve_state(sim, law, s, flow, tissue) for s in chosen})
+
+
+def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: FiniteVolumes) -> Perfusion:
+    if sim.tissue is None:
+        vessels = state_vessels(sim, law, state)
+        p0, counters = solve_network(vessels, sim.forest, flow)
+        at_nodes = jnp.zeros(p0.shape)
+        wall: dict = {"tissue_pressure": None, "mbf": None, "drainage": None, "supplies": None}
+        vein = jnp.zeros(())
+        terminal_flow = terminal_pressure = jnp.zeros(0)
+    else:
+        assert sim.volumes is not None and sim.couplings is not None
+        system = coupled_system(sim, law, state)
+        vessels = system.vessels
+        links = graph(sim.forest, sim.volumes, sim.couplings, sim.network.terminals)
+        p0, p, counters = solve_coupled(system, links, flow, tissue)
+        q = system.supplies(sim.couplings.terminal, p0[links.terminal_node], p)
+        terminal_flow = links.to_terminals(q)
+        terminal_pressure = p0[links.terminal_node] * MMHG
+        at_nodes = links.to_nodes(terminal_flow)
+        drained = system.drainage * (p - system.back_pressure)
+        vein = jnp.sum(drained)
+        per_gram = ML_MIN / (sim.tissue.density * sim.volumes.volume) / ML_MIN_G
+        wall = {
+            "tissue_pressure": p * MMHG,
+            "mbf": jnp.sum(q, axis=1) * per_gram,
+            "drainage": drained * per_gram,
+            "supplies": q * ML_MIN,
+        }
+    lumped = vessels.outlet_flow(p0)
+    at_nodes = at_nodes.at[vessels.outlet].add(lumped)
+    chain_flow, at_root = elimination.subtree_sum(sim.forest, at_nodes)
+    flows = chain_flow[sim.forest.chain] * ML_MIN
+    total = _pressures_along_chains(sim, law, p0, flows)
+    area = jnp.pi * jnp.where(sim.network.flipped, law.radius[:, 0], law.radius[:, 1]) ** 2
+    inflow = jnp.sum(at_root)
+    return Perfusion(
+        total_pressure=total,
+        static_pressure=total[sim.network.far] - 0.5 * DENSITY * KINETIC * (flows / area) ** 2,
+        flow=flows * sim.forest.sign,
+        inlet_flow=at_root * ML_MIN,
+        outlet_flow=lumped * ML_MIN,
+        aortic_pressure=state.aortic_pressure,
+        terminal_flow=terminal_flow * ML_MIN,
+        terminal_pressure=terminal_pressure,
+        mass_defect=jnp.abs(inflow - vein - jnp.sum(lumped)) / inflow,
+        counters=counters,
+        **wall,
+    )
+
+
+def _pressures_along_chains(sim: Simulation, law: VesselFlowLaw, p0, flows):
+    """Total pressure at every network node [Pa]: down each chain from its near end, Δp = RQ + SQ|Q| a vessel."""
+    forest, network = sim.forest, sim.network
+    fall = jnp.cumsum(law.R * flows + law.S * flows * jnp.abs(flows))
+    first = jnp.searchsorted(forest.chain, jnp.arange(forest.chains))
+    before = jnp.concatenate([jnp.zeros(1), fall])[first]
+    at_far = p0[forest.parent][forest.chain] * MMHG - (fall - before[forest.chain])
+    at_roots = jnp.zeros(len(network.position)).at[forest.node[: forest.roots]].set(p0[: forest.roots] * MMHG)
+    return at_roots.at[network.far].set(at_far)

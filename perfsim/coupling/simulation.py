@@ -1,0 +1,155 @@
+"""`Simulation`: everything that `simulate` needs, as one pytree whose floating-point leaves are the parameters."""
+
+from perfsim._results import InputError
+from perfsim.anatomy import MYOCARDIUM
+from perfsim.blood import PriesInVivo, Viscosity
+from perfsim.coupling import physiology
+from perfsim.coupling.territories import Couplings, nearest_terminals, territory_of_terminals, volumes_fed
+from perfsim.darcy import ControlVolumes, Samples
+from perfsim.flow import JetExpansion, LumpedOutlets, StenosisLaw, no_outlets
+from perfsim.network import Forest, Lesions, VesselNetwork, branch_table, contract, no_lesions
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+
+class State(eqx.Module):
+    """A physiological state."""
+
+    name: str = eqx.field(static=True)
+    aortic_pressure: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """mean, at every inlet [Pa]"""
+    back_pressure_epi: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """back pressure at the epicardium [Pa]"""
+    back_pressure_endo: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """back pressure at the endocardium [Pa]; linear in the transmural depth between"""
+    demand: Float[Array, ""] | None
+    """flow that autoregulation maintains while it can [m³/(s·kg)], or None at maximal dilation"""
+
+
+class Tissue(eqx.Module):
+    """Conductances of the myocardium."""
+
+    supply: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """g_a, from D_ref to the capillaries, at maximal dilation [1/(Pa·s)]"""
+    drainage: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """g_v, from the capillaries to the veins [1/(Pa·s)]"""
+    mobility: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """K [m²/(Pa·s)]"""
+    transmural: Float[Array, " volumes"]
+    """factor on g_a and g_v by depth, see `physiology.transmural_profile`"""
+    tone: Float[Array, " territories"]
+    """factor on g_a of the terminals of each territory; 1 is healthy"""
+    territory: Int[Array, " terminals"]
+    territory_names: tuple[str, ...] = eqx.field(static=True)
+    density: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=MYOCARDIUM)
+    """[kg/m³]"""
+
+
+class Simulation(eqx.Module):
+    """A coronary network, with or without a wall, in one or more states. Build one with `assemble` or `network_only`."""
+
+    network: VesselNetwork
+    forest: Forest
+    table: Int[Array, "steps branches"]
+    lesions: Lesions
+    viscosity: Viscosity
+    loss: StenosisLaw
+    outlets: LumpedOutlets
+    """used without a wall; with one, outlets carry the wall's conductances (see `system`)"""
+    volumes: ControlVolumes | None
+    couplings: Couplings | None
+    tissue: Tissue | None
+    states: tuple[State, ...]
+    crown_length: Float[Array, ""]
+    """c of the ungrown crown"""
+    reference_diameter: Float[Array, ""]
+    """D_ref [m]"""
+    terminal_vessel: Int[Array, " terminals"]
+    """vessel that ends in each terminal"""
+    outlet_vessel: Int[Array, " outlets"]
+
+
+def assemble(
+    network: VesselNetwork,
+    volumes: ControlVolumes,
+    samples: Samples,
+    *,
+    states: tuple[State, ...] | None = None,
+    lesions: Lesions | None = None,
+    viscosity: Viscosity | None = None,
+    loss: StenosisLaw | None = None,
+) -> Simulation:
+    """Couple a grown network to the control volumes of its wall, with the calibrated healthy tissue.
+
+    Design flows of the terminals are set to the tissue each feeds. Raises `InputError` for a network without
+    terminals.
+    """
+    if len(network.terminals) == 0:
+        raise InputError("the network has no terminals to feed the wall: grow it first (perfsim.grow)")
+    links = nearest_terminals(network, volumes, samples)
+    # a terminal that is nearest to no sample still needs a positive flow for its radius
+    fed = np.maximum(volumes_fed(links), 1e-3 * float(jnp.sum(volumes.volume)) / len(network.terminals))
+    network = eqx.tree_at(lambda n: n.demand, network, jnp.asarray(fed))
+    territory, names = territory_of_terminals(network)
+    tissue = Tissue(
+        supply=physiology.SUPPLY,
+        drainage=physiology.DRAINAGE,
+        mobility=physiology.MOBILITY,
+        transmural=physiology.transmural_profile(volumes),
+        tone=jnp.ones(len(names)),
+        territory=jnp.asarray(territory),
+        territory_names=names,
+    )
+    return _simulation(
+        network, states or default_states(), lesions, viscosity, loss, no_outlets(), volumes, links, tissue
+    )
+
+
+def network_only(
+    network: VesselNetwork,
+    outlets: LumpedOutlets,
+    *,
+    aortic_pressure: float,
+    lesions: Lesions | None = None,
+    viscosity: Viscosity | None = None,
+    loss: StenosisLaw | None = None,
+) -> Simulation:
+    """A network without a wall: every end drains through a lumped outlet. `aortic_pressure` [Pa]."""
+    if len(network.outlets) == 0:
+        raise InputError("a network without a wall needs lumped outlets at its ends")
+    states = (State("hyperemia", aortic_pressure, 0.0, 0.0, None),)
+    return _simulation(network, states, lesions, viscosity, loss, outlets, None, None, None)
+
+
+def default_states() -> tuple[State, ...]:
+    """Rest and hyperemia of the healthy heart (see `physiology`)."""
+    p = physiology
+    return (
+        State("rest", p.AORTIC_REST, p.BACK_EPI, p.BACK_ENDO, jnp.asarray(p.DEMAND)),
+        State("hyperemia", p.AORTIC_HYPEREMIA, p.BACK_EPI, p.BACK_ENDO, None),
+    )
+
+
+def _simulation(network, states, lesions, viscosity, loss, outlets, volumes, links, tissue) -> Simulation:
+    vessel_to = np.full(len(network.position), -1)
+    vessel_to[np.asarray(network.far)] = np.arange(len(network.tail))
+    return Simulation(
+        network=network,
+        forest=contract(network),
+        table=branch_table(network),
+        lesions=no_lesions() if lesions is None else lesions,
+        viscosity=PriesInVivo() if viscosity is None else viscosity,
+        loss=JetExpansion() if loss is None else loss,
+        outlets=outlets,
+        volumes=volumes,
+        couplings=links,
+        tissue=tissue,
+        states=tuple(states),
+        crown_length=jnp.asarray(physiology.CROWN_LENGTH),
+        reference_diameter=jnp.asarray(physiology.REFERENCE_DIAMETER),
+        terminal_vessel=jnp.asarray(vessel_to[np.asarray(network.terminals, int)]),
+        outlet_vessel=jnp.asarray(vessel_to[np.asarray(network.outlets, int)]),
+    )

@@ -1,0 +1,73 @@
+"""`Solution`: what a simulation computed, in SI units except MBF."""
+
+from perfsim._results import RESULTS, SimulationError
+from perfsim.flow import Counters
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Perfusion(eqx.Module):
+    """One state's flow field. Arrays over the wall are None for a network without one."""
+
+    total_pressure: Float[Array, " nodes"]
+    """p0 [Pa] at the network's nodes"""
+    static_pressure: Float[Array, " vessels"]
+    """p = p0 - ½ρα(Q/A)² at the far end of each vessel [Pa]"""
+    flow: Float[Array, " vessels"]
+    """[m³/s], positive from tail to head"""
+    inlet_flow: Float[Array, " inlets"]
+    """[m³/s], accumulated from the leaves to the root"""
+    outlet_flow: Float[Array, " outlets"]
+    """[m³/s] through lumped outlets"""
+    aortic_pressure: Float[Array, ""]
+    """[Pa]"""
+    terminal_flow: Float[Array, " terminals"]
+    """[m³/s]"""
+    terminal_pressure: Float[Array, " terminals"]
+    """[Pa] at D_ref, below the crown"""
+    tissue_pressure: Float[Array, " volumes"] | None
+    """capillary pressure [Pa]"""
+    mbf: Float[Array, " volumes"] | None
+    """myocardial blood flow, arterial supply per gram [mL/min/g]"""
+    drainage: Float[Array, " volumes"] | None
+    """venous drainage per gram [mL/min/g]"""
+    supplies: Float[Array, "volumes feeders"] | None
+    """flow from each feeding terminal into each volume [m³/s], rows as in `Couplings.terminal`"""
+    mass_defect: Float[Array, ""]
+    """|inflow - venous outflow - lumped outlets| over the inflow"""
+    counters: Counters
+
+
+class Solution(eqx.Module):
+    """The states of one simulation, by name: `solution["rest"]`, or `solution.rest`, `solution.hyperemia`."""
+
+    states: dict[str, Perfusion]
+
+    def __getitem__(self, name: str) -> Perfusion:
+        return self.states[name]
+
+    @property
+    def rest(self) -> Perfusion:
+        return self.states["rest"]
+
+    @property
+    def hyperemia(self) -> Perfusion:
+        return self.states["hyperemia"]
+
+    @property
+    def mfr(self) -> Float[Array, " volumes"]:
+        """Myocardial flow reserve of every volume: hyperemic over resting MBF."""
+        return self.hyperemia.mbf / jnp.where(self.rest.mbf == 0, 1.0, self.rest.mbf)
+
+
+def check(solution: Solution) -> Solution:
+    """Return the solution if every state converged, else raise `SimulationError` with cause and remedy (host only)."""
+    for name, state in solution.states.items():
+        result = RESULTS(int(state.counters.result))
+        if result is not RESULTS.successful:
+            raise SimulationError(
+                f"state {name!r}: {result.message} (flow imbalance {float(state.counters.imbalance):.1e})"
+            )
+    return solution

@@ -1,0 +1,122 @@
+"""The coupled equations: vessels, terminals and tissue as the edges of one graph.
+
+    vessels     p0_a - p0_b = R Q + S Q|Q|
+    couplings   q_tc = w_tc V_c · supply(p_t - p_c),     supply(Δp) = g_a Δp, or its smooth minimum with the demand
+    tissue      Σ_faces T (p_c - p_j) + g_v V_c (p_c - p_b) = Σ_t q_tc
+
+All three are monotone, so the pressures minimize one convex potential and its Hessian is symmetric positive definite.
+Inside, pressures are in mmHg and flows in mL/min.
+"""
+
+from perfsim.coupling.crown import crown_resistance
+from perfsim.coupling.simulation import Simulation, State
+from perfsim.darcy import transmissibility
+from perfsim.flow import LumpedOutlets, VesselSystem, friction, vessel_system
+from perfsim.flow.edges import supply, supply_conductance
+from perfsim.network import Forest, radii
+from perfsim.units import ML_MIN, MMHG
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class VesselFlowLaw(eqx.Module):
+    """Radius [m] at both ends, friction R [Pa·s/m³] and loss S [Pa·s²/m⁶] of each vessel, and of the crowns."""
+
+    radius: Float[Array, "vessels 2"]
+    R: Float[Array, " vessels"]
+    S: Float[Array, " vessels"]
+    crown: Float[Array, " terminals"]
+
+
+class CoupledSystem(eqx.Module):
+    """Coefficients of one state; see the module's equations."""
+
+    vessels: VesselSystem
+    conductance: Float[Array, "volumes feeders"]
+    """g_a per unit volume on each coupling [mL/min/mmHg/m³]"""
+    weight: Float[Array, "volumes feeders"]
+    demand: Float[Array, ""] | None
+    """[mL/min/m³]"""
+    transmissibility: Float[Array, " faces"]
+    drainage: Float[Array, " volumes"]
+    back_pressure: Float[Array, " volumes"]
+
+    def supplies(self, terminal, p_terminal, p):
+        """Flow on each coupling [mL/min]."""
+        drop = jnp.append(p_terminal, 0.0)[terminal] - p[:, None]
+        return self.weight * supply(drop, self.conductance, self.demand)
+
+    def supply_slopes(self, terminal, p_terminal, p):
+        """d(flow)/d(Δp) on each coupling."""
+        drop = jnp.append(p_terminal, 0.0)[terminal] - p[:, None]
+        return self.weight * supply_conductance(drop, self.conductance, self.demand)
+
+
+def vessel_laws(sim: Simulation) -> VesselFlowLaw:
+    """Evaluate radii, friction, losses and crowns of a simulation."""
+    network = sim.network
+    radius = radii(network, sim.lesions)
+    length = network.length
+    R, S = sim.loss(network, sim.table, radius, length, friction(radius, length, sim.viscosity))
+    crown = _crowns(sim, radius[sim.terminal_vessel, 1], network.demand)
+    return VesselFlowLaw(radius, R, S, crown)
+
+
+def _crowns(sim: Simulation, radius, volume):
+    return crown_resistance(
+        2.0 * radius,
+        volume,
+        sim.viscosity,
+        exponent=sim.network.exponent,
+        reference=sim.reference_diameter,
+        length_factor=sim.crown_length,
+    )
+
+
+def state_vessels(sim: Simulation, law: VesselFlowLaw, state: State) -> VesselSystem:
+    """The vessel equations of one state, crowns in series with their terminal vessels."""
+    return vessel_system(
+        sim.forest,
+        sim.network,
+        law.R.at[sim.terminal_vessel].add(law.crown),
+        law.S,
+        inlet_pressure=state.aortic_pressure,
+        outlets=_outlets(sim, law, state),
+        autoregulated=state.demand is not None,
+    )
+
+
+def _outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets:
+    """Lumped outlets of a heart: their own crown, then the wall's conductances in series, to the epicardial pressure."""
+    if sim.tissue is None:
+        return sim.outlets
+    volume = sim.network.outlet_demand
+    crown = _crowns(sim, law.radius[sim.outlet_vessel, 1], volume)
+    series = 1.0 / sim.tissue.supply + 1.0 / sim.tissue.drainage
+    demand = jnp.zeros(len(volume)) if state.demand is None else state.demand * sim.tissue.density * volume
+    return LumpedOutlets(crown + series / volume, jnp.broadcast_to(state.back_pressure_epi, volume.shape), demand)
+
+
+def coupled_system(sim: Simulation, law: VesselFlowLaw, state: State) -> CoupledSystem:
+    """All coefficients of one state."""
+    tissue, volumes, links = sim.tissue, sim.volumes, sim.couplings
+    assert tissue is not None and volumes is not None and links is not None
+    unit = MMHG / ML_MIN
+    tone = jnp.append(tissue.tone[tissue.territory], 1.0)[links.terminal]
+    back = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
+    return CoupledSystem(
+        vessels=state_vessels(sim, law, state),
+        conductance=tissue.supply * tissue.transmural[:, None] * tone * unit,
+        weight=links.weight,
+        demand=None if state.demand is None else state.demand * tissue.density / ML_MIN,
+        transmissibility=transmissibility(volumes, jnp.broadcast_to(tissue.mobility, volumes.volume.shape)) * unit,
+        drainage=tissue.drainage * tissue.transmural * volumes.volume * unit,
+        back_pressure=back / MMHG,
+    )
+
+
+def terminal_nodes(sim: Simulation, forest: Forest):
+    """Contracted node of each terminal."""
+    return forest.contracted[sim.network.terminals]

@@ -1,0 +1,105 @@
+"""Which terminal feeds which control volume, and which branch a terminal hangs on."""
+
+from perfsim.darcy import ControlVolumes, Samples
+from perfsim.network import GROWN, VesselNetwork, padded_rows
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from scipy.spatial import cKDTree
+
+TERRITORIES = ("LAD", "LCx", "RCA")
+
+
+class Couplings(eqx.Module):
+    """Terminals and the volumes they feed, as padded lists both ways."""
+
+    terminal: Int[Array, "volumes feeders"]
+    """terminals of each volume, padded with the number of terminals"""
+    weight: Float[Array, "volumes feeders"]
+    """w_tc V_c: the part of the volume that each terminal feeds [m³], 0 where padded"""
+    slot: Int[Array, "terminals fed"]
+    """flat positions in the two arrays above of each terminal's volumes, padded with their size"""
+
+
+def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: Samples) -> Couplings:
+    """Every sample point is fed by its nearest terminal; weights are the volumes of the samples.
+
+    Sub-cell sampling makes the territories independent of the mesh, and lets a volume be shared by several terminals
+    where there are more terminals than volumes.
+    """
+    where = np.asarray(network.position)[np.asarray(network.terminals)]
+    _, feeder = cKDTree(where).query(samples.point, workers=-1)
+    cells, terminals = len(volumes.volume), len(where)
+    pair, index = np.unique(samples.cell * terminals + feeder, return_inverse=True)
+    weight = np.bincount(index, samples.weight)
+    return couplings(pair // terminals, pair % terminals, weight, cells, terminals)
+
+
+def couplings(cell, terminal, weight, cells: int, terminals: int) -> Couplings:
+    """Padded lists from (cell, terminal, weight) triples sorted by cell."""
+    rows = padded_rows(cell, np.arange(len(cell)), cells, fill=len(cell))
+    padded_terminal = np.append(terminal, terminals)[rows]
+    flat = np.zeros(len(cell), int)
+    real = rows < len(cell)
+    flat[rows[real]] = np.flatnonzero(real.ravel())
+    slot = padded_rows(terminal, flat, terminals, fill=rows.size)
+    return Couplings(jnp.asarray(padded_terminal), jnp.asarray(np.append(weight, 0.0)[rows]), jnp.asarray(slot))
+
+
+def volumes_fed(links: Couplings) -> np.ndarray:
+    """Tissue volume that each terminal feeds [m³]."""
+    return np.append(np.asarray(links.weight).ravel(), 0.0)[np.asarray(links.slot)].sum(1)
+
+
+def trunk_branch(network: VesselNetwork) -> np.ndarray:
+    """For every vessel the named branch it belongs to or, if grown, hangs on (index into `branch_names`)."""
+    branch = np.asarray(network.branch).copy()
+    if GROWN not in network.branch_names:
+        return branch
+    grown = network.branch_names.index(GROWN)
+    tail, head = np.asarray(network.tail), np.asarray(network.head)
+    vessel_to = np.full(len(network.position), -1)
+    vessel_to[head] = np.arange(len(head))
+    for v in np.flatnonzero(branch == grown):  # depth first: the vessel above comes first
+        above = vessel_to[tail[v]]
+        branch[v] = branch[above] if above >= 0 else grown
+    return branch
+
+
+def territory_of_branches(network: VesselNetwork) -> tuple[np.ndarray, tuple[str, ...]]:
+    """For every named branch the territory (LAD, LCx or RCA) that it hangs on, and the territory names.
+
+    A branch with none of these above it, as in a tree whose file names no branches, belongs to its inlet.
+    """
+    tail, head, root = (np.asarray(getattr(network, f)) for f in ("tail", "head", "root"))
+    branch = trunk_branch(network)
+    vessel_to = np.full(len(network.position), -1)
+    vessel_to[head] = np.arange(len(head))
+    label = {}
+    for v in range(len(tail)):
+        name = network.branch_names[branch[v]]
+        if name in label:
+            continue
+        above = vessel_to[tail[v]]
+        if name in TERRITORIES:
+            label[name] = name
+        elif above >= 0 and label[network.branch_names[branch[above]]] is not None:
+            label[name] = label[network.branch_names[branch[above]]]
+        else:
+            label[name] = network.inlet_names[root[v]]
+    names = tuple(t for t in dict.fromkeys([*TERRITORIES, *label.values()]) if t in set(label.values()))
+    index = np.array([names.index(label[n]) if n in label else 0 for n in network.branch_names])
+    return index, names
+
+
+def territory_of_terminals(network: VesselNetwork) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Territory index of every terminal, and the territory names that feed the wall."""
+    of_branch, names = territory_of_branches(network)
+    branch = trunk_branch(network)
+    vessel_to = np.full(len(network.position), -1)
+    vessel_to[np.asarray(network.head)] = np.arange(len(branch))
+    index = of_branch[branch[vessel_to[np.asarray(network.terminals)]]]
+    used = np.unique(index)
+    return np.searchsorted(used, index), tuple(names[i] for i in used)

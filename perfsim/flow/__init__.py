@@ -1,0 +1,27 @@
+"""Flow in vessels: friction and stenosis laws, the steady solver, outlets."""
+
+from perfsim.flow import elimination
+from perfsim.flow.friction import friction
+from perfsim.flow.newton import Counters, Steady, minimize
+from perfsim.flow.outlets import LumpedOutlets, no_outlets
+from perfsim.flow.steady import solve_network
+from perfsim.flow.stenosis import JetExpansion, NoLoss, StenosisLaw, YoungTsai
+from perfsim.flow.system import VesselSystem, laplacian, vessel_system
+
+__all__ = [
+    "Counters",
+    "JetExpansion",
+    "LumpedOutlets",
+    "NoLoss",
+    "Steady",
+    "StenosisLaw",
+    "VesselSystem",
+    "YoungTsai",
+    "elimination",
+    "friction",
+    "laplacian",
+    "minimize",
+    "no_outlets",
+    "solve_network",
+    "vessel_system",
+]

@@ -1,0 +1,96 @@
+"""Newton's iteration for the stationary point of a convex potential, with its derivative."""
+
+from collections.abc import Callable
+
+from perfsim._results import RESULTS
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class Steady(eqx.Module):
+    """Steady flow: how the pressure field is solved for."""
+
+    tolerance: float = 1e-11
+    """flow imbalance Σ|residual| over the inflow at which Newton stops"""
+    max_steps: int = eqx.field(static=True, default=60)
+    max_krylov: int = eqx.field(static=True, default=2000)
+    """conjugate-gradient steps allowed in one linear solve"""
+
+
+class Counters(eqx.Module):
+    """What a solve did."""
+
+    result: Int[Array, ""]
+    """a value of `RESULTS`"""
+    newton: Int[Array, ""]
+    krylov: Int[Array, ""]
+    """conjugate-gradient steps in all"""
+    imbalance: Float[Array, ""]
+    """Σ|residual| over the inflow"""
+
+
+def minimize(
+    residual: Callable[[Array], Array],
+    step: Callable[[Array, Array, Array], tuple[Array, Array]],
+    start: Float[Array, " n"],
+    scale: Callable[[Array], Array],
+    method: Steady,
+) -> tuple[Float[Array, " n"], Counters]:
+    """Find where `residual`, the gradient of a convex potential, vanishes.
+
+    `step(x, F, rtol)` solves the Newton system J d = -F and returns (d, linear iterations). Along d the potential has
+    the slope F(x + t d)·d, which rises monotonically from its negative value at t = 0; t is halved until the slope
+    is at most half of that in size or negative, so the potential always falls. `scale(x)` is the inflow [same units
+    as F].
+    """
+
+    def imbalance(x, F):
+        return jnp.sum(jnp.abs(F)) / jnp.maximum(jnp.abs(scale(x)), 1e-30)
+
+    def body(state):
+        x, F, error, steps, krylov, _ = state
+        # inexact Newton: solve no tighter than the quadratic convergence can use
+        rtol = jnp.clip(0.1 * error, 0.2 * method.tolerance / error, 1e-3)
+        d, inner = step(x, F, rtol)
+        x, F = _line_search(residual, x, F, d)
+        new = imbalance(x, F)
+        # at round-off the balance cannot improve further: two decades from the goal that is an end as well
+        stalled = (new > 0.5 * error) & (new < 100.0 * method.tolerance)
+        return x, F, new, steps + 1, krylov + inner, stalled
+
+    def unfinished(state):
+        _, _, error, steps, _, stalled = state
+        return (error > method.tolerance) & (steps < method.max_steps) & ~stalled
+
+    F = residual(start)
+    zero = jnp.zeros((), int)
+    state = start, F, imbalance(start, F), zero, zero, jnp.zeros((), bool)
+    x, F, error, steps, krylov, stalled = jax.lax.while_loop(unfinished, body, state)
+    result = jnp.where(
+        ~jnp.isfinite(error),
+        RESULTS.not_finite,
+        jnp.where((error <= method.tolerance) | stalled, RESULTS.successful, RESULTS.newton_not_converged),
+    )
+    return x, Counters(result, steps, krylov, error)
+
+
+def _line_search(residual, x, F, d):
+    """Halve t from 1 until the slope of the potential along d is at most half its starting size."""
+    slope0 = jnp.sum(F * d)
+
+    def too_far(state):
+        _t, _, slope, tries = state
+        return (slope > 0.5 * jnp.abs(slope0)) & (tries < 30)
+
+    def halve(state):
+        t, _, _, tries = state
+        F = residual(x + 0.5 * t * d)
+        return 0.5 * t, F, jnp.sum(F * d), tries + 1
+
+    F1 = residual(x + d)
+    one = jnp.ones(())
+    t, F, _, _ = jax.lax.while_loop(too_far, halve, (one, F1, jnp.sum(F1 * d), jnp.zeros((), int)))
+    return x + t * d, F

@@ -1,0 +1,64 @@
+"""Steady flow in a network without a wall: Newton with exact tree elimination, and its implicit derivative."""
+
+from perfsim.flow import elimination
+from perfsim.flow.newton import Counters, Steady, minimize
+from perfsim.flow.system import VesselSystem, laplacian
+from perfsim.network import Forest
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def solve_network(system: VesselSystem, forest: Forest, method: Steady) -> tuple[Float[Array, " contracted"], Counters]:
+    """Total pressures [mmHg] at the contracted nodes, and what the solve did. Differentiable in `system`."""
+    frozen = jax.lax.stop_gradient(system)
+
+    def step(x, F, rtol):
+        return -_tangent_solve(frozen, forest, x, F), jnp.ones((), int)
+
+    start = jnp.full(forest.children.shape[0], jnp.max(frozen.fixed_pressure))
+    start = jnp.where(jnp.any(frozen.fixed), start, 100.0)
+    x, counters = minimize(
+        lambda x: _residual(frozen, forest, x), step, start, lambda x: total_outflow(frozen, x), method
+    )
+    x = _attach(system, forest, x)
+    return system.pressures(x), counters
+
+
+def total_outflow(system: VesselSystem, x):
+    """Sum of the magnitudes of all outlet flows [mL/min], the scale of a network's flow."""
+    return jnp.sum(jnp.abs(system.outlet_flow(system.pressures(x))))
+
+
+def _residual(system, forest, x):
+    return jnp.where(system.fixed, 0.0, system.net_outflow(forest, system.pressures(x)))
+
+
+def _tangent_solve(system, forest, x, rhs):
+    g, diagonal = system.linearized(forest, system.pressures(x))
+    return elimination.solve(forest, elimination.factor(forest, g, diagonal, system.fixed), rhs)
+
+
+@eqx.filter_custom_jvp
+def _attach(system, forest, x):
+    """x itself, with the derivative dx = -J⁻¹ ∂F/∂system that the equation F(x, system) = 0 implies."""
+    return x
+
+
+@_attach.def_jvp
+def _attach_jvp(primals, tangents):
+    system, forest, x = primals
+    _, dF = eqx.filter_jvp(lambda s: _residual(s, forest, x), (system,), (tangents[0],))
+    frozen, fixed = system, system.fixed
+    g, diagonal = frozen.linearized(forest, frozen.pressures(x))
+    up = elimination.factor(forest, g, diagonal, fixed)
+
+    def matvec(v):
+        return jnp.where(fixed, v, laplacian(forest, g, diagonal, jnp.where(fixed, 0.0, v)))
+
+    def solve(_, b):
+        return jnp.where(fixed, b, elimination.solve(forest, up, jnp.where(fixed, 0.0, b)))
+
+    return x, jax.lax.custom_linear_solve(matvec, -dF, solve, symmetric=True)

@@ -1,0 +1,92 @@
+"""The vessel equations: chains with friction and loss, inlets, lumped outlets.
+
+Inside solvers pressures are in mmHg and flows in mL/min, so that conductances are near one.
+"""
+
+from perfsim.flow.edges import supply, supply_conductance, vessel_conductance, vessel_flow
+from perfsim.network import Forest
+from perfsim.units import ML_MIN, MMHG
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class VesselSystem(eqx.Module):
+    """Coefficients of the vessel equations; see `vessel_system`."""
+
+    R: Float[Array, " chains"]
+    S: Float[Array, " chains"]
+    fixed: Bool[Array, " contracted"]
+    """pressure inlets"""
+    fixed_pressure: Float[Array, " contracted"]
+    injected: Float[Array, " contracted"]
+    """prescribed inflow"""
+    outlet: Int[Array, " outlets"]
+    """contracted node of each lumped outlet"""
+    outlet_conductance: Float[Array, " outlets"]
+    outlet_pressure: Float[Array, " outlets"]
+    outlet_demand: Float[Array, " outlets"] | None
+
+    def pressures(self, x: Float[Array, " contracted"]) -> Float[Array, " contracted"]:
+        """Total pressure at every contracted node: the unknown, or the prescribed value."""
+        return jnp.where(self.fixed, self.fixed_pressure, x)
+
+    def drops(self, forest: Forest, p: Float[Array, " contracted"]) -> Float[Array, " chains"]:
+        """Pressure difference along each chain, near end minus far end."""
+        return p[forest.parent] - p[forest.roots :]
+
+    def outlet_flow(self, p: Float[Array, " contracted"]) -> Float[Array, " outlets"]:
+        """Flow leaving by each lumped outlet."""
+        return supply(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_demand)
+
+    def net_outflow(self, forest: Forest, p: Float[Array, " contracted"]) -> Float[Array, " contracted"]:
+        """What leaves each node minus what enters it: the gradient of the convex potential w.r.t. p."""
+        Q = vessel_flow(self.drops(forest, p), self.R, self.S)
+        leaving = jnp.sum(jnp.append(Q, 0.0)[forest.children], axis=1)
+        out = leaving.at[forest.roots :].add(-Q) - self.injected
+        return out.at[self.outlet].add(self.outlet_flow(p))
+
+    def linearized(self, forest: Forest, p: Float[Array, " contracted"]):
+        """(conductance of each chain, diagonal of each node): the Hessian of the potential at p."""
+        g = vessel_conductance(self.drops(forest, p), self.R, self.S)
+        slope = supply_conductance(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_demand)
+        return g, jnp.zeros(p.shape).at[self.outlet].add(slope)
+
+
+def laplacian(forest: Forest, g, diagonal, x):
+    """Apply the graph Laplacian of the chains plus a diagonal."""
+    flow = g * (x[forest.parent] - x[forest.roots :])
+    out = diagonal * x + jnp.sum(jnp.append(flow, 0.0)[forest.children], axis=1)
+    return out.at[forest.roots :].add(-flow)
+
+
+def vessel_system(forest, network, R, S, *, inlet_pressure=None, inlet_flow=None, outlets, autoregulated=False):
+    """Assemble the coefficients from SI values.
+
+    Arguments: R [Pa·s/m³] and S [Pa·s²/m⁶] per vessel (terminal resistances already added to their vessels);
+    exactly one of `inlet_pressure` [Pa] and `inlet_flow` [m³/s], a scalar or one per inlet; `outlets` a
+    `LumpedOutlets`; `autoregulated` limits outlets to their demand.
+    """
+    n = forest.children.shape[0]
+    inlet = forest.contracted[network.inlets]
+    fixed = jnp.zeros(n, bool)
+    fixed_pressure = jnp.zeros(n)
+    injected = jnp.zeros(n)
+    if inlet_flow is None:
+        fixed = fixed.at[inlet].set(True)
+        fixed_pressure = fixed_pressure.at[inlet].set(inlet_pressure / MMHG)
+    else:
+        injected = injected.at[inlet].set(inlet_flow / ML_MIN)
+    unit = ML_MIN / MMHG
+    return VesselSystem(
+        R=forest.chain_sum(R) * unit,
+        S=forest.chain_sum(S) * unit * ML_MIN,
+        fixed=fixed,
+        fixed_pressure=fixed_pressure,
+        injected=injected,
+        outlet=forest.contracted[network.outlets],
+        outlet_conductance=1.0 / (outlets.resistance * unit),
+        outlet_pressure=outlets.pressure / MMHG,
+        outlet_demand=outlets.demand / ML_MIN if autoregulated else None,
+    )

@@ -1,0 +1,21 @@
+"""Where a tree must reach: evenly spread points in the wall, coarse to fine."""
+
+import numpy as np
+from scipy.stats import qmc
+
+
+def terminal_points(wall, count: int, seed: int) -> np.ndarray:
+    """The first `count` points of a scrambled Sobol sequence in the bounding box that lie inside the wall.
+
+    A Sobol sequence fills space coarse to fine, so every prefix is itself an even covering. Returns (count, 3) [m].
+    """
+    low, high = wall.bounds()
+    sequence = qmc.Sobol(3, scramble=True, seed=seed)
+    found: list[np.ndarray] = []
+    total = 0
+    while total < count:
+        points = low + (high - low) * sequence.random(1 << 14)
+        points = points[wall.inside(points)]
+        found.append(points)
+        total += len(points)
+    return np.concatenate(found)[:count]

@@ -1,0 +1,72 @@
+"""SWC: trees of points with radii, `id type x y z radius parent`."""
+
+from pathlib import Path
+
+from perfsim._results import InputError
+from perfsim.network import VesselNetwork
+from perfsim.units import MM
+
+import numpy as np
+
+
+def read_swc(path: str | Path, unit: float = MM) -> VesselNetwork:
+    """Read a tree; coordinates and radii are in `unit` [m] (millimetres unless told otherwise).
+
+    Every unbranched run of points is one branch, `b0`, `b1`, ... in file order; leaves become lumped outlets. Raises
+    `InputError` naming file, line and value for a row that cannot be read or a parent that does not exist.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        try:
+            rows.append([float(w) for w in words[:7]])
+            if len(words) < 7:
+                raise ValueError(f"{len(words)} columns instead of 7")
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: cannot read {line.strip()!r} ({error})") from None
+    if len(rows) < 2:
+        raise InputError(f"{path}: {len(rows)} points; a tree needs at least two")
+    table = np.array(rows)
+    index = {int(i): k for k, i in enumerate(table[:, 0])}
+    parent = np.array([index.get(int(p), -1) for p in table[:, 6]])
+    lost = np.flatnonzero((parent < 0) & (table[:, 6] >= 0))
+    if len(lost):
+        raise InputError(
+            f"{path}: point {int(table[lost[0], 0])} has the parent {int(table[lost[0], 6])}, which is not there"
+        )
+    bad = np.flatnonzero(table[:, 5] <= 0)
+    if len(bad):
+        raise InputError(
+            f"{path}: point {int(table[bad[0], 0])} has the radius {table[bad[0], 5]}: radii must be positive"
+        )
+    return _network(table[:, 2:5] * unit, table[:, 5] * unit, parent)
+
+
+def _network(position, radius, parent) -> VesselNetwork:
+    head = np.flatnonzero(parent >= 0)
+    tail = parent[head]
+    children = np.bincount(tail, minlength=len(position))
+    branch = np.zeros(len(head), int)
+    of_node = np.full(len(position), -1)
+    count = 0
+    for v in np.argsort(head):
+        if of_node[tail[v]] >= 0 and children[tail[v]] == 1:
+            branch[v] = of_node[tail[v]]
+        else:
+            branch[v], count = count, count + 1
+        of_node[head[v]] = branch[v]
+    return VesselNetwork.build(
+        position,
+        tail,
+        head,
+        np.stack([radius[tail], radius[head]], 1),
+        inlets=np.flatnonzero(parent < 0),
+        outlets=np.flatnonzero(children == 0),
+        branch=branch,
+        branch_names=tuple(f"b{i}" for i in range(count)),
+    )

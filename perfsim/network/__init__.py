@@ -1,0 +1,22 @@
+"""Vessel networks: arrays on the device, `networkx.DiGraph` on the host."""
+
+from perfsim.network.forest import Forest, branch_table, contract, padded_rows
+from perfsim.network.graph import from_networkx, to_networkx
+from perfsim.network.lumen import Lesions, join, no_lesions, radii, stenosis
+from perfsim.network.vessels import GROWN, VesselNetwork
+
+__all__ = [
+    "GROWN",
+    "Forest",
+    "Lesions",
+    "VesselNetwork",
+    "branch_table",
+    "contract",
+    "from_networkx",
+    "join",
+    "no_lesions",
+    "padded_rows",
+    "radii",
+    "stenosis",
+    "to_networkx",
+]

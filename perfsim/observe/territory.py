@@ -1,0 +1,64 @@
+"""Territories from the flow itself: which branch's blood each volume receives."""
+
+from perfsim.coupling import Perfusion, Simulation
+from perfsim.units import ML_MIN_G
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def territory_shares(sim: Simulation, state: Perfusion) -> Float[Array, "volumes territories"]:
+    """Share of each territory in the arterial supply of each volume; rows sum to one.
+
+    Supply is linear in the flows of the feeding terminals, so the shares superpose exactly.
+    """
+    tissue, links = sim.tissue, sim.couplings
+    assert tissue is not None and links is not None and state.supplies is not None
+    count = len(tissue.territory_names)
+    label = jnp.append(tissue.territory, count)[links.terminal]
+    shares = jnp.stack([jnp.sum(jnp.where(label == k, state.supplies, 0.0), axis=1) for k in range(count)], axis=1)
+    return shares / jnp.sum(shares, axis=1, keepdims=True)
+
+
+def territory_mbf(sim: Simulation, state: Perfusion) -> Float[Array, " territories"]:
+    """Mean MBF [mL/min/g] of the tissue that each territory's terminals feed."""
+    tissue = sim.tissue
+    assert tissue is not None
+    count = len(tissue.territory_names)
+    flow = jax.ops.segment_sum(state.terminal_flow, tissue.territory, count)
+    volume = jax.ops.segment_sum(sim.network.demand, tissue.territory, count)
+    return flow / (tissue.density * volume) / ML_MIN_G
+
+
+def mean_mbf(sim: Simulation, state: Perfusion) -> Float[Array, ""]:
+    """Volume-weighted mean MBF of the wall [mL/min/g]."""
+    assert sim.volumes is not None and state.mbf is not None
+    return jnp.sum(state.mbf * sim.volumes.volume) / jnp.sum(sim.volumes.volume)
+
+
+def share_of(sim: Simulation, state: Perfusion, terminals: Bool[Array, " terminals"]) -> Float[Array, " volumes"]:
+    """Share of the marked terminals in the arterial supply of each volume."""
+    links = sim.couplings
+    assert links is not None and state.supplies is not None
+    marked = jnp.append(terminals, False)[links.terminal]
+    return jnp.sum(jnp.where(marked, state.supplies, 0.0), axis=1) / jnp.sum(state.supplies, axis=1)
+
+
+def behind(sim: Simulation, vessel: int) -> Bool[Array, " terminals"]:
+    """The terminals downstream of a vessel, e.g. of a lesion (see `pressure.lesion_sites`)."""
+    at = sim.terminal_vessel
+    return (at >= vessel) & (at < sim.network.subtree_end[vessel])
+
+
+def endo_epi(sim: Simulation, state: Perfusion, terminals: Bool[Array, " terminals"] | None = None) -> Float[Array, ""]:
+    """Mean MBF of the inner third of the wall over that of the outer third; of the tissue of some terminals, if given."""
+    assert sim.volumes is not None and state.mbf is not None
+    weight = sim.volumes.volume
+    if terminals is not None:
+        weight = weight * share_of(sim, state, terminals)
+
+    def mean(mask):
+        return jnp.sum(jnp.where(mask, weight * state.mbf, 0.0)) / jnp.sum(jnp.where(mask, weight, 0.0))
+
+    return mean(sim.volumes.depth > 2.0 / 3.0) / mean(sim.volumes.depth < 1.0 / 3.0)

@@ -1,0 +1,48 @@
+"""Units at the edge: everything inside perfsim is SI, users write ``"120 mmHg"`` and read mL/min/g."""
+
+import re
+
+from perfsim._results import InputError
+
+MMHG = 133.322387415  # [Pa], NIST SP 811
+ML = 1e-6  # [m³]
+MINUTE = 60.0  # [s]
+MM = 1e-3  # [m]
+ML_MIN = ML / MINUTE  # [m³/s]
+ML_MIN_G = ML / MINUTE / 1e-3  # [m³/(s·kg)]
+
+_UNITS: dict[str, dict[str, float]] = {
+    "pressure": {"Pa": 1.0, "kPa": 1e3, "mmHg": MMHG, "dyn/cm2": 0.1, "dyn/cm²": 0.1},
+    "length": {"m": 1.0, "cm": 1e-2, "mm": MM, "um": 1e-6, "µm": 1e-6},
+    "mass": {"kg": 1.0, "g": 1e-3},
+    "flow": {"m3/s": 1.0, "m³/s": 1.0, "mL/min": ML_MIN, "mL/s": ML, "L/min": 1e3 * ML_MIN},
+    "perfusion": {"mL/min/g": ML_MIN_G, "mL/g/min": ML_MIN_G, "mL/min/100g": ML_MIN_G / 100, "m3/s/kg": 1.0},
+    "viscosity": {"Pa·s": 1.0, "Pa s": 1.0, "mPa·s": 1e-3, "mPa s": 1e-3, "cP": 1e-3, "P": 0.1},
+    "density": {"kg/m3": 1.0, "kg/m³": 1.0, "g/mL": 1e3, "g/cm3": 1e3},
+    "conductance": {"1/(Pa·s)": 1.0, "1/(Pa s)": 1.0, "1/Pa/s": 1.0},
+    "permeability": {"m2/(Pa·s)": 1.0, "m²/(Pa·s)": 1.0, "m2/Pa/s": 1.0, "mm2/(Pa·s)": 1e-6},
+    "angle": {"deg": 0.017453292519943295, "rad": 1.0},
+}
+_QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
+
+
+def parse(text: object, kind: str) -> float:
+    """Read a quantity with its unit, e.g. ``parse("120 mmHg", "pressure")``, and return its SI value.
+
+    Raises `InputError` where the unit is missing or not one of `kind`.
+    """
+    units = _UNITS[kind]
+    accepted = ", ".join(units)
+    match = _QUANTITY.match(text) if isinstance(text, str) else None
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        raise InputError(
+            f'{text!r} has no unit: write it as text with one of {accepted}, e.g. "{text} {next(iter(units))}"'
+        )
+    if match is None:
+        raise InputError(f"{text!r} is not a {kind}: write a number and one of {accepted}")
+    number, unit = match.groups()
+    if not unit:
+        raise InputError(f"{text!r} has no unit: add one of {accepted}")
+    if unit not in units:
+        raise InputError(f"{text!r} has the unit {unit!r}, which is not a unit of {kind}: use one of {accepted}")
+    return float(number) * units[unit]

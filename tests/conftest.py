@@ -1,0 +1,33 @@
+"""Shared fixtures: a small heart, and the data beside the project."""
+
+from pathlib import Path
+
+import perfsim  # noqa: F401  (configures jax)
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real anatomies; tests that need it skip where it is absent."""
+    if not DATA.exists():
+        pytest.skip(f"needs the reference data in {DATA.parent.name}/{DATA.name} beside the project, which is absent")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def small_heart():
+    """300 terminals, 4 mm mesh, a 55 % LAD lesion: seconds to solve, every term of the equations active."""
+    from perfsim.cohorts import Stenosis, reference_heart
+
+    return reference_heart(terminals=300, spacing=4e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
+
+
+@pytest.fixture(scope="session")
+def heart():
+    """The embedded heart as the demo runs it, without a lesion."""
+    from perfsim.cohorts import reference_heart
+
+    return reference_heart()
