@@ -10,12 +10,12 @@ from perfsim.flow import Steady, elimination, solve_network
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 KINETIC = 4.0 / 3.0  # α = (ζ+2)/(ζ+1) of a parabolic profile
 
 
-@eqx.filter_jit
 def simulate(
     sim: Simulation,
     flow: Steady | None = None,
@@ -24,12 +24,27 @@ def simulate(
 ) -> Solution:
     """Blood flow of a simulation in all (or the named) of its states.
 
-    A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through it,
-    and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them.
-    It never raises; `counters.result` of each state holds a value of `RESULTS`, and `check(solution)` raises on the host.
+    A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through
+    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them. It never
+    raises; `counters.result` of each state holds a value of `RESULTS`, and `check(solution)` raises on the host.
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
+    return _simulate(_strongly_typed(sim), flow, tissue, states)
+
+
+def _strongly_typed(sim: Simulation) -> Simulation:
+    """Python floats and weakly typed arrays, as users put them in, would each cost one compilation."""
+    dtype = sim.network.position.dtype
+
+    def strong(x):
+        return jax.lax.convert_element_type(x, dtype) if isinstance(x, float) or eqx.is_inexact_array(x) else x
+
+    return jax.tree.map(strong, sim)
+
+
+@eqx.filter_jit
+def _simulate(sim: Simulation, flow: Steady, tissue: FiniteVolumes, states: tuple[str, ...] | None) -> Solution:
     law = vessel_laws(sim)
     chosen = [s for s in sim.states if states is None or s.name in states]
     return Solution({s.name: _solve_state(sim, law, s, flow, tissue) for s in chosen})

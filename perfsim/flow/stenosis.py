@@ -45,7 +45,7 @@ class JetExpansion(StenosisLaw):
     This is the momentum balance of a relaxing jet: for a sudden expansion e decays from u_s - u₀ and the loss
     integrates to K_t ½ρ (u_s - u₀)² Q², Borda-Carnot with the factor of Young and Tsai. λ is a length of the flow
     and not of the sampling, so the result does not depend on how finely a centerline is sampled, and the switch
-    averages radius noise. The excess is carried across side branches, and starts at 0 where a branch begins.
+    averages radius noise; max(e, 0)² is rounded off below 2 % of u. The excess is carried across side branches, and starts at 0 where a branch begins.
     Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and λ_c = D/4 were chosen on concentric
     40-80 % lesions against Young and Tsai's law (docs/design.md has the table).
     """
@@ -76,13 +76,19 @@ class JetExpansion(StenosisLaw):
                 return (e + slope * lam) * jnp.exp(-x / lam) - slope * lam
 
             ends = e, excess(0.5 * L), excess(L)
-            start, middle, end = (jnp.maximum(value, 0.0) ** 2 for value in ends)
+            start, middle, end = (_squared_excess(value, 0.02 * u.mean(1)) for value in ends)
             loss = (start + 4.0 * middle + end) / 6.0 * L / (D * self.expansion)  # Simpson's rule
             return ends[-1], loss
 
         _, loss = jax.lax.scan(step, jnp.zeros(table.shape[1]), (u, L, D))
         S = jnp.zeros(last + 1).at[table].add(self.k_t * DENSITY * loss)[:-1]
         return friction, S
+
+
+def _squared_excess(e, width):
+    """max(e, 0)², rounded off over `width` to e³/(e + width), whose second derivative is continuous at 0."""
+    positive = jnp.maximum(e, 0.0)
+    return positive**3 / (positive + width)
 
 
 class YoungTsai(StenosisLaw):

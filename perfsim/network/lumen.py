@@ -15,8 +15,8 @@ class Lesions(eqx.Module):
     """Concentric stenoses on named branches: a plateau with smooth shoulders.
 
     At the distance d = |s - center| from the throat's middle the lumen radius is multiplied by
-    1 - (1 - throat) φ, where φ is 1 on the plateau (d ≤ length/2) and falls to 0 by a half cosine over a shoulder
-    of 2.5 mm on either side.
+    1 - (1 - throat) φ, where φ is 1 on the plateau (d ≤ length/2) and falls to 0 by a quintic step over a shoulder
+    of 2.5 mm on either side (twice continuously differentiable, so that lesions can be moved by gradients).
     """
 
     center: Float[Array, " sites"] = eqx.field(converter=jnp.asarray)
@@ -31,7 +31,7 @@ class Lesions(eqx.Module):
         """What the lesions leave of the healthy radius, at both ends of each vessel."""
         distance = jnp.abs(network.coordinate[..., None] - self.center)
         ramp = jnp.clip((distance - 0.5 * self.length) / SHOULDER, 0.0, 1.0)
-        depth = 0.5 * (1.0 + jnp.cos(jnp.pi * ramp))
+        depth = 1.0 - ramp**3 * (10.0 - 15.0 * ramp + 6.0 * ramp**2)
         here = network.branch[:, None, None] == self.branch
         return jnp.prod(jnp.where(here, 1.0 - (1.0 - self.throat) * depth, 1.0), axis=-1)
 

@@ -1,0 +1,153 @@
+"""The coupled solve: balance, an independent solver, limits, no retrace, no callbacks."""
+
+import perfsim
+from perfsim._results import RESULTS
+from perfsim.coupling import check, simulate
+from perfsim.coupling.simulate import _simulate
+from perfsim.coupling.system import coupled_system, terminal_nodes, vessel_laws
+from perfsim.flow import Steady
+from perfsim.network import no_lesions
+from perfsim.units import MMHG
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.sparse.linalg import spsolve
+
+
+@pytest.fixture(scope="module")
+def solution(small_heart):
+    return simulate(small_heart.sim)
+
+
+def test_mass_balance(small_heart, solution):
+    """Inflow = venous outflow + lumped outlets to 1e-10, in both states, and at every junction."""
+    sim = small_heart.sim
+    for state in solution.states.values():
+        assert int(state.counters.result) == RESULTS.successful
+        assert float(state.mass_defect) <= 1e-10
+        net = np.zeros(len(sim.network.position))
+        np.add.at(net, np.asarray(sim.network.tail), np.asarray(state.flow))
+        np.subtract.at(net, np.asarray(sim.network.head), np.asarray(state.flow))
+        net[np.asarray(sim.network.inlets)] -= np.asarray(state.inlet_flow)
+        net[np.asarray(sim.network.terminals)] += np.asarray(state.terminal_flow)
+        net[np.asarray(sim.network.outlets)] += np.asarray(state.outlet_flow)
+        assert np.abs(net).max() <= 1e-13 * float(state.inlet_flow.sum())
+        supply = float(jnp.sum(state.mbf * sim.volumes.volume))
+        assert float(jnp.sum(state.drainage * sim.volumes.volume)) == pytest.approx(supply, rel=1e-10)
+
+
+def test_matches_a_direct_solver(small_heart):
+    """Without losses hyperemia is linear: the same system, assembled and solved by scipy."""
+    sim = eqx.tree_at(lambda s: s.lesions, small_heart.sim, no_lesions())
+    sim = eqx.tree_at(lambda s: s.loss.k_t, sim, jnp.asarray(0.0))
+    state = simulate(sim, states=("hyperemia",)).hyperemia
+    matrix, rhs, nodes = assembled(sim)
+    x = spsolve(matrix.tocsc(), rhs)
+    np.testing.assert_allclose(state.tissue_pressure / MMHG, x[nodes:], rtol=1e-9)
+    at = np.asarray(terminal_nodes(sim, sim.forest))
+    np.testing.assert_allclose(state.terminal_pressure / MMHG, x[at], rtol=1e-9)
+
+
+def assembled(sim):
+    """Matrix and right-hand side of the linear hyperemic system [mL/min, mmHg], entry by entry."""
+    system = coupled_system(sim, vessel_laws(sim), sim.states[1])
+    forest, links, volumes = sim.forest, sim.couplings, sim.volumes
+    nodes, cells = forest.children.shape[0], len(volumes.volume)
+    i, j, g = [np.asarray(forest.parent)], [forest.roots + np.arange(forest.chains)], [1 / np.asarray(system.vessels.R)]
+    cell, k = np.nonzero(np.asarray(links.weight) > 0)
+    i.append(np.asarray(terminal_nodes(sim, forest))[np.asarray(links.terminal)[cell, k]])
+    j.append(nodes + cell)
+    g.append(np.broadcast_to(system.weight * system.conductance, links.weight.shape)[cell, k])
+    i.append(nodes + np.asarray(volumes.face_cells)[:, 0])
+    j.append(nodes + np.asarray(volumes.face_cells)[:, 1])
+    g.append(np.asarray(system.transmissibility))
+    i, j, g = (np.concatenate(x) for x in (i, j, g))
+    n = nodes + cells
+    A = sp.coo_matrix(
+        (np.concatenate([g, g, -g, -g]), (np.concatenate([i, j, i, j]), np.concatenate([i, j, j, i]))), (n, n)
+    )
+    diagonal, rhs = np.zeros(n), np.zeros(n)
+    diagonal[nodes:] = system.drainage
+    rhs[nodes:] = np.asarray(system.drainage * system.back_pressure)
+    np.add.at(diagonal, np.asarray(system.vessels.outlet), np.asarray(system.vessels.outlet_conductance))
+    np.add.at(
+        rhs,
+        np.asarray(system.vessels.outlet),
+        np.asarray(system.vessels.outlet_conductance * system.vessels.outlet_pressure),
+    )
+    A = (A + sp.diags(diagonal)).tolil()
+    for root in np.flatnonzero(system.vessels.fixed):
+        A[root], A[root, root], rhs[root] = 0.0, 1.0, float(system.vessels.fixed_pressure[root])
+    return A, rhs, nodes
+
+
+def test_newton_from_a_flat_guess_is_quick(small_heart):
+    """Also with a hundredfold loss: the potential is convex."""
+    for factor in (1.0, 100.0):
+        sim = eqx.tree_at(lambda s: s.loss.k_t, small_heart.sim, 1.52 * jnp.asarray(factor))
+        for state in simulate(sim).states.values():
+            assert int(state.counters.result) == RESULTS.successful and int(state.counters.newton) <= 10
+
+
+def test_all_but_closed_vessel(small_heart):
+    """A 97 % lesion: nearly no flow behind it, no trouble, balance kept."""
+    sim = eqx.tree_at(lambda s: s.lesions.throat, small_heart.sim, jnp.array([0.03]))
+    solution = check(simulate(sim))
+    assert float(solution.hyperemia.mass_defect) <= 1e-10
+    assert float(solution.rest.mbf.min()) < 0.1
+
+
+def test_autoregulation_holds_rest_flow(small_heart, solution):
+    """Demand 0.9 mL/min/g is met wherever the reserve suffices, and never exceeded by more than the corner's width."""
+    mbf = np.asarray(solution.rest.mbf)
+    assert np.quantile(mbf, 0.2) == pytest.approx(0.9, rel=5e-3)
+    assert mbf.max() < 0.9 * 1.01
+    assert np.all(np.asarray(solution.mfr) > 0.5)
+
+
+def test_nothing_retraces_when_values_change(small_heart):
+    """Python floats and weakly typed arrays included."""
+    simulate(small_heart.sim)
+    before = _simulate._cached._cache_size()
+    changed = eqx.tree_at(
+        lambda s: (
+            s.tissue.supply,
+            s.lesions.throat,
+            s.states[0].aortic_pressure,
+            s.viscosity.hematocrit,
+            s.network.exponent,
+        ),
+        small_heart.sim,
+        (jnp.asarray(2e-5), jnp.array([0.5]), jnp.asarray(1.3e4), 0.4, jnp.asarray(2.4)),
+    )
+    simulate(changed)
+    assert _simulate._cached._cache_size() == before
+
+
+def test_no_callbacks_in_compiled_code(small_heart):
+    """Host callbacks make a program uncacheable: neither the forward code nor the gradient holds one."""
+    arrays, static = eqx.partition(small_heart.sim, eqx.is_inexact_array)
+
+    def loss(arrays):
+        return jnp.sum(simulate(eqx.combine(arrays, static)).hyperemia.mbf)
+
+    for function in (loss, jax.grad(loss)):
+        assert "callback" not in jax.jit(function).lower(arrays).as_text()
+
+
+def test_failure_is_data_then_a_sentence(small_heart):
+    """One Newton step cannot do: the code says so, `check` says what to try."""
+    solution = simulate(small_heart.sim, flow=Steady(max_steps=1))
+    assert int(solution.hyperemia.counters.result) == RESULTS.newton_not_converged
+    with pytest.raises(perfsim.SimulationError, match="max_steps"):
+        check(solution)
+
+
+def test_nan_parameter_is_reported(small_heart):
+    sim = eqx.tree_at(lambda s: s.tissue.supply, small_heart.sim, jnp.asarray(jnp.nan))
+    with pytest.raises(perfsim.SimulationError, match="not finite"):
+        check(simulate(sim))
