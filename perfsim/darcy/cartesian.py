@@ -71,7 +71,8 @@ def _cut(low, shape, h, inside: Callable, depth: Callable) -> tuple[ControlVolum
         neighbor=jnp.asarray(neighbor),
         face=jnp.asarray(face),
     )
-    return volumes, Samples(point, cell, np.full(len(cell), (h / s) ** 3))
+    weight = np.full(len(cell), (h / s) ** 3)
+    return volumes, Samples(point, cell, weight, cells, low + 0.5 * h, h, tuple(int(n) for n in shape))
 
 
 def _faces(solid, number, h):

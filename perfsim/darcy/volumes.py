@@ -1,5 +1,7 @@
 """Control volumes and their faces."""
 
+import dataclasses
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -23,8 +25,9 @@ class ControlVolumes(eqx.Module):
     """the face to each neighbor, padded with the number of faces"""
 
 
-class Samples(eqx.Module):
-    """Quadrature points of the volumes (host): where in space each volume's tissue lies."""
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """The mesh on the host: quadrature points that tell where each volume's tissue lies, and the grid behind it."""
 
     point: np.ndarray
     """(samples, 3) [m]"""
@@ -32,3 +35,17 @@ class Samples(eqx.Module):
     """volume each point belongs to, non-decreasing"""
     weight: np.ndarray
     """[m³]"""
+    index: np.ndarray
+    """(volumes, 3) grid index of each volume"""
+    origin: np.ndarray
+    """center of grid cell (0, 0, 0) [m]"""
+    spacing: float
+    """[m]"""
+    shape: tuple[int, ...]
+    """grid cells per direction"""
+
+    def on_grid(self, values: np.ndarray, fill: float = np.nan) -> np.ndarray:
+        """Values of the volumes as a three-dimensional array, `fill` outside the wall."""
+        grid = np.full(self.shape, fill)
+        grid[tuple(self.index.T)] = np.asarray(values)
+        return grid
