@@ -14,6 +14,7 @@ from perfsim.cohorts import synthetic_patient
 from perfsim.coupling import simulate
 from perfsim.inverse import Observation, fit
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -51,6 +52,7 @@ def main() -> None:
         error = relative_error(fitted, simulate(fitted), truth)
         errors.append(error), iterations.append(report.iterations)
         solves += report.solves
+        jax.clear_caches()  # every patient has its own shapes: compiled code would pile up
         converged += report.converged and error <= 0.01
         if not arguments.json:
             print(

@@ -10,6 +10,7 @@ MINUTE = 60.0  # [s]
 MM = 1e-3  # [m]
 ML_MIN = ML / MINUTE  # [m³/s]
 ML_MIN_G = ML / MINUTE / 1e-3  # [m³/(s·kg)]
+MBF_UNIT = "mL/min/g"
 
 _UNITS: dict[str, dict[str, float]] = {
     "pressure": {"Pa": 1.0, "kPa": 1e3, "mmHg": MMHG, "dyn/cm2": 0.1, "dyn/cm²": 0.1},

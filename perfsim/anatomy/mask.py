@@ -15,8 +15,9 @@ _BINS_Z, _BINS_THETA = 48, 72
 class MaskWall(Wall):
     """The wall given by a boolean array: center of mask[i, j, k] = origin + spacing · (i, j, k).
 
-    What is not wall is cavity where it lies nearer to the long axis than the wall does at the same height and angle,
-    and outside elsewhere; the two surfaces and the transmural depth follow from distances to these two sets.
+    What the wall encloses in a slice across the long axis is cavity; near the base, where the valves leave the ring
+    open, the cavity of the slices below is continued. Everything else is outside; the two surfaces and the
+    transmural depth follow from the distances to these two sets.
     """
 
     def __init__(self, mask: np.ndarray, origin: np.ndarray, spacing: float, frame: Frame):
@@ -41,20 +42,39 @@ class MaskWall(Wall):
         self._z_edges = np.linspace(min(0.0, z[flat].min()), z[flat].max() + spacing, _BINS_Z + 1)
         self._outer, self._inner = self._surfaces(z[flat], rho[flat], theta[flat])
         reach = z[flat].max() + 0.5 * spacing
-        cavity = ~flat & (rho < self._lookup(self._inner, z, theta)) & (z < reach)
         above = ~flat & (z < np.quantile(z[flat], 0.02))
-        cavity, outside = (
-            (cavity & ~above).reshape(mask_shape := self.mask.shape),
-            (~flat & ~cavity & ~above).reshape(mask_shape),
-        )
+        cavity = self._cavity(z, rho, theta) & ~flat & ~above
         if not cavity.any():
             raise InputError("the wall mask encloses no cavity around the long axis of its frame")
+        outside = (~flat & ~cavity & ~above).reshape(self.mask.shape)
+        cavity = cavity.reshape(self.mask.shape)
         half = 0.5 * spacing
         self._to_endo = ndimage.distance_transform_edt(~cavity, sampling=spacing) - half
         self._to_epi = ndimage.distance_transform_edt(~outside, sampling=spacing) - half
         into, out = (ndimage.distance_transform_edt(m, sampling=spacing) for m in (self.mask, ~self.mask))
         self._signed = np.where(self.mask, half - into, out - half)
         self.frame = dataclasses.replace(frame, length=reach, cavity_length=float(z[cavity.ravel()].max() + half))
+
+    def _cavity(self, z, rho, theta):
+        """Which of the given points (cylinder coordinates) the wall encloses, slice by slice from the apex up."""
+        step, f = 0.5 * self.spacing, self.frame
+        reach = np.hypot(*(np.ptp(self.bounds(), axis=0)[:2])) + self.spacing
+        side = np.arange(-reach, reach + step, step)
+        heights = np.arange(z[self.mask.ravel()].min(), z[self.mask.ravel()].max() + step, step)
+        x, y = np.meshgrid(side, side, indexing="ij")
+        enclosed = np.zeros((len(heights), len(side), len(side)), bool)
+        for k in range(len(heights) - 1, -1, -1):
+            point = f.base + heights[k] * f.axis + x[..., None] * f.lateral + y[..., None] * f.anterior
+            wall = self._sample(self.mask.astype(float), point.reshape(-1, 3)).reshape(x.shape) > 0.5
+            closed = ndimage.binary_closing(np.pad(wall, 4), iterations=3)[4:-4, 4:-4]
+            hole = ndimage.binary_fill_holes(closed) & ~wall
+            hole = ndimage.binary_opening(hole, iterations=2)
+            if k + 1 < len(heights) and hole.sum() < 0.8 * enclosed[k + 1].sum() and heights[k] < 0.5 * f.length:
+                hole = (hole | enclosed[k + 1]) & ~wall
+            enclosed[k] = hole
+        t = np.radians(theta)
+        at = [(z - heights[0]) / step, (rho * np.cos(t) + reach) / step, (rho * np.sin(t) + reach) / step]
+        return ndimage.map_coordinates(enclosed.astype(float), at, order=1, mode="constant") > 0.5
 
     def _surfaces(self, z, rho, theta):
         """Outer and inner radius of the wall by height and angle, gaps filled from their neighbors."""

@@ -46,6 +46,6 @@ class Wall(abc.ABC):
         u, theta = np.where(u > 1.0, 2.0 - u, u), np.where(u > 1.0, theta + 180.0, theta) % 360.0
         f = self.frame
         z = f.length * np.sin(0.5 * np.pi * np.clip(u, 0.0, 1.0)) ** 1.15
-        z = np.minimum(z, 0.985 * f.length)
+        z = np.minimum(z, 0.998 * f.length)
         radius = self.epicardial_radius(z, theta) - np.asarray(depth) * self.wall_thickness(z, theta)
         return f.base + z[..., None] * f.axis + radius[..., None] * f.radial(theta)

@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Callable
 
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks
-from perfsim.coupling import Simulation, State, assemble
+from perfsim.coupling import Simulation, State, assemble, physiology
 from perfsim.darcy import Samples, cut_cells
 from perfsim.growth import GrowthReport, grow
 from perfsim.network import Lesions, VesselNetwork, join, no_lesions, stenosis
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Heart:
     wall: Wall
     samples: Samples
     growth: GrowthReport
+    warnings: tuple[str, ...] = ()
 
 
 def reference_heart(
@@ -40,51 +43,73 @@ def reference_heart(
     stenoses: tuple[Stenosis, ...] = (),
     states: tuple[State, ...] | None = None,
     exponent: float = 7 / 3,
-    progress: Callable[[str, int, int], None] | None = None,
 ) -> Heart:
     """The embedded heart, ready for `simulate(heart.sim)`.
 
     Arguments: number of grown `terminals`, mesh `spacing` [m], `seed` of the tree, left-ventricular `mass` [kg],
-    `dominance` (right, left or co), `stenoses`, `states` (default rest and hyperemia), radius `exponent` γ,
-    `progress(stage, done, total)`.
+    `dominance` (right, left or co), `stenoses`, `states` (default rest and hyperemia), radius `exponent` γ.
     """
     wall = EllipsoidWall(mass)
-    trunks = coronary_trunks(wall, dominance)
-    return build_heart(
-        wall, trunks, terminals=terminals, spacing=spacing, seed=seed, stenoses=stenoses, states=states,
-        exponent=exponent, progress=progress,
-    )  # fmt: skip
+    grown = grow_heart(wall, coronary_trunks(wall, dominance), terminals=terminals, seed=seed, exponent=exponent)
+    return couple(grown, spacing=spacing, stenoses=stenoses, states=states)
 
 
-def build_heart(
+@dataclasses.dataclass(frozen=True)
+class GrownHeart:
+    """A wall with its grown network, before meshing."""
+
+    wall: Wall
+    network: VesselNetwork
+    growth: GrowthReport
+    warnings: tuple[str, ...]
+
+
+def grow_heart(
     wall: Wall,
     trunks: VesselNetwork,
     *,
     terminals: int,
-    spacing: float,
     seed: int = 0,
-    stenoses: tuple[Stenosis, ...] = (),
-    states: tuple[State, ...] | None = None,
     exponent: float = 7 / 3,
     attach: tuple[str, ...] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> GrownHeart:
+    """Grow a forest from any trunks into any wall, no finer than D_ref; arguments as in `growth.grow`."""
+    limit = terminal_limit(wall, trunks, exponent)
+    warnings = []
+    if terminals > limit:
+        finest = physiology.REFERENCE_DIAMETER * 1e6
+        warnings.append(f"growth stops at vessels of {finest:.0f} µm: {limit} terminals instead of {terminals}")
+        terminals = limit
+    network, report = grow(wall, trunks, terminals, exponent=exponent, seed=seed, attach=attach, progress=progress)
+    return GrownHeart(wall, network, report, tuple(warnings))
+
+
+def couple(
+    grown: GrownHeart,
+    *,
+    spacing: float = 1.5e-3,
+    stenoses: tuple[Stenosis, ...] = (),
+    states: tuple[State, ...] | None = None,
 ) -> Heart:
-    """Grow a forest from any trunks into any wall, mesh the wall, and couple the two."""
-    tell = progress or (lambda stage, done, total: None)
-    network, report = grow(
-        wall,
-        trunks,
-        terminals,
-        exponent=exponent,
-        seed=seed,
-        attach=attach,
-        progress=lambda d, t: tell("grow", d, t),
-    )
-    tell("mesh", 0, 1)
-    volumes, samples = cut_cells(wall, spacing)
-    sim = assemble(network, volumes, samples, states=states, lesions=lesions(network, stenoses))
-    tell("mesh", 1, 1)
-    return Heart(sim, wall, samples, report)
+    """Mesh the wall of a grown heart at `spacing` [m] and couple the two."""
+    made = lesions(grown.network, stenoses)
+    volumes, samples = cut_cells(grown.wall, spacing)
+    sim = assemble(grown.network, volumes, samples, states=states, lesions=made)
+    return Heart(sim, grown.wall, samples, grown.growth, grown.warnings)
+
+
+def terminal_limit(wall: Wall, trunks: VesselNetwork, exponent: float) -> int:
+    """Number of terminals at which the mean terminal has the diameter D_ref, below which vessels belong to the tissue.
+
+    By the radius law a root of diameter D₀ splits into (D₀/D_ref)^γ terminals, less what its lumped outlets take.
+    """
+    low, high = wall.bounds()
+    box = low + (high - low) * np.random.default_rng(0).random((100_000, 3))
+    volume = wall.inside(box).mean() * np.prod(high - low)
+    share = volume / (volume + float(np.sum(trunks.outlet_demand)))
+    roots = (2.0 * np.asarray(trunks.root_radius) / physiology.REFERENCE_DIAMETER) ** exponent
+    return int(share * roots.sum())
 
 
 def lesions(network: VesselNetwork, stenoses: tuple[Stenosis, ...]) -> Lesions:

@@ -1,5 +1,6 @@
 """Vessels and tissue together: `Simulation`, `simulate`, `Solution`."""
 
+from perfsim.coupling import physiology
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import Simulation, State, Tissue, assemble, default_states, network_only
 from perfsim.coupling.solution import Perfusion, Solution, check
@@ -25,6 +26,7 @@ __all__ = [
     "default_states",
     "nearest_terminals",
     "network_only",
+    "physiology",
     "simulate",
     "territory_of_branches",
     "territory_of_terminals",

@@ -30,6 +30,8 @@ class FitReport:
     after: np.ndarray
     sd: np.ndarray
     """standard deviation of each fitted value from the curvature at the optimum, in the value's unit"""
+    learned: np.ndarray
+    """share of the population's variance that the data remove, 0 (prior only) to 1, in the fit's coordinates"""
     cost_before: float
     """½ Σ residual², data and prior"""
     cost_after: float
@@ -94,6 +96,7 @@ def fit(
         before=parameters.values(sim, free),
         after=parameters.values(fitted, free),
         sd=np.abs(slope) * np.sqrt(np.maximum(np.diag(covariance), 0.0)),
+        learned=1.0 - np.clip(np.diag(covariance) / np.asarray(spread) ** 2, 0.0, 1.0),
         cost_before=cost_before,
         cost_after=cost,
         iterations=iterations,

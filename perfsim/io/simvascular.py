@@ -30,7 +30,10 @@ class OneDimensionalModel:
 
 
 def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
-    """Read a `.in` file (NODE, SEGMENT, DATATABLE, MATERIAL cards; joints follow from the segments' nodes).
+    """Read a `.in` file (NODE, JOINT, SEGMENT, DATATABLE, MATERIAL cards).
+
+    The segments that leave a joint are attached to the end of the first one that enters it: files give them start
+    nodes of their own there, and the node that a JOINT card itself names need not be the joint's.
 
     Raises `InputError` naming file, line and value where a card cannot be read.
     """
@@ -50,10 +53,9 @@ def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
             elif words[0] == "SEGMENT":
                 segments.append(words[1:])
             elif words[0] == "JOINT":
-                joint[words[3]], joint[words[4]] = int(words[2]), int(words[2])
+                joint[words[4]] = words[3]
             elif words[0] in ("JOINTINLET", "JOINTOUTLET"):
-                for segment in words[3 : 3 + int(words[2])]:
-                    joint[(words[0], int(segment))] = joint[words[1]]
+                joint[words[1]] = (joint.get(words[1]), [int(w) for w in words[3 : 3 + int(words[2])]])
             elif words[0] == "DATATABLE":
                 current = tables.setdefault(words[1], [])
             elif words[0] == "ENDDATATABLE":
@@ -77,15 +79,21 @@ def _model(path, nodes, segments, tables, material, inlet, joint) -> OneDimensio
     names = np.array([s[0] for s in segments])
     length = np.array([float(s[2]) for s in segments]) * CM
 
-    def node(segment, column, card):
-        # a segment's ends are its own nodes, or the node of the joint that it meets there
-        at = joint.get((card, int(segment[1])), int(segment[column]))
-        if at not in number:
-            raise InputError(f"{path}: segment {segment[0]} names node {at}, which has no NODE card")
-        return number[at]
-
-    tail = np.array([node(s, 4, "JOINTOUTLET") for s in segments])
-    head = np.array([node(s, 5, "JOINTINLET") for s in segments])
+    start, end = ({int(s[1]): int(s[column]) for s in segments} for column in (4, 5))
+    for inlet_name, leaving in (v for v in joint.values() if isinstance(v, tuple) and isinstance(v[0], str)):
+        entering = joint[inlet_name][1]
+        for segment in leaving:
+            start[segment] = end[entering[0]]
+        for segment in entering[1:]:
+            end[segment] = end[entering[0]]
+    for segment in segments:
+        for node in (start[int(segment[1])], end[int(segment[1])]):
+            if node not in number:
+                raise InputError(f"{path}: segment {segment[0]} names node {node}, which has no NODE card")
+    tail = np.array([number[start[int(s[1])]] for s in segments])
+    head = np.array([number[end[int(s[1])]] for s in segments])
+    used = np.unique(np.concatenate([tail, head]))
+    tail, head, position = np.searchsorted(used, tail), np.searchsorted(used, head), position[used]
     radius = np.sqrt(np.array([[float(s[6]), float(s[7])] for s in segments]) * CM**2 / np.pi)
     ends = [i for i, s in enumerate(segments) if s[14] != "NOBOUND"]
     groups = [name.rsplit("_", 1)[0] for name in names]

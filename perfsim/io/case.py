@@ -1,0 +1,187 @@
+"""Case files: a simulation in TOML, checked before anything is computed."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from perfsim import units
+from perfsim._results import InputError
+from perfsim.coupling import physiology
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+
+def _quantity(kind: str, low: float, high: float, unit: str):
+    """A validator for text with a unit; `low` and `high` in `unit` are the range of what can be meant."""
+
+    def check(text: Any) -> float:
+        try:
+            value = units.parse(text, kind)
+            scale = units.parse(f"1 {unit}", kind)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        if not low * scale <= value <= high * scale:
+            raise ValueError(f"{text!r} is not between {low:g} and {high:g} {unit}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Pressure = Annotated[float, _quantity("pressure", 0, 300, "mmHg")]
+Length = Annotated[float, _quantity("length", 0, 500, "mm")]
+Mass = Annotated[float, _quantity("mass", 20, 1000, "g")]
+MBF = Annotated[float, _quantity("perfusion", 0.01, 20, "mL/min/g")]
+ViscosityValue = Annotated[float, _quantity("viscosity", 0.5, 10, "mPa·s")]
+Conductance = Annotated[float, _quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
+Mobility = Annotated[float, _quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Anatomy(_Section):
+    """The embedded heart."""
+
+    mass: Mass = 0.140
+    dominance: str = Field("right", pattern="^(right|left|co)$")
+
+
+class Tree(_Section):
+    """The grown arterioles."""
+
+    terminals: int = Field(2000, ge=10, le=1_000_000)
+    seed: int = Field(0, ge=0)
+    exponent: float = Field(7 / 3, ge=2.0, le=3.5)
+
+
+class Mesh(_Section):
+    """The control volumes."""
+
+    spacing: Annotated[float, _quantity("length", 0.5, 6, "mm")] = 1.5e-3
+
+
+class Lesion(_Section):
+    """One stenosis."""
+
+    branch: str
+    position: Length
+    diameter_reduction: float = Field(ge=0.0, le=0.97)
+    length: Annotated[float, _quantity("length", 0.5, 100, "mm")]
+
+
+class StateSection(_Section):
+    """Pressures of one state."""
+
+    aortic_pressure: Pressure
+    back_pressure_epi: Pressure = physiology.BACK_EPI
+    back_pressure_endo: Pressure = physiology.BACK_ENDO
+
+    @model_validator(mode="after")
+    def _driving(self):
+        if self.aortic_pressure <= max(self.back_pressure_epi, self.back_pressure_endo):
+            raise ValueError("the aortic pressure must exceed the back pressures, or no blood flows")
+        return self
+
+
+class Rest(StateSection):
+    """The resting state."""
+
+    aortic_pressure: Pressure = physiology.AORTIC_REST
+    demand: MBF = physiology.DEMAND
+
+
+class Hyperemia(StateSection):
+    """The hyperemic state."""
+
+    aortic_pressure: Pressure = physiology.AORTIC_HYPEREMIA
+
+
+class TissueSection(_Section):
+    """Conductances of the myocardium; the defaults are calibrated on the healthy embedded heart."""
+
+    supply: Conductance = physiology.SUPPLY
+    drainage: Conductance = physiology.DRAINAGE
+    mobility: Mobility = physiology.MOBILITY
+    tone: dict[str, Annotated[float, Field(gt=0.0, le=20.0)]] = Field(default_factory=dict)
+
+
+class Blood(_Section):
+    """Blood's viscosity."""
+
+    plasma_viscosity: ViscosityValue = 1.2e-3
+    hematocrit: float = Field(0.45, ge=0.0, le=0.75)
+
+
+class Fit(_Section):
+    """What `perfsim fit` may change."""
+
+    parameters: list[str] = Field(default_factory=lambda: ["tone"])
+    sd: MBF = units.ML_MIN_G * 0.25
+
+
+class Case(_Section):
+    """A whole case; every field has a default, so an empty file is the healthy embedded heart."""
+
+    name: str = "case"
+    anatomy: Anatomy = Field(default_factory=Anatomy)
+    tree: Tree = Field(default_factory=Tree)
+    mesh: Mesh = Field(default_factory=Mesh)
+    stenosis: list[Lesion] = Field(default_factory=list)
+    rest: Rest = Field(default_factory=Rest)
+    hyperemia: Hyperemia = Field(default_factory=Hyperemia)
+    tissue: TissueSection = Field(default_factory=TissueSection)
+    blood: Blood = Field(default_factory=Blood)
+    fit: Fit = Field(default_factory=Fit)
+
+
+def read_case(path: str | Path) -> Case:
+    """Read and check a case file. Raises `InputError` with one line per fault: file, key, value and what is accepted."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    return parse_case(text, str(path))
+
+
+def parse_case(text: str, source: str = "case") -> Case:
+    """Check a case given as text; see `read_case`."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source}: not valid TOML: {error}") from None
+    try:
+        return Case.model_validate(raw)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{source}: {_sentence(e)}" for e in error.errors())) from None
+
+
+def _sentence(error) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(error["loc"][:-1])
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(known)}"
+        return f"unknown key {where!r}: {hint}"
+    if error["type"] == "missing":
+        return f"{where!r} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch":
+        message = f"{error['input']!r} is not one of {error['ctx']['pattern'].strip('^$()').replace('|', ', ')}"
+    elif not error["type"].startswith("value_error"):
+        message = f"{error['input']!r}: {message[0].lower() + message[1:]}"
+    return f"{where}: {message}" if where else message
+
+
+def _known_keys(location) -> list[str]:
+    model: Any = Case
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        model = annotation.__args__[0] if hasattr(annotation, "__args__") else annotation
+    return list(model.model_fields) if hasattr(model, "model_fields") else []

@@ -1,0 +1,65 @@
+"""The commented case file that `perfsim init` writes, and resolved cases with every value spelled out."""
+
+from perfsim.io.case import Case
+from perfsim.units import MBF_UNIT, ML_MIN_G, MMHG
+
+DEMO = """name = "demo"
+
+[[stenosis]]
+branch = "LAD"
+position = "30 mm"
+diameter_reduction = 0.6
+length = "10 mm"
+"""
+"""the case of `perfsim demo`: the embedded heart with one intermediate lesion"""
+
+
+def resolved(case: Case) -> str:
+    """The case as a commented TOML file that reproduces it, every default written out."""
+    c = case
+    lesions = "".join(
+        f'\n[[stenosis]]\nbranch = "{s.branch}"\nposition = "{s.position * 1e3:.6g} mm"    # throat, from the branch\'s origin\n'
+        f'diameter_reduction = {s.diameter_reduction:.6g}\nlength = "{s.length * 1e3:.6g} mm"\n'
+        for s in c.stenosis
+    )
+    tone = ", ".join(f"{k} = {v:.9g}" for k, v in c.tissue.tone.items())
+    return f'''# A perfsim case. Quantities carry units; every key is optional, shown with the value in force.
+name = "{c.name}"
+
+[anatomy]                      # the embedded heart
+mass = "{c.anatomy.mass * 1e3:.6g} g"                 # left ventricle
+dominance = "{c.anatomy.dominance}"            # right, left or co
+
+[tree]                         # arterioles grown from the trunks
+terminals = {c.tree.terminals}
+seed = {c.tree.seed}
+exponent = {c.tree.exponent:.9g}          # of the radius law r = r0 (Q/Q0)^(1/exponent)
+
+[mesh]
+spacing = "{c.mesh.spacing * 1e3:.6g} mm"             # edge of a control volume
+{lesions}
+[rest]                         # autoregulated: demand is met while the reserve lasts
+aortic_pressure = "{c.rest.aortic_pressure / MMHG:.6g} mmHg"
+back_pressure_epi = "{c.rest.back_pressure_epi / MMHG:.6g} mmHg"
+back_pressure_endo = "{c.rest.back_pressure_endo / MMHG:.6g} mmHg"
+demand = "{c.rest.demand / ML_MIN_G:.6g} {MBF_UNIT}"
+
+[hyperemia]                    # maximal dilation
+aortic_pressure = "{c.hyperemia.aortic_pressure / MMHG:.6g} mmHg"
+back_pressure_epi = "{c.hyperemia.back_pressure_epi / MMHG:.6g} mmHg"
+back_pressure_endo = "{c.hyperemia.back_pressure_endo / MMHG:.6g} mmHg"
+
+[tissue]
+supply = "{c.tissue.supply:.6g} 1/(Pa·s)"      # 100 µm arterioles to capillaries, dilated
+drainage = "{c.tissue.drainage:.6g} 1/(Pa·s)"    # capillaries to veins
+mobility = "{c.tissue.mobility:.6g} m²/(Pa·s)"        # within the capillary bed
+tone = {{ {tone} }}                      # factors on supply by territory, e.g. {{ LAD = 0.6 }}
+
+[blood]
+plasma_viscosity = "{c.blood.plasma_viscosity * 1e3:.6g} mPa·s"
+hematocrit = {c.blood.hematocrit:.6g}
+
+[fit]                          # what `perfsim fit` may change: tone, throat, supply, drainage, ...
+parameters = [{", ".join(f'"{p}"' for p in c.fit.parameters)}]
+sd = "{c.fit.sd / ML_MIN_G:.6g} {MBF_UNIT}"           # of a segment's MBF where the table has no sd column
+'''

@@ -1,0 +1,60 @@
+"""VTK files for ParaView: the network as lines, the wall as voxels. Coordinates in mm, LPS like ITK and SimVascular."""
+
+from pathlib import Path
+
+from perfsim.coupling import Simulation, Solution
+from perfsim.coupling.system import vessel_laws
+from perfsim.coupling.territories import trunk_branch
+from perfsim.darcy import Samples
+from perfsim.observe import ffr
+from perfsim.units import ML_MIN, MMHG
+
+import numpy as np
+import pyvista as pv
+
+
+def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
+    """Vessels as lines with radius_mm, flow_mL_min, pressure_mmHg and pd_pa of each state; use ParaView's Tube filter."""
+    network = sim.network
+    tail, head = np.asarray(network.tail), np.asarray(network.head)
+    lines = np.column_stack([np.full(len(tail), 2), tail, head]).ravel()
+    mesh = pv.PolyData(np.asarray(network.position) * 1e3, lines=lines)
+    radius = np.asarray(vessel_laws(sim).radius)
+    mesh.cell_data["radius_mm"] = radius.mean(1) * 1e3
+    mesh.cell_data["branch"] = trunk_branch(network)
+    mesh.cell_data["grown"] = np.asarray(~network.measured & (network.branch == len(network.branch_names) - 1)).astype(
+        int
+    )
+    mesh.field_data["branch_names"] = list(network.branch_names)
+    at_node = np.zeros(len(network.position))
+    at_node[head] = radius[:, 1] * 1e3
+    roots = np.asarray(network.inlets)
+    at_node[roots] = np.asarray(network.root_radius) * 1e3
+    mesh.point_data["radius_mm"] = at_node
+    for name, state in solution.states.items():
+        mesh.cell_data[f"flow_mL_min_{name}"] = np.asarray(state.flow) / ML_MIN
+        mesh.cell_data[f"pd_pa_{name}"] = np.asarray(ffr(state))
+        mesh.point_data[f"pressure_mmHg_{name}"] = np.asarray(state.total_pressure) / MMHG
+    mesh.save(path)
+
+
+def write_tissue(path: Path, sim: Simulation, solution: Solution, samples: Samples, cell_data: dict) -> None:
+    """Control volumes as voxels with MBF, pressure and what `cell_data` adds."""
+    h = samples.spacing
+    corner = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])
+    at = (samples.index[:, None] + corner).reshape(-1, 3)
+    unique, inverse = np.unique(at, axis=0, return_inverse=True)
+    points = (samples.origin + h * (unique - 0.5)) * 1e3
+    cells = np.column_stack([np.full(len(samples.index), 8), inverse.reshape(-1, 8)]).ravel()
+    mesh = pv.UnstructuredGrid(cells, np.full(len(samples.index), pv.CellType.HEXAHEDRON), points)
+    assert sim.volumes is not None
+    mesh.cell_data["volume_mm3"] = np.asarray(sim.volumes.volume) * 1e9
+    mesh.cell_data["depth"] = np.asarray(sim.volumes.depth)
+    for name, values in cell_data.items():
+        mesh.cell_data[name] = np.asarray(values)
+    for name, state in solution.states.items():
+        mesh.cell_data[f"mbf_{name}"] = np.asarray(state.mbf)
+        mesh.cell_data[f"pressure_mmHg_{name}"] = np.asarray(state.tissue_pressure) / MMHG
+    if {"rest", "hyperemia"} <= set(solution.states):
+        mesh.cell_data["mfr"] = np.asarray(solution.mfr)
+    mesh.save(path)

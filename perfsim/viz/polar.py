@@ -1,0 +1,69 @@
+"""Bull's-eye maps: the left ventricle seen from its apex."""
+
+from pathlib import Path
+
+from perfsim.anatomy import Frame
+from perfsim.observe import aha17
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
+
+matplotlib.use("Agg", force=False)
+RADIAL, ANGULAR = 40, 120
+RINGS = (0.0, 0.2, 0.2 + 0.8 / 3, 0.2 + 1.6 / 3, 1.0)
+
+
+def polar_grid(frame: Frame, center: np.ndarray, weight: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Transmural mean of a field on radius × angle, apex first, smoothed over the size of a bin."""
+    z, _, theta = frame.cylindrical(center)
+    rest = np.maximum(frame.length - frame.cavity_length, 1e-6)
+    beyond = 0.2 * (frame.length - z) / rest
+    r = np.where(z > frame.cavity_length, beyond, 0.2 + 0.8 * (1.0 - z / frame.cavity_length))
+    i = np.clip((r * RADIAL).astype(int), 0, RADIAL - 1)
+    j = (theta / 360.0 * ANGULAR).astype(int) % ANGULAR
+    total, mass = np.zeros((RADIAL, ANGULAR)), np.zeros((RADIAL, ANGULAR))
+    np.add.at(total, (i, j), weight * value)
+    np.add.at(mass, (i, j), weight)
+    sigma, modes = (0.8, 1.2), ("nearest", "wrap")
+    return gaussian_filter(total, sigma, mode=modes) / np.maximum(gaussian_filter(mass, sigma, mode=modes), 1e-30)
+
+
+def polar_maps(path: Path, frame: Frame, center, volume, maps: dict[str, tuple[np.ndarray, str]], title: str) -> None:
+    """Draw one bull's-eye per entry of `maps`: name → (values per volume, unit), with the mean of each AHA segment."""
+    center, volume = np.asarray(center), np.asarray(volume)
+    label = np.asarray(aha17(frame, center))
+    figure = Figure(figsize=(4.6 * len(maps), 5.0), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    for k, (name, (value, unit)) in enumerate(maps.items()):
+        axes = figure.add_subplot(1, len(maps), k + 1, projection="polar")
+        value = np.asarray(value)
+        grid = polar_grid(frame, center, volume, value)
+        edges_t, edges_r = np.linspace(0, 2 * np.pi, ANGULAR + 1), np.linspace(0, 1, RADIAL + 1)
+        top = max(float(np.nanquantile(grid, 0.995)), 1e-9)
+        image = axes.pcolormesh(edges_t, edges_r, grid, cmap="viridis" if unit else "cividis", vmin=0, vmax=top * 1.05)
+        _draw_segments(axes, value, volume, label, top)
+        axes.set_title(name, fontsize=11)
+        axes.set_yticks([])
+        axes.set_xticks(np.radians([90, 180, 270, 0]), ["anterior", "septal", "inferior", "lateral"], fontsize=8)
+        axes.grid(False)
+        figure.colorbar(image, ax=axes, shrink=0.75, pad=0.08, label=unit or "ratio")
+    figure.savefig(path, dpi=120)
+
+
+def _draw_segments(axes, value, volume, label, top) -> None:
+    for ring in RINGS[1:]:
+        axes.plot(np.linspace(0, 2 * np.pi, 200), np.full(200, ring), color="white", lw=0.8)
+    for ring, start, count in ((3, 60.0, 6), (2, 60.0, 6), (1, 45.0, 4)):
+        for k in range(count):
+            angle = np.radians(start + 360.0 / count * k)
+            axes.plot([angle, angle], [RINGS[ring], RINGS[ring + 1]], color="white", lw=0.8)
+    places = [(np.radians(90 + 60 * (s % 6)), 0.5 * (RINGS[3 - s // 6] + RINGS[4 - s // 6])) for s in range(12)]
+    places += [(np.radians(90 + 90 * (s - 12)), 0.5 * (RINGS[1] + RINGS[2])) for s in range(12, 16)] + [(0.0, 0.0)]
+    for s, (angle, radius) in enumerate(places):
+        inside = label == s
+        if inside.any():
+            mean = float(np.average(value[inside], weights=volume[inside]))
+            color = "black" if mean > 0.6 * top else "white"
+            axes.text(angle, radius, f"{mean:.2f}", ha="center", va="center", fontsize=8, color=color)
