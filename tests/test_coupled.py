@@ -4,7 +4,7 @@ import perfsim
 from perfsim._results import RESULTS
 from perfsim.coupling import check, simulate
 from perfsim.coupling.simulate import _simulate
-from perfsim.coupling.system import coupled_system, terminal_nodes, vessel_laws
+from perfsim.coupling.sparse import to_scipy
 from perfsim.flow import Steady
 from perfsim.network import no_lesions
 from perfsim.units import MMHG
@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
 
@@ -45,44 +44,11 @@ def test_matches_a_direct_solver(small_heart):
     sim = eqx.tree_at(lambda s: s.lesions, small_heart.sim, no_lesions())
     sim = eqx.tree_at(lambda s: s.loss.k_t, sim, jnp.asarray(0.0))
     state = simulate(sim, states=("hyperemia",)).hyperemia
-    matrix, rhs, nodes = assembled(sim)
-    x = spsolve(matrix.tocsc(), rhs)
+    matrix, rhs, nodes = to_scipy(sim, "hyperemia")
+    x = spsolve(matrix, rhs)
     np.testing.assert_allclose(state.tissue_pressure / MMHG, x[nodes:], rtol=1e-9)
-    at = np.asarray(terminal_nodes(sim, sim.forest))
+    at = np.asarray(sim.forest.contracted[sim.network.terminals])
     np.testing.assert_allclose(state.terminal_pressure / MMHG, x[at], rtol=1e-9)
-
-
-def assembled(sim):
-    """Matrix and right-hand side of the linear hyperemic system [mL/min, mmHg], entry by entry."""
-    system = coupled_system(sim, vessel_laws(sim), sim.states[1])
-    forest, links, volumes = sim.forest, sim.couplings, sim.volumes
-    nodes, cells = forest.children.shape[0], len(volumes.volume)
-    i, j, g = [np.asarray(forest.parent)], [forest.roots + np.arange(forest.chains)], [1 / np.asarray(system.vessels.R)]
-    cell, k = np.nonzero(np.asarray(links.weight) > 0)
-    i.append(np.asarray(terminal_nodes(sim, forest))[np.asarray(links.terminal)[cell, k]])
-    j.append(nodes + cell)
-    g.append(np.broadcast_to(system.weight * system.conductance, links.weight.shape)[cell, k])
-    i.append(nodes + np.asarray(volumes.face_cells)[:, 0])
-    j.append(nodes + np.asarray(volumes.face_cells)[:, 1])
-    g.append(np.asarray(system.transmissibility))
-    i, j, g = (np.concatenate(x) for x in (i, j, g))
-    n = nodes + cells
-    A = sp.coo_matrix(
-        (np.concatenate([g, g, -g, -g]), (np.concatenate([i, j, i, j]), np.concatenate([i, j, j, i]))), (n, n)
-    )
-    diagonal, rhs = np.zeros(n), np.zeros(n)
-    diagonal[nodes:] = system.drainage
-    rhs[nodes:] = np.asarray(system.drainage * system.back_pressure)
-    np.add.at(diagonal, np.asarray(system.vessels.outlet), np.asarray(system.vessels.outlet_conductance))
-    np.add.at(
-        rhs,
-        np.asarray(system.vessels.outlet),
-        np.asarray(system.vessels.outlet_conductance * system.vessels.outlet_pressure),
-    )
-    A = (A + sp.diags(diagonal)).tolil()
-    for root in np.flatnonzero(system.vessels.fixed):
-        A[root], A[root, root], rhs[root] = 0.0, 1.0, float(system.vessels.fixed_pressure[root])
-    return A, rhs, nodes
 
 
 def test_newton_from_a_flat_guess_is_quick(small_heart):

@@ -3,7 +3,18 @@
 from perfsim.anatomy.ellipsoid import MYOCARDIUM, EllipsoidWall
 from perfsim.anatomy.frame import Frame, frame_from_points
 from perfsim.anatomy.mask import MaskWall
+from perfsim.anatomy.placement import Placement, place_left_tree
 from perfsim.anatomy.trunks import coronary_trunks
 from perfsim.anatomy.wall import Wall
 
-__all__ = ["MYOCARDIUM", "EllipsoidWall", "Frame", "MaskWall", "Wall", "coronary_trunks", "frame_from_points"]
+__all__ = [
+    "MYOCARDIUM",
+    "EllipsoidWall",
+    "Frame",
+    "MaskWall",
+    "Placement",
+    "Wall",
+    "coronary_trunks",
+    "frame_from_points",
+    "place_left_tree",
+]

@@ -93,10 +93,10 @@ class MaskWall(Wall):
 
     def _lookup(self, table, z, theta):
         step = self._z_edges[1] - self._z_edges[0]
-        at = np.stack(
-            [(z - self._z_edges[0]) / step - 0.5, np.asarray(theta) / 360.0 * _BINS_THETA - 0.5 + _BINS_THETA]
-        )
-        return ndimage.map_coordinates(np.concatenate([table] * 3, axis=1), at, order=1, mode="nearest")
+        row = (np.atleast_1d(z) - self._z_edges[0]) / step - 0.5
+        column = np.atleast_1d(theta) % 360.0 / 360.0 * _BINS_THETA - 0.5 + _BINS_THETA
+        found = ndimage.map_coordinates(np.concatenate([table] * 3, axis=1), [row, column], order=1, mode="nearest")
+        return found.reshape(np.shape(z))
 
     def _sample(self, field, x):
         at = (np.asarray(x) - self.origin) / self.spacing

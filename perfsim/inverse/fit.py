@@ -117,7 +117,7 @@ class _Marquardt(optx.AbstractGaussNewton):
     atol: float
     norm: Callable = optx.max_norm
     descent: optx.AbstractDescent = optx.DampedNewtonDescent()
-    search: optx.AbstractSearch = optx.ClassicalTrustRegion(high_cutoff=0.5, high_constant=20.0, low_constant=0.1)
+    search: optx.AbstractSearch = optx.ClassicalTrustRegion(high_cutoff=0.5, high_constant=4.0)
     verbose: Callable = lambda **_: None
 
 

@@ -1,5 +1,6 @@
 """Vessel networks: arrays on the device, `networkx.DiGraph` on the host."""
 
+from perfsim.network.compose import relabel, resample, union
 from perfsim.network.forest import Forest, branch_table, contract, padded_rows
 from perfsim.network.graph import from_networkx, to_networkx
 from perfsim.network.lumen import Lesions, join, no_lesions, radii, stenosis
@@ -17,6 +18,9 @@ __all__ = [
     "no_lesions",
     "padded_rows",
     "radii",
+    "relabel",
+    "resample",
     "stenosis",
     "to_networkx",
+    "union",
 ]

@@ -1,0 +1,40 @@
+"""The linear hyperemic system as a scipy matrix, assembled entry by entry: for checks and for other solvers."""
+
+from perfsim.coupling.simulation import Simulation
+from perfsim.coupling.system import coupled_system, vessel_laws
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def to_scipy(sim: Simulation, state: str = "hyperemia") -> tuple[sp.csc_matrix, np.ndarray, int]:
+    """(matrix, right-hand side, number of tree nodes) in mL/min and mmHg, with losses S and autoregulation left out.
+
+    Unknowns are the total pressures of the contracted tree nodes, then the pressures of the volumes.
+    """
+    system = coupled_system(sim, vessel_laws(sim), next(s for s in sim.states if s.name == state))
+    forest, links, volumes, vessels = sim.forest, sim.couplings, sim.volumes, system.vessels
+    assert links is not None and volumes is not None
+    nodes, cells = forest.children.shape[0], len(volumes.volume)
+    cell, k = np.nonzero(np.asarray(links.weight) > 0)
+    feeder = np.asarray(forest.contracted[sim.network.terminals])[np.asarray(links.terminal)[cell, k]]
+    coupling = np.broadcast_to(np.asarray(system.weight * system.conductance), links.weight.shape)[cell, k]
+    face = np.asarray(volumes.face_cells)
+    i = np.concatenate([np.asarray(forest.parent), feeder, nodes + face[:, 0]])
+    j = np.concatenate([forest.roots + np.arange(forest.chains), nodes + cell, nodes + face[:, 1]])
+    g = np.concatenate([1.0 / np.asarray(vessels.R), coupling, np.asarray(system.transmissibility)])
+    diagonal, rhs = np.zeros(nodes + cells), np.zeros(nodes + cells)
+    diagonal[nodes:] = system.drainage
+    rhs[nodes:] = np.asarray(system.drainage * system.back_pressure)
+    outlet, conductance = np.asarray(vessels.outlet), np.asarray(vessels.outlet_conductance)
+    np.add.at(diagonal, outlet, conductance)
+    np.add.at(rhs, outlet, conductance * np.asarray(vessels.outlet_pressure))
+    every = np.arange(nodes + cells)
+    row, column = np.concatenate([i, j, i, j, every]), np.concatenate([i, j, j, i, every])
+    value = np.concatenate([g, g, -g, -g, diagonal])
+    root = np.flatnonzero(np.asarray(vessels.fixed))
+    keep = ~np.isin(row, root)
+    row, column = np.concatenate([row[keep], root]), np.concatenate([column[keep], root])
+    value = np.concatenate([value[keep], np.ones(len(root))])
+    rhs[root] = np.asarray(vessels.fixed_pressure)[root]
+    return sp.csc_matrix((value, (row, column)), shape=(nodes + cells,) * 2), rhs, nodes

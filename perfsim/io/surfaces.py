@@ -1,0 +1,92 @@
+"""A left-ventricular wall from segmented surfaces."""
+
+from pathlib import Path
+
+from perfsim._results import InputError
+from perfsim.anatomy import Frame, MaskWall, frame_from_points
+from perfsim.units import MM
+
+import numpy as np
+import pyvista as pv
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+FREE_WALL = 14e-3  # [m]: muscle farther than this from the left cavity belongs to the right ventricle
+
+
+def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarray]:
+    """Points by contour type from a biv-me guide-point table (x, y, z, contour type, ...), in metres."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    points: dict[str, list[list[float]]] = {}
+    for number, line in enumerate(path.read_text().splitlines()[1:], 2):
+        words = line.split("\t")
+        try:
+            points.setdefault(words[3], []).append([float(w) * unit for w in words[:3]])
+        except (IndexError, ValueError) as error:
+            raise InputError(f"{path}, line {number}: cannot read {line.strip()!r} ({error})") from None
+    return {name: np.array(rows) for name, rows in points.items()}
+
+
+def frame_from_guide_points(points: dict[str, np.ndarray]) -> Frame:
+    """The anatomical frame: mitral ring to apex, septum between the right ventricle's inserts.
+
+    Which insert is anterior follows from handedness: (lateral, anterior, towards the apex) is right-handed.
+    """
+    for name in ("MITRAL_VALVE", "APEX_POINT", "RV_INSERT"):
+        if name not in points:
+            raise InputError(f"the guide points have no {name}: the long axis and the septum need it")
+    base, apex, inserts = points["MITRAL_VALVE"], points["APEX_POINT"][0], points["RV_INSERT"]
+    axis = (apex - base.mean(0)) / np.linalg.norm(apex - base.mean(0))
+    across = inserts - base.mean(0)
+    across -= np.outer(across @ axis, axis)
+    anterior = np.cross(axis, -across.mean(0))
+    return frame_from_points(base, apex, inserts[across @ anterior > 0], inserts[across @ anterior < 0])
+
+
+def wall_from_surfaces(
+    epicardium: str | Path,
+    endocardium: str | Path,
+    right_ventricle: str | Path,
+    frame: Frame,
+    *,
+    unit: float = MM,
+    spacing: float = 1.5e-3,
+) -> MaskWall:
+    """What lies within the epicardium, outside both cavities, and within 14 mm of the left one.
+
+    Surfaces that are open at the valves are closed there. Arguments: surface files in `unit` [m], the frame [m], and
+    the `spacing` of the mask that is made of them [m].
+    """
+    outer, left, right = (_closed(path) for path in (epicardium, endocardium, right_ventricle))
+    low, high = (np.array(outer.bounds[k::2]) for k in (0, 1))
+    step = spacing / unit
+    axes = [np.arange(a - step, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    points = pv.PolyData(grid.reshape(-1, 3))
+    inside, in_left, in_right = (
+        points.select_interior_points(s, method="signed_distance")["selected_points"].astype(bool)
+        for s in (outer, left, right)
+    )
+    near = cKDTree(left.subdivide(1).points).query(points.points, distance_upper_bound=FREE_WALL / unit)[0] < np.inf
+    mask = (inside & ~in_left & ~in_right & near).reshape(grid.shape[:3])
+    return MaskWall(_solid(mask), grid[0, 0, 0] * unit, spacing, frame)
+
+
+def _solid(mask: np.ndarray) -> np.ndarray:
+    """The largest piece of the mask, without sheets a voxel or two thick (where surfaces almost touch)."""
+    label, count = ndimage.label(ndimage.binary_opening(mask))
+    if count == 0:
+        raise InputError("the surfaces enclose no wall: are they of one heart, in one frame and unit?")
+    return label == 1 + np.argmax(np.bincount(label.ravel())[1:])
+
+
+def _closed(path: str | Path) -> pv.PolyData:
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    surface = pv.read(path).clean().triangulate().fill_holes(1e6)
+    if surface.n_open_edges:
+        raise InputError(f"{path}: the surface stays open ({surface.n_open_edges} edges) after its holes are filled")
+    return surface.compute_normals(auto_orient_normals=True, consistent_normals=True)
