@@ -147,6 +147,6 @@ def _attach_jvp(primals, tangents):
     hessian = Hessian.at(jax.lax.stop_gradient(system), graph, x)
 
     def solve(_, b):
-        return hessian.solve(b, 1e-13, tissue, max_steps)[0]
+        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, tissue, max_steps)[0]
 
     return x, jax.lax.custom_linear_solve(hessian, -dF, solve, symmetric=True)
