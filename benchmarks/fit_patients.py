@@ -56,7 +56,8 @@ def main() -> None:
         converged += report.converged and error <= 0.01
         if not arguments.json:
             print(
-                f"patient {index:2d}: error {100 * error:.2e} %, {report.iterations} iterations, converged {report.converged}"
+                f"patient {index:2d}: error {100 * error:.2e} %, {report.iterations} iterations, "
+                f"converged {report.converged}"
             )
         sys.stdout.flush()
     print(

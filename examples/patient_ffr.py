@@ -2,10 +2,10 @@
 
     python examples/patient_ffr.py DATA/coronary/pressure_wire/P10.swc --pressure-mmHg 98 --output-L-min 4.3
 
-Hyperemic flow of the left tree is taken from cardiac output: 4.5 % of it enters the coronaries at rest (Hall, Guyton
-and Hall Textbook of Medical Physiology), two thirds of that the left one, and hyperemia multiplies it by 3.5. It is shared
-among the ends by d^γ of their diameters, γ = 7/3; each end drains through a resistance to 15 mmHg. Nothing is fitted
-to a pressure wire.
+Hyperemic flow of the left tree is taken from cardiac output: 4.5 % of it enters the coronaries at rest (Guyton and Hall,
+Textbook of Medical Physiology), two thirds of that the left one, and hyperemia multiplies it by 3.5. It is shared among
+the ends by d^γ of their diameters, γ = 7/3; each end drains through a resistance to 15 mmHg. Nothing is fitted to a
+pressure wire.
 """
 
 import argparse
@@ -26,7 +26,7 @@ BACK_PRESSURE, DISTAL = 15 * MMHG, 0.9
 
 
 def outlets(network: VesselNetwork, pressure: float, cardiac_output: float, exponent: float = 7 / 3) -> LumpedOutlets:
-    """Resistances that would carry the hyperemic flow if the tree were healthy. pressure [Pa], cardiac output [m³/s]."""
+    """Resistances that would carry the hyperemic flow in a healthy tree. pressure [Pa], cardiac output [m³/s]."""
     total = REST_SHARE * LEFT_SHARE * RESERVE * cardiac_output
     head = np.asarray(network.head)
     at = [int(np.flatnonzero(head == n)[0]) for n in np.asarray(network.outlets)]

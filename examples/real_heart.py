@@ -1,8 +1,8 @@
 """A real left ventricle with a real left coronary tree: rest, hyperemia, maps and FFR.
 
 The wall is patient 1 of biv-me (surfaces, guide points), the left tree is SimVascular's left coronary example, and the
-right coronary artery is the embedded one, fitted on. Three people's anatomy: the result shows that the chain runs on real
-geometry, and is no patient's physiology.
+right coronary artery is the embedded one, fitted on. Two people's anatomy: the result shows that the chain runs on
+real geometry, and is no patient's physiology.
 
     python examples/real_heart.py DATA [--out real-heart]
 

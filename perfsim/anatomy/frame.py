@@ -38,7 +38,7 @@ class Frame:
         z, a, b = d @ self.axis, d @ self.lateral, d @ self.anterior
         return z, np.hypot(a, b), np.degrees(np.arctan2(b, a)) % 360.0
 
-    def radial(self, theta: np.ndarray) -> np.ndarray:
+    def radial(self, theta: np.ndarray | float) -> np.ndarray:
         """Unit vectors away from the long axis at angles in degrees, (n, 3)."""
         t = np.radians(np.asarray(theta, float))[..., None]
         return np.cos(t) * self.lateral + np.sin(t) * self.anterior
@@ -51,7 +51,7 @@ def frame_from_points(base_points, apex, anterior_inserts, inferior_inserts, len
     """
     base = np.mean(base_points, axis=0)
     axis = np.asarray(apex, float) - base
-    reach = np.linalg.norm(axis)
+    reach = float(np.linalg.norm(axis))
     axis = axis / reach
     direction = []
     for points in (anterior_inserts, inferior_inserts):

@@ -70,7 +70,8 @@ def _fit_to_grooves(moving: np.ndarray, wall: Wall) -> tuple[float, np.ndarray, 
                     best, found = misfit, (scale, rotation, shift, target)
     if found is None:
         raise InputError(
-            "the tree fits this heart at no scale between 0.75 and 1.33: are its branches named rightly, its units metres?"
+            "the tree fits this heart at no scale between 0.75 and 1.33: are its branches named rightly, and are its "
+            "coordinates in metres?"
         )
     return found
 

@@ -4,7 +4,8 @@ Courses follow the grooves: LAD in the anterior and PDA in the inferior interven
 ventricle's insertions), LCx in the left and RCA in the right atrioventricular groove, diagonals and marginals on
 the free wall, septals inside the septum. Lumens at rest are those of Dodge et al. (1992), Circulation 86:232:
 LM 4.5, LAD 3.7 tapering to 1.9, LCx 3.4 (4.2 if left dominant), RCA 3.9 (2.8 if left dominant) mm, with the mid LAD
-at 2.3 mm after Vieweg et al. (1976), Cathet Cardiovasc Diagn 2:269; side branches follow the radius law from their flow. Conus, right-ventricular and atrial branches end in lumped outlets.
+at 2.3 mm after Vieweg et al. (1976), Cathet Cardiovasc Diagn 2:269; side branches
+follow the radius law from their flow. Conus, right-ventricular and atrial branches end in lumped outlets.
 """
 
 import dataclasses
@@ -175,12 +176,13 @@ def _posterolateral(parent: str) -> list[Course]:
 def _away(wall: Wall, angle: float, up: float, out: float) -> np.ndarray:
     f = wall.frame
     start = wall.point(0.04, angle)
-    return np.array([start, start - up * f.axis + out * f.radial(angle)])
+    tip = start - up * f.axis + out * f.radial(angle)
+    return np.stack([start, tip])
 
 
 def _polyline(wall: Wall, course: Course) -> np.ndarray:
     """Evenly sampled centerline of a course."""
-    control = np.array(course.on_wall, float) if course.on_wall is not None else course.in_space
+    control = np.asarray(course.in_space if course.on_wall is None else course.on_wall, float)
     t = np.linspace(0.0, 1.0, len(control))
     fine = PchipInterpolator(t, control)(np.linspace(0.0, 1.0, 400))
     x = wall.point(fine[:, 0], fine[:, 1], fine[:, 2]) if course.on_wall is not None else fine
@@ -202,7 +204,7 @@ def _assemble(wall: Wall, courses: list[Course], only) -> VesselNetwork:
             inlets.append(nodes[0])
             root_radius.append(0.5 * course.root_diameter)
         else:
-            parent = nodes_of[course.parent]
+            parent = nodes_of[str(course.parent)]
             at = parent[np.argmin(np.linalg.norm(np.concatenate(position)[parent] - x[0], axis=1))]
             x = x[1:]
             nodes = np.concatenate([[at], size + np.arange(len(x))])

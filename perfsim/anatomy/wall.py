@@ -36,7 +36,7 @@ class Wall(abc.ABC):
         """Which points lie in the wall."""
         return self.signed_distance(x) < 0
 
-    def point(self, u: np.ndarray, theta: np.ndarray, depth: float | np.ndarray = 0.0) -> np.ndarray:
+    def point(self, u: np.ndarray | float, theta: np.ndarray | float, depth: float | np.ndarray = 0.0) -> np.ndarray:
         """Points in the wall from the base (u = 0) to the apex (u = 1), at angle theta [°] and transmural depth.
 
         u runs evenly along a quarter ellipse, so that equal steps are nearly equal lengths; beyond 1 it comes up again

@@ -7,7 +7,7 @@ from perfsim._results import InputError
 from perfsim.cli.run import check_folder, run_case
 from perfsim.cli.stages import Stages
 from perfsim.coupling import Simulation
-from perfsim.inverse import FitReport, Observation, fit
+from perfsim.inverse import PARAMETERS, FitReport, Observation, fit
 from perfsim.observe import aha17
 from perfsim.units import ML_MIN_G
 
@@ -53,13 +53,13 @@ def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None) -
 
 def _fitted_case(case: io.Case, fitted: Simulation) -> io.Case:
     """The case with its fitted values written in."""
-    assert fitted.tissue is not None
+    found = fitted.parts()[2]
     tissue = case.tissue.model_copy(
         update={
-            "supply": float(fitted.tissue.supply),
-            "drainage": float(fitted.tissue.drainage),
-            "mobility": float(fitted.tissue.mobility),
-            "tone": dict(zip(fitted.tissue.territory_names, map(float, fitted.tissue.tone), strict=True)),
+            "supply": float(found.supply),
+            "drainage": float(found.drainage),
+            "mobility": float(found.mobility),
+            "tone": dict(zip(found.territory_names, map(float, found.tone), strict=True)),
         }
     )
     lesions = [
@@ -67,7 +67,8 @@ def _fitted_case(case: io.Case, fitted: Simulation) -> io.Case:
         for s, t in zip(case.stenosis, fitted.lesions.throat, strict=True)
     ]
     tree = case.tree.model_copy(update={"exponent": float(fitted.network.exponent)})
-    blood = case.blood.model_copy(update={"hematocrit": float(fitted.viscosity.hematocrit)})
+    hematocrit = float(PARAMETERS["hematocrit"].where(fitted))
+    blood = case.blood.model_copy(update={"hematocrit": hematocrit})
     name = f"{case.name} (fitted)"
     return case.model_copy(update={"name": name, "tissue": tissue, "stenosis": lesions, "tree": tree, "blood": blood})
 
@@ -86,8 +87,8 @@ def _print(console: Console, report: FitReport) -> None:
         )
     console.print(table)
     console.print(
-        f"misfit {report.cost_before:.4g} → {report.cost_after:.4g} in {report.iterations} iterations, {report.solves} solves, "
-        + ("converged" if report.converged else "[yellow]not converged[/yellow]")
+        f"misfit {report.cost_before:.4g} → {report.cost_after:.4g} in {report.iterations} iterations, "
+        f"{report.solves} solves, " + ("converged" if report.converged else "[yellow]not converged[/yellow]")
     )
     for name, learned in zip(report.names, report.learned, strict=True):
         if learned < 0.2:

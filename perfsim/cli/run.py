@@ -35,7 +35,8 @@ def run_case(case: io.Case, out: Path) -> None:
                 stage.update(done, total)
     print_summary(console, summary | {"seconds": stages.seconds})
     console.print(
-        f"Results are in [bold]{out}[/bold]: report.html, network.vtp, tissue.vtu, mbf.nii.gz, segments.csv, summary.json"
+        f"Results are in [bold]{out}[/bold]: report.html, network.vtp, tissue.vtu, mbf.nii.gz, segments.csv, "
+        "summary.json"
     )
     console.print("Research software, not a medical device.", style="dim")
 

@@ -2,7 +2,7 @@
 
 from perfsim.coupling.system import CoupledSystem
 from perfsim.coupling.territories import Couplings
-from perfsim.darcy import ControlVolumes, FiniteVolumes, conjugate_gradients, operator
+from perfsim.darcy import ControlVolumes, DarcyOperator, FiniteVolumes, conjugate_gradients, operator
 from perfsim.flow import Counters, Steady, elimination, laplacian, minimize
 from perfsim.network import Forest
 
@@ -89,7 +89,7 @@ class Hessian(eqx.Module):
     diagonal: Float[Array, " contracted"]
     fixed: Array
     link: Float[Array, "volumes feeders"]
-    tissue: eqx.Module
+    tissue: DarcyOperator
     up: elimination.Factor
 
     @classmethod

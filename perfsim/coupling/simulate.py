@@ -1,5 +1,7 @@
 """`simulate`: from parameters to flow, one differentiable function."""
 
+from typing import NamedTuple
+
 from perfsim.blood import DENSITY
 from perfsim.coupling.newton_krylov import graph, solve_coupled
 from perfsim.coupling.simulation import Simulation, State
@@ -12,6 +14,7 @@ from perfsim.units import ML_MIN, ML_MIN_G, MMHG
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 KINETIC = 4.0 / 3.0  # α = (ζ+2)/(ζ+1) of a parabolic profile
 
@@ -25,8 +28,8 @@ def simulate(
     """Blood flow of a simulation in all (or the named) of its states.
 
     A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through
-    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them. It never
-    raises; `counters.result` of each state holds a value of `RESULTS`, and `check(solution)` raises on the host.
+    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them. It
+    never raises; `counters.result` of each state holds a value of `RESULTS`, and `check(solution)` raises on the host.
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
@@ -50,33 +53,42 @@ def _simulate(sim: Simulation, flow: Steady, tissue: FiniteVolumes, states: tupl
     return Solution({s.name: _solve_state(sim, law, s, flow, tissue) for s in chosen})
 
 
+class _Wall(NamedTuple):
+    """The fields of `Perfusion` that a network without a wall leaves empty."""
+
+    terminal_flow: Array
+    terminal_pressure: Array
+    tissue_pressure: Array
+    mbf: Array
+    drainage: Array
+    supplies: Array
+
+
 def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: FiniteVolumes) -> Perfusion:
     if sim.tissue is None:
         vessels = state_vessels(sim, law, state)
         p0, counters = solve_network(vessels, sim.forest, flow)
-        at_nodes = jnp.zeros(p0.shape)
-        wall: dict = {"tissue_pressure": None, "mbf": None, "drainage": None, "supplies": None}
-        vein = jnp.zeros(())
-        terminal_flow = terminal_pressure = jnp.zeros(0)
+        none = jnp.zeros(0)
+        at_nodes, vein = jnp.zeros(p0.shape), jnp.zeros(())
+        wall = _Wall(none, none, none, none, none, jnp.zeros((0, 0)))
     else:
-        assert sim.volumes is not None and sim.couplings is not None
+        volumes, couplings, density = sim.volumes, sim.couplings, sim.tissue.density
         system = coupled_system(sim, law, state)
         vessels = system.vessels
-        links = graph(sim.forest, sim.volumes, sim.couplings, sim.network.terminals)
+        links = graph(sim.forest, volumes, couplings, sim.network.terminals)
         p0, p, counters = solve_coupled(system, links, flow, tissue)
-        q = system.supplies(sim.couplings.terminal, p0[links.terminal_node], p)
-        terminal_flow = links.to_terminals(q)
-        terminal_pressure = p0[links.terminal_node] * MMHG
-        at_nodes = links.to_nodes(terminal_flow)
-        drained = system.drainage * (p - system.back_pressure)
-        vein = jnp.sum(drained)
-        per_gram = ML_MIN / (sim.tissue.density * sim.volumes.volume) / ML_MIN_G
-        wall = {
-            "tissue_pressure": p * MMHG,
-            "mbf": jnp.sum(q, axis=1) * per_gram,
-            "drainage": drained * per_gram,
-            "supplies": q * ML_MIN,
-        }
+        q = system.supplies(couplings.terminal, p0[links.terminal_node], p)
+        supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
+        at_nodes, vein = links.to_nodes(supplied), jnp.sum(drained)
+        per_gram = ML_MIN / (density * volumes.volume) / ML_MIN_G
+        wall = _Wall(
+            terminal_flow=supplied * ML_MIN,
+            terminal_pressure=p0[links.terminal_node] * MMHG,
+            tissue_pressure=p * MMHG,
+            mbf=jnp.sum(q, axis=1) * per_gram,
+            drainage=drained * per_gram,
+            supplies=q * ML_MIN,
+        )
     lumped = vessels.outlet_flow(p0)
     at_nodes = at_nodes.at[vessels.outlet].add(lumped)
     chain_flow, at_root = elimination.subtree_sum(sim.forest, at_nodes)
@@ -91,11 +103,9 @@ def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady
         inlet_flow=at_root * ML_MIN,
         outlet_flow=lumped * ML_MIN,
         aortic_pressure=state.aortic_pressure,
-        terminal_flow=terminal_flow * ML_MIN,
-        terminal_pressure=terminal_pressure,
         mass_defect=jnp.abs(inflow - vein - jnp.sum(lumped)) / inflow,
         counters=counters,
-        **wall,
+        **wall._asdict(),
     )
 
 

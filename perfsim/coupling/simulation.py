@@ -49,7 +49,7 @@ class Tissue(eqx.Module):
 
 
 class Simulation(eqx.Module):
-    """A coronary network, with or without a wall, in one or more states. Build one with `assemble` or `network_only`."""
+    """A coronary network, with or without a wall, in one or more states: see `assemble` and `network_only`."""
 
     network: VesselNetwork
     forest: Forest
@@ -70,6 +70,12 @@ class Simulation(eqx.Module):
     terminal_vessel: Int[Array, " terminals"]
     """vessel that ends in each terminal"""
     outlet_vessel: Int[Array, " outlets"]
+
+    def parts(self) -> tuple[ControlVolumes, Couplings, Tissue]:
+        """Volumes, couplings and tissue. Raises `InputError` for a network without a wall."""
+        if self.volumes is None or self.couplings is None or self.tissue is None:
+            raise InputError("this simulation is a network without a wall: it has no MBF; build one with `assemble`")
+        return self.volumes, self.couplings, self.tissue
 
 
 def assemble(

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 
 class Perfusion(eqx.Module):
-    """One state's flow field. Arrays over the wall are None for a network without one."""
+    """One state's flow field. Arrays over terminals and volumes are empty without a wall."""
 
     total_pressure: Float[Array, " nodes"]
     """p0 [Pa] at the network's nodes"""
@@ -27,13 +27,13 @@ class Perfusion(eqx.Module):
     """[m³/s]"""
     terminal_pressure: Float[Array, " terminals"]
     """[Pa] at D_ref, below the crown"""
-    tissue_pressure: Float[Array, " volumes"] | None
+    tissue_pressure: Float[Array, " volumes"]
     """capillary pressure [Pa]"""
-    mbf: Float[Array, " volumes"] | None
+    mbf: Float[Array, " volumes"]
     """myocardial blood flow, arterial supply per gram [mL/min/g]"""
-    drainage: Float[Array, " volumes"] | None
+    drainage: Float[Array, " volumes"]
     """venous drainage per gram [mL/min/g]"""
-    supplies: Float[Array, "volumes feeders"] | None
+    supplies: Float[Array, "volumes feeders"]
     """flow from each feeding terminal into each volume [m³/s], rows as in `Couplings.terminal`"""
     mass_defect: Float[Array, ""]
     """|inflow - venous outflow - lumped outlets| over the inflow"""

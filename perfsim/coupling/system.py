@@ -13,7 +13,7 @@ from perfsim.coupling.simulation import Simulation, State
 from perfsim.darcy import transmissibility
 from perfsim.flow import LumpedOutlets, VesselSystem, friction, vessel_system
 from perfsim.flow.edges import supply, supply_conductance
-from perfsim.network import Forest, radii
+from perfsim.network import radii
 from perfsim.units import ML_MIN, MMHG
 
 import equinox as eqx
@@ -89,7 +89,7 @@ def state_vessels(sim: Simulation, law: VesselFlowLaw, state: State) -> VesselSy
 
 
 def _outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets:
-    """Lumped outlets of a heart: their own crown, then the wall's conductances in series, to the epicardial pressure."""
+    """Lumped outlets of a heart: their own crown, then the wall's conductances, to the epicardial pressure."""
     if sim.tissue is None:
         return sim.outlets
     volume = sim.network.outlet_demand
@@ -101,8 +101,7 @@ def _outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets
 
 def coupled_system(sim: Simulation, law: VesselFlowLaw, state: State) -> CoupledSystem:
     """All coefficients of one state."""
-    tissue, volumes, links = sim.tissue, sim.volumes, sim.couplings
-    assert tissue is not None and volumes is not None and links is not None
+    volumes, links, tissue = sim.parts()
     unit = MMHG / ML_MIN
     tone = jnp.append(tissue.tone[tissue.territory], 1.0)[links.terminal]
     back = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
@@ -115,8 +114,3 @@ def coupled_system(sim: Simulation, law: VesselFlowLaw, state: State) -> Coupled
         drainage=tissue.drainage * tissue.transmural * volumes.volume * unit,
         back_pressure=back / MMHG,
     )
-
-
-def terminal_nodes(sim: Simulation, forest: Forest):
-    """Contracted node of each terminal."""
-    return forest.contracted[sim.network.terminals]

@@ -45,9 +45,9 @@ class JetExpansion(StenosisLaw):
     This is the momentum balance of a relaxing jet: for a sudden expansion e decays from u_s - u₀ and the loss
     integrates to K_t ½ρ (u_s - u₀)² Q², Borda-Carnot with the factor of Young and Tsai. λ is a length of the flow
     and not of the sampling, so the result does not depend on how finely a centerline is sampled, and the switch
-    averages radius noise; max(e, 0)² is rounded off below 2 % of u. The excess is carried across side branches, and starts at 0 where a branch begins.
-    Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and λ_c = D/4 were chosen on concentric
-    40-80 % lesions against Young and Tsai's law (docs/design.md has the table).
+    averages radius noise; max(e, 0)² is rounded off below 2 % of u. The excess is carried across side branches, and
+    starts at 0 where a branch begins. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and
+    λ_c = D/4 were chosen on concentric 40-80 % lesions against Young and Tsai's law (docs/design.md has the table).
     """
 
     k_t: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.52)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from perfsim._results import InputError
 from perfsim.coupling import Simulation, simulate
@@ -136,7 +137,7 @@ def _levenberg_marquardt(residual, z, args, cost_before, exact, rtol, max_steps,
     f_struct, aux_struct = jax.eval_shape(lambda z: scaled(z, args), z)
     tags: frozenset[object] = frozenset()
     step = eqx.filter_jit(lambda z, state, args: solver.step(scaled, z, args, {}, state, tags))
-    state = solver.init(scaled, z, args, {}, f_struct, aux_struct, tags)
+    state: Any = solver.init(scaled, z, args, {}, f_struct, aux_struct, tags)
     done = False
     for iteration in range(max_steps + 1):  # step 0 evaluates the start and proposes; it moves nothing
         z, state, _ = step(z, state, args)

@@ -24,10 +24,9 @@ class Observation(eqx.Module):
     def predict(self, sim: Simulation, solution: Solution) -> Float[Array, " data"]:
         """What the solution says where the data are."""
         mbf = solution[self.state].mbf
-        assert mbf is not None and sim.volumes is not None
         if self.group is None:
             return mbf
-        return group_means(mbf, self.group, sim.volumes.volume, self.value.shape[0])
+        return group_means(mbf, self.group, sim.parts()[0].volume, self.value.shape[0])
 
     def residual(self, sim: Simulation, solution: Solution) -> Float[Array, " data"]:
         """(prediction - value)/sd, zero where nothing was measured."""

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from perfsim._results import InputError
 from perfsim.coupling import Simulation
@@ -73,9 +74,9 @@ class Narrowing(Coordinate):
 class Parameter:
     """A kind of parameter: where it lives, the coordinate it is fitted in, and its population."""
 
-    where: Callable[[Simulation], Array]
+    where: Callable[[Any], Array]
     unit: str
-    coordinate: Coordinate = Logarithm()
+    coordinate: Coordinate = dataclasses.field(default_factory=Logarithm)
     spread: float = 0.5
     """standard deviation of the population in the fit's coordinate, around the simulation's own value"""
     scale: float = 1.0

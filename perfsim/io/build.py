@@ -34,8 +34,7 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
     )
     heart = couple(grown, spacing=case.mesh.spacing, stenoses=_stenoses(case), states=states)
     sim = heart.sim
-    assert sim.tissue is not None
-    names = sim.tissue.territory_names
+    names = sim.parts()[2].territory_names
     for territory in case.tissue.tone:
         if territory not in names:
             close = difflib.get_close_matches(territory, names, n=1)

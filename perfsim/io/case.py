@@ -45,15 +45,15 @@ class Anatomy(_Section):
     """The embedded heart."""
 
     mass: Mass = 0.140
-    dominance: str = Field("right", pattern="^(right|left|co)$")
+    dominance: Annotated[str, Field(pattern="^(right|left|co)$")] = "right"
 
 
 class Tree(_Section):
     """The grown arterioles."""
 
-    terminals: int = Field(2000, ge=10, le=1_000_000)
-    seed: int = Field(0, ge=0)
-    exponent: float = Field(7 / 3, ge=2.0, le=3.5)
+    terminals: Annotated[int, Field(ge=10, le=1_000_000)] = 2000
+    seed: Annotated[int, Field(ge=0)] = 0
+    exponent: Annotated[float, Field(ge=2.0, le=3.5)] = 7 / 3
 
 
 class Mesh(_Section):
@@ -111,7 +111,7 @@ class Blood(_Section):
     """Blood's viscosity."""
 
     plasma_viscosity: ViscosityValue = 1.2e-3
-    hematocrit: float = Field(0.45, ge=0.0, le=0.75)
+    hematocrit: Annotated[float, Field(ge=0.0, le=0.75)] = 0.45
 
 
 class Fit(_Section):
@@ -137,7 +137,7 @@ class Case(_Section):
 
 
 def read_case(path: str | Path) -> Case:
-    """Read and check a case file. Raises `InputError` with one line per fault: file, key, value and what is accepted."""
+    """Read and check a case file. Raises `InputError`, one line per fault: file, key, value and what is accepted."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")

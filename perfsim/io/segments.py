@@ -11,8 +11,8 @@ import numpy as np
 def read_segments(path: str | Path, default_sd: float) -> tuple[np.ndarray, np.ndarray]:
     """Read a CSV with the columns segment (1-17), mbf_mL_min_g and, if there is one, sd.
 
-    Returns (value, sd), 17 each [mL/min/g]; segments that the table lacks are NaN. Raises `InputError` naming file, line and
-    value.
+    Returns (value, sd), 17 each [mL/min/g]; segments that the table lacks are NaN. Raises `InputError` naming file,
+    line and value.
     """
     path = Path(path)
     if not path.exists():

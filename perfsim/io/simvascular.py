@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from perfsim._results import InputError
 from perfsim.network import VesselNetwork
@@ -41,7 +42,11 @@ def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     nodes: dict[int, list[float]] = {}
-    segments, tables, material, inlet, joint = [], {}, (), "", {}
+    segments: list[list[str]] = []
+    tables: dict[str, list[list[float]]] = {}
+    joint: dict[str, Any] = {}
+    material: tuple[float, ...] = ()
+    inlet = ""
     current = None
     for number, line in enumerate(path.read_text().splitlines(), 1):
         words = line.split("#")[0].split()

@@ -123,7 +123,8 @@ def _warnings(heart: Heart, solution: Solution) -> list[str]:
         backward = int(np.sum(np.asarray(state.mbf) < 0))
         if backward:
             out.append(
-                f"{name}: {backward} volumes drain backwards into their arterioles (perfusion pressure below the tissue's)"
+                f"{name}: {backward} volumes drain backwards into their arterioles: their pressure is above the "
+                "perfusion pressure"
             )
         rest_demand = next((s.demand for s in sim.states if s.name == name), None)
         if rest_demand is not None:
@@ -136,8 +137,8 @@ def _warnings(heart: Heart, solution: Solution) -> list[str]:
         for lesion in _lesions(sim, solution):
             if lesion["read_mm_past_lesion"] < 15.0:
                 out.append(
-                    f"the FFR of the lesion on {lesion['branch']} is read {lesion['read_mm_past_lesion']:.0f} mm past it, "
-                    "at the branch's end: the jet has not mixed out there"
+                    f"the FFR of the lesion on {lesion['branch']} is read {lesion['read_mm_past_lesion']:.0f} mm past "
+                    "it, at the branch's end: the jet has not mixed out there"
                 )
     return out
 

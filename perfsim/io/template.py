@@ -18,7 +18,8 @@ def resolved(case: Case) -> str:
     """The case as a commented TOML file that reproduces it, every default written out."""
     c = case
     lesions = "".join(
-        f'\n[[stenosis]]\nbranch = "{s.branch}"\nposition = "{s.position * 1e3:.6g} mm"    # throat, from the branch\'s origin\n'
+        f'\n[[stenosis]]\nbranch = "{s.branch}"\n'
+        f'position = "{s.position * 1e3:.6g} mm"    # throat, from the branch\'s origin\n'
         f'diameter_reduction = {s.diameter_reduction:.6g}\nlength = "{s.length * 1e3:.6g} mm"\n'
         for s in c.stenosis
     )

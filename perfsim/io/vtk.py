@@ -14,7 +14,7 @@ import pyvista as pv
 
 
 def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
-    """Vessels as lines with radius_mm, flow_mL_min, pressure_mmHg and pd_pa of each state; use ParaView's Tube filter."""
+    """Vessels as lines with radius_mm, flow_mL_min, pressure_mmHg and pd_pa of each state (use a Tube filter)."""
     network = sim.network
     tail, head = np.asarray(network.tail), np.asarray(network.head)
     lines = np.column_stack([np.full(len(tail), 2), tail, head]).ravel()
@@ -47,9 +47,9 @@ def write_tissue(path: Path, sim: Simulation, solution: Solution, samples: Sampl
     points = (samples.origin + h * (unique - 0.5)) * 1e3
     cells = np.column_stack([np.full(len(samples.index), 8), inverse.reshape(-1, 8)]).ravel()
     mesh = pv.UnstructuredGrid(cells, np.full(len(samples.index), pv.CellType.HEXAHEDRON), points)
-    assert sim.volumes is not None
-    mesh.cell_data["volume_mm3"] = np.asarray(sim.volumes.volume) * 1e9
-    mesh.cell_data["depth"] = np.asarray(sim.volumes.depth)
+    volumes = sim.parts()[0]
+    mesh.cell_data["volume_mm3"] = np.asarray(volumes.volume) * 1e9
+    mesh.cell_data["depth"] = np.asarray(volumes.depth)
     for name, values in cell_data.items():
         mesh.cell_data[name] = np.asarray(values)
     for name, state in solution.states.items():

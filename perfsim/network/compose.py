@@ -8,7 +8,7 @@ import numpy as np
 
 
 def resample(network: VesselNetwork, step: float) -> VesselNetwork:
-    """Cut every vessel into equal pieces no longer than `step` [m]; lumens are interpolated. For trunks, before growth."""
+    """Cut every vessel into equal pieces no longer than `step` [m], lumens interpolated. For trunks, before growth."""
     tail, head = np.asarray(network.tail), np.asarray(network.head)
     position, lumen = np.asarray(network.position), np.asarray(network.lumen)
     pieces = np.maximum(np.ceil(np.asarray(network.length) / step).astype(int), 1)

@@ -52,18 +52,20 @@ def contract(network: VesselNetwork) -> Forest:
     roots = list(dict.fromkeys(int(n) for n in np.asarray(network.inlets) if not (far == n).any()))
     contracted = np.full(nodes, -1)
     contracted[roots] = np.arange(len(roots))
-    chain, parent, chain_of_far = np.zeros(len(tail), int), [], {}
+    chain = np.zeros(len(tail), int)
+    near_ends: list[int] = []
+    chain_of_far: dict[int, int] = {}
     for v in range(len(tail)):  # depth-first order: the vessel above v in a chain is v - 1
         if kept[near[v]]:
-            chain[v] = len(parent)
-            parent.append(contracted[near[v]])
+            chain[v] = len(near_ends)
+            near_ends.append(int(contracted[near[v]]))
         else:
             chain[v] = chain_of_far[int(near[v])]
         if kept[far[v]]:
             contracted[far[v]] = len(roots) + chain[v]
         else:
             chain_of_far[int(far[v])] = chain[v]
-    parent = np.array(parent, int)
+    parent = np.array(near_ends, int)
     node = np.full(len(roots) + len(parent), -1)
     inside = contracted >= 0
     node[contracted[inside]] = np.flatnonzero(inside)

@@ -157,10 +157,12 @@ def depth_first(nodes, tail, head, inlets):
     by_node = np.argsort(ends, kind="stable")
     start = np.searchsorted(ends[by_node], np.arange(nodes + 1))
     incident = by_node % vessels
-    order, flipped, root = [], [], []
+    order: list[int] = []
+    flipped: list[bool] = []
+    root: list[int] = []
     seen_node, seen_vessel = np.zeros(nodes, bool), np.zeros(vessels, bool)
     size = np.ones(vessels, int)
-    parent_slot = []
+    parent_slot: list[int] = []
     for r, inlet in enumerate(inlets):
         if seen_node[inlet]:
             continue
@@ -179,7 +181,10 @@ def depth_first(nodes, tail, head, inlets):
                 )
             seen_node[far] = True
             slot = len(order)
-            order.append(v), flipped.append(head[v] == near), root.append(r), parent_slot.append(above)
+            order.append(v)
+            flipped.append(bool(head[v] == near))
+            root.append(r)
+            parent_slot.append(above)
             stack += [(int(w), far, slot) for w in incident[start[far] : start[far + 1]][::-1] if w != v]
     if not seen_vessel.all():
         lost = int(np.flatnonzero(~seen_vessel)[0])
@@ -213,13 +218,15 @@ def _check(position, tail, head, lumen, branch, branch_names) -> None:
     if bad.any():
         v = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"vessel {v} of branch {branch_names[branch[v]]} has the radius {lumen[v]} m: radii must be positive and finite"
+            f"vessel {v} of branch {branch_names[branch[v]]} has the radius {lumen[v]} m: radii must be positive and "
+            "finite"
         )
     bad = np.linalg.norm(position[head] - position[tail], axis=1) <= 0
     if bad.any():
         v = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"vessel {v} of branch {branch_names[branch[v]]} (node {tail[v]} to node {head[v]}) has zero length: merge its nodes"
+            f"vessel {v} of branch {branch_names[branch[v]]} (node {tail[v]} to node {head[v]}) has zero length: "
+            "merge its nodes"
         )
 
 

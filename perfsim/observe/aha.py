@@ -19,7 +19,8 @@ def aha17(frame: Frame, center: Float[Array, "volumes 3"]) -> Int[Array, " volum
     """Segment (0…16 for AHA 1…17) of each point, on any left ventricle with an anatomical frame.
 
     Thirds of the cavity's length are basal, mid and apical, what lies beyond the cavity is the apex (17). Sectors are
-    equal: 60° in the basal and mid rings, starting at 60° (anterior 60-120°, then towards the septum), 90° in the apical ring.
+    equal: 60° in the basal and mid rings, starting at 60° (anterior 60-120°, then towards the septum), 90° in the
+    apical ring.
     """
     z, _, theta = frame.cylindrical(np.asarray(center))
     ring = np.clip(np.floor(3.0 * z / frame.cavity_length), 0, 2).astype(int)

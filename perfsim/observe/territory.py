@@ -13,8 +13,7 @@ def territory_shares(sim: Simulation, state: Perfusion) -> Float[Array, "volumes
 
     Supply is linear in the flows of the feeding terminals, so the shares superpose exactly.
     """
-    tissue, links = sim.tissue, sim.couplings
-    assert tissue is not None and links is not None and state.supplies is not None
+    _, links, tissue = sim.parts()
     count = len(tissue.territory_names)
     label = jnp.append(tissue.territory, count)[links.terminal]
     shares = jnp.stack([jnp.sum(jnp.where(label == k, state.supplies, 0.0), axis=1) for k in range(count)], axis=1)
@@ -23,8 +22,7 @@ def territory_shares(sim: Simulation, state: Perfusion) -> Float[Array, "volumes
 
 def territory_mbf(sim: Simulation, state: Perfusion) -> Float[Array, " territories"]:
     """Mean MBF [mL/min/g] of the tissue that each territory's terminals feed."""
-    tissue = sim.tissue
-    assert tissue is not None
+    tissue = sim.parts()[2]
     count = len(tissue.territory_names)
     flow = jax.ops.segment_sum(state.terminal_flow, tissue.territory, count)
     volume = jax.ops.segment_sum(sim.network.demand, tissue.territory, count)
@@ -33,14 +31,13 @@ def territory_mbf(sim: Simulation, state: Perfusion) -> Float[Array, " territori
 
 def mean_mbf(sim: Simulation, state: Perfusion) -> Float[Array, ""]:
     """Volume-weighted mean MBF of the wall [mL/min/g]."""
-    assert sim.volumes is not None and state.mbf is not None
-    return jnp.sum(state.mbf * sim.volumes.volume) / jnp.sum(sim.volumes.volume)
+    volume = sim.parts()[0].volume
+    return jnp.sum(state.mbf * volume) / jnp.sum(volume)
 
 
 def share_of(sim: Simulation, state: Perfusion, terminals: Bool[Array, " terminals"]) -> Float[Array, " volumes"]:
     """Share of the marked terminals in the arterial supply of each volume."""
-    links = sim.couplings
-    assert links is not None and state.supplies is not None
+    links = sim.parts()[1]
     marked = jnp.append(terminals, False)[links.terminal]
     return jnp.sum(jnp.where(marked, state.supplies, 0.0), axis=1) / jnp.sum(state.supplies, axis=1)
 
@@ -52,13 +49,13 @@ def behind(sim: Simulation, vessel: int) -> Bool[Array, " terminals"]:
 
 
 def endo_epi(sim: Simulation, state: Perfusion, terminals: Bool[Array, " terminals"] | None = None) -> Float[Array, ""]:
-    """Mean MBF of the inner third of the wall over that of the outer third; of the tissue of some terminals, if given."""
-    assert sim.volumes is not None and state.mbf is not None
-    weight = sim.volumes.volume
+    """Mean MBF of the inner third of the wall over that of the outer third, or so in the tissue of some terminals."""
+    volumes = sim.parts()[0]
+    weight = volumes.volume
     if terminals is not None:
         weight = weight * share_of(sim, state, terminals)
 
     def mean(mask):
         return jnp.sum(jnp.where(mask, weight * state.mbf, 0.0)) / jnp.sum(jnp.where(mask, weight, 0.0))
 
-    return mean(sim.volumes.depth > 2.0 / 3.0) / mean(sim.volumes.depth < 1.0 / 3.0)
+    return mean(volumes.depth > 2.0 / 3.0) / mean(volumes.depth < 1.0 / 3.0)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;text-align:right}
+table{border-collapse:collapse;margin:.6em 0 1.4em}
+td,th{padding:.25em .9em;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#666;font-size:13px}
 .warn{background:#fff4d6;padding:.5em 1em;border-left:4px solid #e0a800}h2{margin-top:1.6em}"""
 
@@ -15,9 +16,9 @@ def write_report(path: Path, name: str, summary: dict[str, Any], pictures: dict[
     """Write numbers, pictures and warnings of one run into a single file."""
     parts = [f"<h1>perfsim: {html.escape(name)}</h1>"]
     parts.append(
-        '<p class="note">perfsim is research software, not a medical device. Mean MBF and MFR of the healthy embedded heart are '
-        "calibrated inputs, and the healthy hyperemic endo/epi ratio is prescribed; territory means, FFR, pressures and "
-        "defects are predictions of the model.</p>"
+        '<p class="note">perfsim is research software, not a medical device. Mean MBF and MFR of the healthy embedded '
+        "heart are calibrated inputs, and the healthy hyperemic endo/epi ratio is prescribed; territory means, FFR, "
+        "pressures and defects are predictions of the model.</p>"
     )
     for warning in summary["warnings"]:
         parts.append(f'<p class="warn">{html.escape(warning)}</p>')
@@ -28,8 +29,9 @@ def write_report(path: Path, name: str, summary: dict[str, Any], pictures: dict[
         )
     for title, header, rows in tables(summary):
         parts.append(f"<h2>{html.escape(title)}</h2>{_table(header, rows)}")
-    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>perfsim: {html.escape(name)}</title><style>{_STYLE}</style>"
-    path.write_text(page + "".join(parts), encoding="utf-8")
+    title = f"<title>perfsim: {html.escape(name)}</title>"
+    head = f"<!doctype html><html lang=en><meta charset=utf-8>{title}<style>{_STYLE}</style>"
+    path.write_text(head + "".join(parts), encoding="utf-8")
 
 
 def tables(summary: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
