@@ -2,7 +2,7 @@
 
     python examples/patient_ffr.py DATA/coronary/pressure_wire/P10.swc --pressure-mmHg 98 --output-L-min 4.3
 
-Hyperemic flow of the left tree is taken from cardiac output: 4.5 % of it enters the coronaries at rest (Guyton and Hall,
+Hyperemic flow of the left tree is taken from cardiac output: 4.5 % of it enters the coronaries at rest (Guyton, Hall:
 Textbook of Medical Physiology), two thirds of that the left one, and hyperemia multiplies it by 3.5. It is shared among
 the ends by d^γ of their diameters, γ = 7/3; each end drains through a resistance to 15 mmHg. Nothing is fitted to a
 pressure wire.
