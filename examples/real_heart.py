@@ -105,6 +105,9 @@ def main() -> dict:
     heart, notes = real_heart(arguments.data, arguments.terminals)
     solution = check(simulate(heart.sim))
     summary = {"name": "real heart", **io.summarize(heart, solution), **notes}
+    summary["warnings"].append(
+        f"{notes['note']}: MBF of the left and right territories follows different people's lumens; do not compare it"
+    )
     summary["seconds"] = {"all": time.perf_counter() - started}
     summary["septum_clearance_mm"] = round(1e3 * septal_side_distance(heart, arguments.data), 2)
     write(arguments.out, heart, solution, summary)

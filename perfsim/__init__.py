@@ -30,6 +30,7 @@ _HOME = {
     "Solution": "perfsim.coupling",
     "simulate": "perfsim.coupling",
     "check": "perfsim.coupling",
+    "check_inputs": "perfsim.coupling",
     "reference_heart": "perfsim.cohorts",
     "synthetic_patient": "perfsim.cohorts",
     "aha17": "perfsim.observe",

@@ -115,5 +115,8 @@ def test_failure_is_data_then_a_sentence(small_heart):
 
 def test_nan_parameter_is_reported(small_heart):
     sim = eqx.tree_at(lambda s: s.tissue.supply, small_heart.sim, jnp.asarray(jnp.nan))
-    with pytest.raises(perfsim.SimulationError, match="not finite"):
+    with pytest.raises(perfsim.SimulationError, match="check_inputs"):
         check(simulate(sim))
+    with pytest.raises(perfsim.InputError, match=r"tissue\.supply"):
+        perfsim.check_inputs(sim)
+    assert perfsim.check_inputs(small_heart.sim) is small_heart.sim

@@ -68,6 +68,24 @@ def test_wrong_names_are_refused(patient):
         fit(patient.nominal, [])
 
 
+def test_no_callbacks_in_a_fit_step(patient):
+    """optimistix and lineax insert host callbacks unless told not to; the runtime tells them."""
+    import jax
+    import optimistix as optx
+
+    _, data = maps(patient.truth)
+    z0 = PARAMETERS["tone"].coordinate.to_free(patient.nominal.tissue.tone)
+
+    def residual(z, _):
+        sim = eqx.tree_at(lambda s: s.tissue.tone, patient.nominal, jnp.exp(z))
+        return data[1].residual(sim, simulate(sim, states=("hyperemia",)))
+
+    def solve(z):
+        return optx.least_squares(residual, optx.LevenbergMarquardt(1e-3, 1e-3), z, max_steps=2, throw=False).value
+
+    assert "callback" not in jax.jit(solve).lower(z0).as_text()
+
+
 def test_patients_are_reproducible():
     a, b = (synthetic_patient(3, stenosed=False, terminals=60, spacing=6e-3) for _ in range(2))
     assert eqx.tree_equal(a.truth, b.truth)

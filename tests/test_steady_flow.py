@@ -99,7 +99,8 @@ SVZEROD = {  # inlet pressures of the analytic solutions in the files' descripti
     "steadyFlow_R_R": [1100], "steadyFlow_RC_R": [1100], "steadyFlow_RL_R": [1100], "steadyFlow_RLC_R": [1100],
     "steadyFlow_R_RCR": [10500], "steadyFlow_R_coronary": [2000], "steadyFlow_R_steadyPressure": [1500],
     "steadyFlow_bifurcationR_R1": [1100], "steadyFlow_bifurcationR_R2": [3462.5], "steadyFlow_stenosis_R": [3600],
-    "steadyFlow_confluenceR_R": [6600, 8100],
+    "steadyFlow_confluenceR_R": [6600, 8100], "steadyFlow_bifurcationR_R1_blockNames": [1100],
+    "steadyFlow_blood_vessel_junction": [3462.5],
 }  # fmt: skip
 
 
@@ -118,12 +119,18 @@ def zero_dimensional(case):
     """A svZeroD case as a network: one vessel each, joined where its junctions say (numbers read as SI)."""
     vessels, conditions = case["vessels"], {c["bc_name"]: c for c in case["boundary_conditions"]}
     ends = {v["vessel_id"]: [2 * i, 2 * i + 1] for i, v in enumerate(vessels)}
+    by_name = {v["vessel_name"]: v["vessel_id"] for v in vessels}
+    in_series = dict.fromkeys(ends, 0.0)  # resistances that a junction puts in front of its outlet vessels
     for junction in case.get("junctions", []):
-        at = ends[junction["inlet_vessels"][0]][1]
-        for v in junction["inlet_vessels"]:
+        entering, leaving = (
+            junction.get(f"{side}_vessels") or [by_name[n] for n in junction[f"{side}_blocks"]]
+            for side in ("inlet", "outlet")
+        )
+        at = ends[entering[0]][1]
+        for v in entering:
             ends[v][1] = at
-        for v in junction["outlet_vessels"]:
-            ends[v][0] = at
+        for v, R in zip(leaving, junction.get("junction_values", {}).get("R_poiseuille", [0.0] * 9), strict=False):
+            ends[v][0], in_series[v] = at, float(R)
     used = sorted({n for e in ends.values() for n in e})
     tail, head = (np.array([used.index(e[k]) for e in ends.values()]) for k in (0, 1))
     value = [v["zero_d_element_values"] for v in vessels]
@@ -140,7 +147,7 @@ def zero_dimensional(case):
     position = np.random.default_rng(0).random((len(used), 3))
     network = VesselNetwork.build(position, tail, head, np.ones(len(tail)), inlets=inlets, outlets=outlets)
     order = [int(np.flatnonzero((tail == t) & (head == h))[0]) for t, h in zip(network.tail, network.head, strict=True)]
-    R = jnp.array([float(value[i].get("R_poiseuille", 0.0)) for i in order])
+    R = jnp.array([float(value[i].get("R_poiseuille", 0.0)) + in_series[vessels[i]["vessel_id"]] for i in order])
     S = jnp.array([float(value[i].get("stenosis_coefficient", 0.0)) for i in order])
     return network, R, S, jnp.array(inflow, float), LumpedOutlets(resistance, distal, np.zeros(len(outlets)))
 

@@ -2,7 +2,15 @@
 
 from perfsim.coupling import physiology
 from perfsim.coupling.simulate import simulate
-from perfsim.coupling.simulation import Simulation, State, Tissue, assemble, default_states, network_only
+from perfsim.coupling.simulation import (
+    Simulation,
+    State,
+    Tissue,
+    assemble,
+    check_inputs,
+    default_states,
+    network_only,
+)
 from perfsim.coupling.solution import Perfusion, Solution, check
 from perfsim.coupling.territories import (
     Couplings,
@@ -22,6 +30,7 @@ __all__ = [
     "Tissue",
     "assemble",
     "check",
+    "check_inputs",
     "couplings",
     "default_states",
     "nearest_terminals",

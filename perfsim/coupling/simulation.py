@@ -10,6 +10,7 @@ from perfsim.flow import JetExpansion, LumpedOutlets, StenosisLaw, no_outlets
 from perfsim.network import Forest, Lesions, VesselNetwork, branch_table, contract, no_lesions
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -128,6 +129,18 @@ def network_only(
         raise InputError("a network without a wall needs lumped outlets at its ends")
     states = (State("hyperemia", aortic_pressure, 0.0, 0.0, None),)
     return _simulation(network, states, lesions, viscosity, loss, outlets, None, None, None)
+
+
+def check_inputs(sim: Simulation) -> Simulation:
+    """Return the simulation if all its numbers are finite, else raise `InputError` naming the field (host only)."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(sim):
+        if eqx.is_inexact_array(leaf) and not bool(jnp.all(jnp.isfinite(leaf))):
+            bad = np.argwhere(~np.isfinite(np.atleast_1d(np.asarray(leaf))))[0]
+            field = jax.tree_util.keystr(path).lstrip(".")
+            raise InputError(
+                f"{field} is not finite at index {bad.tolist()} of shape {list(leaf.shape)}: give it a number"
+            )
+    return sim
 
 
 def default_states() -> tuple[State, ...]:

@@ -7,6 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+_ORDER = {"rest": 0, "hyperemia": 1}
+
 
 class Perfusion(eqx.Module):
     """One state's flow field. Arrays over terminals and volumes are empty without a wall."""
@@ -45,6 +47,10 @@ class Solution(eqx.Module):
 
     states: dict[str, Perfusion]
 
+    def in_order(self) -> list[tuple[str, Perfusion]]:
+        """States by name, rest first, hyperemia next. (A dict that went through jax comes back sorted by key.)"""
+        return sorted(self.states.items(), key=lambda item: _ORDER.get(item[0], len(_ORDER)))
+
     def __getitem__(self, name: str) -> Perfusion:
         return self.states[name]
 
@@ -64,7 +70,7 @@ class Solution(eqx.Module):
 
 def check(solution: Solution) -> Solution:
     """Return the solution if every state converged, else raise `SimulationError` with cause and remedy (host only)."""
-    for name, state in solution.states.items():
+    for name, state in solution.in_order():
         result = RESULTS(int(state.counters.result))
         if result is not RESULTS.successful:
             raise SimulationError(

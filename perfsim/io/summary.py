@@ -27,7 +27,7 @@ import numpy as np
 def summarize(heart: Heart, solution: Solution) -> dict[str, Any]:
     """Inlet and branch flows, MBF and MFR, FFR, pressures, balance, solver counts and warnings of a heart."""
     sim = heart.sim
-    states = {name: _state(sim, state) for name, state in solution.states.items()}
+    states = {name: _state(sim, state) for name, state in solution.in_order()}
     out: dict[str, Any] = {
         "vessels": len(sim.network.tail),
         "terminals": len(sim.network.terminals),
@@ -49,7 +49,7 @@ def segments(heart: Heart, solution: Solution) -> dict[str, np.ndarray]:
     """Volume-weighted MBF of the 17 AHA segments by state [mL/min/g]."""
     sim = heart.sim
     label = aha17(heart.wall.frame, sim.volumes.center)
-    return {n: np.asarray(group_means(s.mbf, label, sim.volumes.volume, 17)) for n, s in solution.states.items()}
+    return {n: np.asarray(group_means(s.mbf, label, sim.volumes.volume, 17)) for n, s in solution.in_order()}
 
 
 def _state(sim: Simulation, state: Perfusion) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _warnings(heart: Heart, solution: Solution) -> list[str]:
             f"the screening length √(K/(g_a+g_v)) is {length:.2f} mm: above 1 mm tissue shares flow like collaterals "
             "that most humans do not have; lower tissue.mobility"
         )
-    for name, state in solution.states.items():
+    for name, state in solution.in_order():
         result = RESULTS(int(state.counters.result))
         if result is not RESULTS.successful:
             out.append(f"{name}: {result.message}")

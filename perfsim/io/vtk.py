@@ -31,7 +31,7 @@ def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
     roots = np.asarray(network.inlets)
     at_node[roots] = np.asarray(network.root_radius) * 1e3
     mesh.point_data["radius_mm"] = at_node
-    for name, state in solution.states.items():
+    for name, state in solution.in_order():
         mesh.cell_data[f"flow_mL_min_{name}"] = np.asarray(state.flow) / ML_MIN
         mesh.cell_data[f"pd_pa_{name}"] = np.asarray(ffr(state))
         mesh.point_data[f"pressure_mmHg_{name}"] = np.asarray(state.total_pressure) / MMHG
@@ -52,7 +52,7 @@ def write_tissue(path: Path, sim: Simulation, solution: Solution, samples: Sampl
     mesh.cell_data["depth"] = np.asarray(volumes.depth)
     for name, values in cell_data.items():
         mesh.cell_data[name] = np.asarray(values)
-    for name, state in solution.states.items():
+    for name, state in solution.in_order():
         mesh.cell_data[f"mbf_{name}"] = np.asarray(state.mbf)
         mesh.cell_data[f"pressure_mmHg_{name}"] = np.asarray(state.tissue_pressure) / MMHG
     if {"rest", "hyperemia"} <= set(solution.states):
