@@ -39,7 +39,7 @@ def enable_compile_cache() -> None:
     import jax
 
     jax.config.update("jax_compilation_cache_dir", chosen or str(default))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
 
 
 def peak_memory_mb() -> float:

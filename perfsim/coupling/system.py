@@ -54,6 +54,7 @@ class CoupledSystem(eqx.Module):
         return self.weight * supply_conductance(drop, self.conductance, self.demand)
 
 
+@eqx.filter_jit
 def vessel_laws(sim: Simulation) -> VesselFlowLaw:
     """Evaluate radii, friction, losses and crowns of a simulation."""
     network = sim.network

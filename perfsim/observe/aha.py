@@ -2,6 +2,7 @@
 
 from perfsim.anatomy import Frame
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +31,7 @@ def aha17(frame: Frame, center: Float[Array, "volumes 3"]) -> Int[Array, " volum
     return jnp.asarray(np.where(z > frame.cavity_length, 16, segment))
 
 
+@eqx.filter_jit
 def group_means(
     values: Float[Array, " volumes"],
     group: Int[Array, " volumes"],

@@ -3,11 +3,13 @@
 from perfsim.coupling import Perfusion, Simulation
 from perfsim.units import ML_MIN_G
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 
+@eqx.filter_jit
 def territory_shares(sim: Simulation, state: Perfusion) -> Float[Array, "volumes territories"]:
     """Share of each territory in the arterial supply of each volume; rows sum to one.
 
@@ -20,6 +22,7 @@ def territory_shares(sim: Simulation, state: Perfusion) -> Float[Array, "volumes
     return shares / jnp.sum(shares, axis=1, keepdims=True)
 
 
+@eqx.filter_jit
 def territory_mbf(sim: Simulation, state: Perfusion) -> Float[Array, " territories"]:
     """Mean MBF [mL/min/g] of the tissue that each territory's terminals feed."""
     tissue = sim.parts()[2]
@@ -29,12 +32,14 @@ def territory_mbf(sim: Simulation, state: Perfusion) -> Float[Array, " territori
     return flow / (tissue.density * volume) / ML_MIN_G
 
 
+@eqx.filter_jit
 def mean_mbf(sim: Simulation, state: Perfusion) -> Float[Array, ""]:
     """Volume-weighted mean MBF of the wall [mL/min/g]."""
     volume = sim.parts()[0].volume
     return jnp.sum(state.mbf * volume) / jnp.sum(volume)
 
 
+@eqx.filter_jit
 def share_of(sim: Simulation, state: Perfusion, terminals: Bool[Array, " terminals"]) -> Float[Array, " volumes"]:
     """Share of the marked terminals in the arterial supply of each volume."""
     links = sim.parts()[1]
@@ -48,6 +53,7 @@ def behind(sim: Simulation, vessel: int) -> Bool[Array, " terminals"]:
     return (at >= vessel) & (at < sim.network.subtree_end[vessel])
 
 
+@eqx.filter_jit
 def endo_epi(sim: Simulation, state: Perfusion, terminals: Bool[Array, " terminals"] | None = None) -> Float[Array, ""]:
     """Mean MBF of the inner third of the wall over that of the outer third, or so in the tissue of some terminals."""
     volumes = sim.parts()[0]
