@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
+from perfsim._results import InputError
 from perfsim.blood import DENSITY
 from perfsim.coupling.newton_krylov import graph, solve_coupled
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import VesselFlowLaw, coupled_system, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
-from perfsim.flow import Steady, elimination, solve_network
+from perfsim.flow import Counters, Steady, VesselSystem, elimination, solve_network
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -28,11 +29,17 @@ def simulate(
     """Blood flow of a simulation in all (or the named) of its states.
 
     A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through
-    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them. It
-    never raises; `counters.result` of each state holds a value of `RESULTS`, and `check(solution)` raises on the host.
+    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them. A
+    solve that fails says so in `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the
+    host. Raises `InputError` for a state that the simulation does not have.
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
+    unknown = set(states or ()) - {s.name for s in sim.states}
+    if unknown:
+        raise InputError(
+            f"the simulation has no state {min(unknown)!r}: it has {', '.join(s.name for s in sim.states)}"
+        )
     return _simulate(_strongly_typed(sim), flow, tissue, states)
 
 
@@ -53,49 +60,31 @@ def _simulate(sim: Simulation, flow: Steady, tissue: FiniteVolumes, states: tupl
     return Solution({s.name: _solve_state(sim, law, s, flow, tissue) for s in chosen})
 
 
-class _Wall(NamedTuple):
-    """The fields of `Perfusion` that a network without a wall leaves empty."""
+class _Solved(NamedTuple):
+    """What either solver hands on: the tree's pressures, and what leaves it where."""
 
-    terminal_flow: Array
-    terminal_pressure: Array
-    tissue_pressure: Array
-    mbf: Array
-    drainage: Array
-    supplies: Array
+    vessels: VesselSystem
+    p0: Array
+    """total pressures at the contracted nodes [mmHg]"""
+    at_nodes: Array
+    """flow that leaves the tree at each contracted node into the wall [mL/min]"""
+    vein: Array
+    """venous outflow of the wall [mL/min]"""
+    counters: Counters
+    wall: dict[str, Array]
+    """the fields of `Perfusion` that belong to the wall"""
 
 
 def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: FiniteVolumes) -> Perfusion:
-    if sim.tissue is None:
-        vessels = state_vessels(sim, law, state)
-        p0, counters = solve_network(vessels, sim.forest, flow)
-        none = jnp.zeros(0)
-        at_nodes, vein = jnp.zeros(p0.shape), jnp.zeros(())
-        wall = _Wall(none, none, none, none, none, jnp.zeros((0, 0)))
-    else:
-        volumes, couplings, density = sim.volumes, sim.couplings, sim.tissue.density
-        system = coupled_system(sim, law, state)
-        vessels = system.vessels
-        links = graph(sim.forest, volumes, couplings, sim.network.terminals)
-        p0, p, counters = solve_coupled(system, links, flow, tissue)
-        q = system.supplies(couplings.terminal, p0[links.terminal_node], p)
-        supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
-        at_nodes, vein = links.to_nodes(supplied), jnp.sum(drained)
-        per_gram = ML_MIN / (density * volumes.volume) / ML_MIN_G
-        wall = _Wall(
-            terminal_flow=supplied * ML_MIN,
-            terminal_pressure=p0[links.terminal_node] * MMHG,
-            tissue_pressure=p * MMHG,
-            mbf=jnp.sum(q, axis=1) * per_gram,
-            drainage=drained * per_gram,
-            supplies=q * ML_MIN,
-        )
-    lumped = vessels.outlet_flow(p0)
-    at_nodes = at_nodes.at[vessels.outlet].add(lumped)
+    solved = _network(sim, law, state, flow) if sim.tissue is None else _heart(sim, law, state, flow, tissue)
+    lumped = solved.vessels.outlet_flow(solved.p0)
+    at_nodes = solved.at_nodes.at[solved.vessels.outlet].add(lumped)
     chain_flow, at_root = elimination.subtree_sum(sim.forest, at_nodes)
     flows = chain_flow[sim.forest.chain] * ML_MIN
-    total = _pressures_along_chains(sim, law, p0, flows)
+    total = _pressures_along_chains(sim, law, solved.p0, flows)
     area = jnp.pi * jnp.where(sim.network.flipped, law.radius[:, 0], law.radius[:, 1]) ** 2
     inflow = jnp.sum(at_root)
+    defect = jnp.abs(inflow - solved.vein - jnp.sum(lumped))
     return Perfusion(
         total_pressure=total,
         static_pressure=total[sim.network.far] - 0.5 * DENSITY * KINETIC * (flows / area) ** 2,
@@ -103,10 +92,39 @@ def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady
         inlet_flow=at_root * ML_MIN,
         outlet_flow=lumped * ML_MIN,
         aortic_pressure=state.aortic_pressure,
-        mass_defect=jnp.abs(inflow - vein - jnp.sum(lumped)) / inflow,
-        counters=counters,
-        **wall._asdict(),
+        mass_defect=defect / jnp.where(inflow == 0, 1.0, jnp.abs(inflow)),
+        counters=solved.counters,
+        **solved.wall,
     )
+
+
+def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady) -> _Solved:
+    """A network without a wall."""
+    vessels = state_vessels(sim, law, state)
+    p0, counters = solve_network(vessels, sim.forest, flow)
+    fields = ("terminal_flow", "terminal_pressure", "tissue_pressure", "mbf", "drainage")
+    wall = dict.fromkeys(fields, jnp.zeros(0)) | {"supplies": jnp.zeros((0, 0))}
+    return _Solved(vessels, p0, jnp.zeros(p0.shape), jnp.zeros(()), counters, wall)
+
+
+def _heart(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: FiniteVolumes) -> _Solved:
+    """A network coupled to its wall."""
+    volumes, couplings, tissue = sim.parts()
+    system = coupled_system(sim, law, state)
+    links = graph(sim.forest, volumes, couplings, sim.network.terminals)
+    p0, p, counters = solve_coupled(system, links, flow, method)
+    q = system.supplies(couplings.terminal, p0[links.terminal_node], p)
+    supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
+    per_gram = ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
+    wall = {
+        "terminal_flow": supplied * ML_MIN,
+        "terminal_pressure": p0[links.terminal_node] * MMHG,
+        "tissue_pressure": p * MMHG,
+        "mbf": jnp.sum(q, axis=1) * per_gram,
+        "drainage": drained * per_gram,
+        "supplies": q * ML_MIN,
+    }
+    return _Solved(system.vessels, p0, links.to_nodes(supplied), jnp.sum(drained), counters, wall)
 
 
 def _pressures_along_chains(sim: Simulation, law: VesselFlowLaw, p0, flows):

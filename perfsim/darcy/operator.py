@@ -47,7 +47,8 @@ class DarcyOperator(eqx.Module):
 def transmissibility(volumes: ControlVolumes, K: Float[Array, " volumes"]) -> Float[Array, " faces"]:
     """Face coefficients T = (area/distance) · harmonic mean of the mobilities K [m²/(Pa·s)] → [m³/(Pa·s)]."""
     a, b = K[volumes.face_cells[:, 0]], K[volumes.face_cells[:, 1]]
-    return volumes.conductor * 2.0 * a * b / (a + b)
+    total = a + b
+    return volumes.conductor * 2.0 * a * b / jnp.where(total == 0, 1.0, total)  # two scars exchange nothing
 
 
 def operator(volumes: ControlVolumes, T: Float[Array, " faces"], sink: Float[Array, " volumes"]) -> DarcyOperator:
