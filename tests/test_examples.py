@@ -99,3 +99,50 @@ def test_bad_trees_are_refused(tmp_path):
         (tmp_path / "t.swc").write_text(text)
         with pytest.raises(perfsim.InputError, match=words):
             read_swc(tmp_path / "t.swc")
+
+
+def test_simvascular_left_with_its_outlets(data):
+    """The left tree alone, six steady resistances, the reference's own junctions: flows to 1 %, Pd/Pa to 0.003."""
+    import simvascular_left
+
+    report = simvascular_left.compare(data / "coronary" / "simvascular_left")
+    assert report["largest_flow_error"] <= 0.01
+    assert report["largest_pd_pa_error"] <= 0.003
+
+
+def test_pressure_wire_traces(data):
+    """The recordings' own summaries: least 3 s ratio, and when."""
+    from perfsim.io import read_pressure_wire
+
+    for name, value, at in (("P1", 0.932, 33.6), ("P10", 0.636, 31.0)):
+        trace = read_pressure_wire(data / "coronary" / "pressure_wire" / f"{name}_pressure_wire_100Hz.csv")
+        assert trace.ffr == pytest.approx(value, abs=0.002) and trace.hyperemia == pytest.approx(at, abs=0.3)
+        assert not trace.valid.all() and trace.valid.mean() > 0.9
+
+
+def test_pressure_wire_patients(data):
+    """The protocol runs and separates the two patients; it is reported, never tuned."""
+    import pressure_wire
+
+    folder = data / "coronary" / "pressure_wire"
+    found = {
+        (r["patient"], r["vessel"]): r["predicted"] for n in ("P1", "P10") for r in pressure_wire.patient(folder, n)
+    }
+    assert min(found["P1", "LAD"], found["P1", "LCx"]) > 0.9 > min(found["P10", "LAD"], found["P10", "LCx"])
+
+
+def test_flush_is_rejected(tmp_path):
+    """A synthetic trace with a flat flush and a saturated one: both are invalid, FFR is that of the live part."""
+    from perfsim.io import read_pressure_wire
+
+    t = np.arange(0, 40, 0.01)
+    beat = 95 + 20 * np.sin(2 * np.pi * t)
+    drop = np.where((t > 20) & (t < 35), 0.75, 0.95)
+    distal = beat * drop
+    beat[500:800] = 60.0
+    beat[1000:1100] = 290.0
+    rows = "\n".join(f"{a:.2f},{b:.2f},{c:.2f}" for a, b, c in zip(t, beat, distal, strict=True))
+    (tmp_path / "w.csv").write_text("t_s,Pa_mmHg,Pd_mmHg\n" + rows)
+    trace = read_pressure_wire(tmp_path / "w.csv")
+    assert not trace.valid[560:740].any() and not trace.valid[1000:1100].any()
+    assert trace.ffr == pytest.approx(0.75, abs=2e-3) and trace.rest_ratio == pytest.approx(0.95, abs=5e-3)

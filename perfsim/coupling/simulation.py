@@ -68,6 +68,8 @@ class Simulation(eqx.Module):
     """c of the ungrown crown"""
     reference_diameter: Float[Array, ""]
     """D_ref [m]"""
+    profile: Float[Array, ""]
+    """ζ of the velocity profile: friction 2(ζ+2)πμ, momentum factor α = (ζ+2)/(ζ+1); 2 is Poiseuille"""
     terminal_vessel: Int[Array, " terminals"]
     """vessel that ends in each terminal"""
     outlet_vessel: Int[Array, " outlets"]
@@ -123,12 +125,16 @@ def network_only(
     lesions: Lesions | None = None,
     viscosity: Viscosity | None = None,
     loss: StenosisLaw | None = None,
+    profile: float = 2.0,
 ) -> Simulation:
-    """A network without a wall: every end drains through a lumped outlet. `aortic_pressure` [Pa]."""
+    """A network without a wall: every end drains through a lumped outlet.
+
+    Arguments: `aortic_pressure` [Pa], `profile` the exponent ζ of the velocity profile.
+    """
     if len(network.outlets) == 0:
         raise InputError("a network without a wall needs lumped outlets at its ends")
     states = (State("hyperemia", aortic_pressure, 0.0, 0.0, None),)
-    return _simulation(network, states, lesions, viscosity, loss, outlets, None, None, None)
+    return _simulation(network, states, lesions, viscosity, loss, outlets, None, None, None, profile)
 
 
 def check_inputs(sim: Simulation) -> Simulation:
@@ -152,7 +158,7 @@ def default_states() -> tuple[State, ...]:
     )
 
 
-def _simulation(network, states, lesions, viscosity, loss, outlets, volumes, links, tissue) -> Simulation:
+def _simulation(network, states, lesions, viscosity, loss, outlets, volumes, links, tissue, profile=2.0) -> Simulation:
     vessel_to = np.full(len(network.position), -1)
     vessel_to[np.asarray(network.far)] = np.arange(len(network.tail))
     return Simulation(
@@ -167,6 +173,7 @@ def _simulation(network, states, lesions, viscosity, loss, outlets, volumes, lin
         couplings=links,
         tissue=tissue,
         states=tuple(states),
+        profile=jnp.asarray(profile),
         crown_length=jnp.asarray(physiology.CROWN_LENGTH),
         reference_diameter=jnp.asarray(physiology.REFERENCE_DIAMETER),
         terminal_vessel=jnp.asarray(vessel_to[np.asarray(network.terminals, int)]),

@@ -60,7 +60,7 @@ def vessel_laws(sim: Simulation) -> VesselFlowLaw:
     network = sim.network
     radius = radii(network, sim.lesions)
     length = network.length
-    R, S = sim.loss(network, sim.table, radius, length, friction(radius, length, sim.viscosity))
+    R, S = sim.loss(network, sim.table, radius, length, friction(radius, length, sim.viscosity, sim.profile))
     crown = _crowns(sim, radius[sim.terminal_vessel, 1], network.demand)
     return VesselFlowLaw(radius, R, S, crown)
 

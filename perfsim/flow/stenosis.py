@@ -33,6 +33,22 @@ class NoLoss(StenosisLaw):
         return friction, jnp.zeros_like(friction)
 
 
+class StaticJunctions(StenosisLaw):
+    """For verification only: static instead of total pressure continuous, as some one-dimensional codes assume.
+
+    Along a vessel p_a - p_b = R Q + ½ρα(1/A_b² - 1/A_a²) Q|Q|, α = (ζ+2)/(ζ+1), with no loss at all where a lumen
+    widens or flows part. The unknowns, `Perfusion.total_pressure`, are then static pressures. The coefficient is
+    negative in a widening vessel, so the potential is no longer convex; mild tapers are fine.
+    """
+
+    profile: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=2.0)
+
+    def __call__(self, network, table, radius, length, friction):
+        area = jnp.pi * radius**2
+        alpha = (self.profile + 2.0) / (self.profile + 1.0)
+        return friction, 0.5 * DENSITY * alpha * (1.0 / area[:, 1] ** 2 - 1.0 / area[:, 0] ** 2)
+
+
 class JetExpansion(StenosisLaw):
     """The distributed default: the loss of a jet that mixes out over a few diameters. It detects nothing.
 

@@ -3,6 +3,7 @@
 from perfsim.io.build import couple_case, grow_case
 from perfsim.io.case import Case, parse_case, read_case
 from perfsim.io.nifti import write_mbf
+from perfsim.io.pressure_wire import PressureTrace, read_pressure_wire
 from perfsim.io.segments import read_segments, write_segments
 from perfsim.io.simvascular import dilated_radius, read_one_dimensional
 from perfsim.io.summary import segments, summarize, vessel_ends
@@ -13,12 +14,14 @@ from perfsim.io.vtk import write_network, write_tissue
 __all__ = [
     "DEMO",
     "Case",
+    "PressureTrace",
     "couple_case",
     "dilated_radius",
     "grow_case",
     "parse_case",
     "read_case",
     "read_one_dimensional",
+    "read_pressure_wire",
     "read_segments",
     "read_swc",
     "resolved",
