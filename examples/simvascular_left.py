@@ -3,7 +3,8 @@
     python examples/simvascular_left.py DATA/coronary/simvascular_left
 
 The case has the velocity-profile exponent ζ = 1, lumens given at zero pressure and dilated by Olufsen's wall law,
-static pressure continuous at junctions, and a venous pressure that the reference solver adds with the wrong sign (-24 mmHg).
+static pressure continuous at junctions, and a venous pressure that the reference solver adds with the wrong sign
+(-24 mmHg).
 The last row is the same tree under perfsim's defaults at junctions: total pressure continuous, jet losses.
 """
 
