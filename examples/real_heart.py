@@ -141,7 +141,7 @@ def write(out: Path, heart: Heart, solution: Solution, summary: dict) -> None:
     )
     viz.tree_picture(pictures["Coronary tree"], sim, solution.hyperemia, frame, "real heart: hyperemia")
     (out / "summary.json").write_text(json.dumps(summary, indent=1))
-    viz.write_report(out / "report.html", "real heart", summary, pictures)
+    viz.write_report(out / "report.html", "real heart", summary, pictures, sim, solution, heart.samples, [])
     assert jnp.isfinite(solution.rest.mbf).all()
 
 

@@ -30,16 +30,18 @@ def configure() -> None:
         sys.modules["jax"].config.update("jax_enable_x64", double)
 
 
-def enable_compile_cache() -> None:
-    """Keep compiled programs on disk between runs (the CLI does this; `PERFSIM_CACHE=off` declines)."""
+def enable_compile_cache() -> str | None:
+    """Keep compiled programs on disk between runs (the CLI does this; `PERFSIM_CACHE=off` declines). Returns where."""
     chosen = os.environ.get("PERFSIM_CACHE", "")
     if chosen == "off":
-        return
+        return None
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "perfsim"
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", chosen or str(default))
+    folder = chosen or str(default)
+    jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
+    return folder
 
 
 def peak_memory_mb() -> float:

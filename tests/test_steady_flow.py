@@ -1,12 +1,9 @@
 """Steady flow: analytic tubes and bifurcations, published verification cases, stenosis laws."""
 
-import json
-from pathlib import Path
-
 from perfsim.blood import ConstantViscosity
 from perfsim.coupling import network_only, simulate
 from perfsim.flow import JetExpansion, LumpedOutlets, NoLoss, Steady, YoungTsai, friction, solve_network, vessel_system
-from perfsim.io.simvascular import read_one_dimensional
+from perfsim.io import read_one_dimensional, read_svzerod
 from perfsim.network import VesselNetwork, branch_table, contract, no_lesions, radii, stenosis
 from perfsim.units import ML_MIN, MMHG
 
@@ -80,7 +77,7 @@ def test_simvascular_tubes(data, name, inlet_pressure):
     mu = model.material[1] * 0.1
     R = friction(network.lumen, network.length, ConstantViscosity(mu))
     law = YoungTsai(model.stenoses, network.lumen[model.stenoses - 1, 1]) if len(model.stenoses) else NoLoss()
-    R, S = law(network, branch_table(network), network.lumen, network.length, R)
+    R, S, _ = law(network, branch_table(network), network.lumen, network.length, R)
     resistance = next(iter(model.outlet_tables.values()))[0, 1] * 1e5
     system = vessel_system(
         forest,
@@ -106,50 +103,9 @@ SVZEROD = {  # inlet pressures of the analytic solutions in the files' descripti
 
 @pytest.mark.parametrize("name", SVZEROD)
 def test_svzerod_steady_cases(data, name):
-    case = json.loads(Path(data / "flow1d" / "svzerod_cases" / f"{name}.json").read_text())
-    network, R, S, inflow, outlets = zero_dimensional(case)
-    forest = contract(network)
-    system = vessel_system(forest, network, R, S, inlet_flow=inflow, outlets=outlets)
-    p, _ = solve_network(system, forest, Steady())
-    found = p[forest.contracted[network.inlets]] * MMHG
-    np.testing.assert_allclose(found, SVZEROD[name], rtol=1e-6)
-
-
-def zero_dimensional(case):
-    """A svZeroD case as a network: one vessel each, joined where its junctions say (numbers read as SI)."""
-    vessels, conditions = case["vessels"], {c["bc_name"]: c for c in case["boundary_conditions"]}
-    ends = {v["vessel_id"]: [2 * i, 2 * i + 1] for i, v in enumerate(vessels)}
-    by_name = {v["vessel_name"]: v["vessel_id"] for v in vessels}
-    in_series = dict.fromkeys(ends, 0.0)  # resistances that a junction puts in front of its outlet vessels
-    for junction in case.get("junctions", []):
-        entering, leaving = (
-            junction.get(f"{side}_vessels") or [by_name[n] for n in junction[f"{side}_blocks"]]
-            for side in ("inlet", "outlet")
-        )
-        at = ends[entering[0]][1]
-        for v in entering:
-            ends[v][1] = at
-        for v, R in zip(leaving, junction.get("junction_values", {}).get("R_poiseuille", [0.0] * 9), strict=False):
-            ends[v][0], in_series[v] = at, float(R)
-    used = sorted({n for e in ends.values() for n in e})
-    tail, head = (np.array([used.index(e[k]) for e in ends.values()]) for k in (0, 1))
-    value = [v["zero_d_element_values"] for v in vessels]
-    inlets, inflow, outlets, resistance, distal = [], [], [], [], []
-    for i, v in enumerate(vessels):
-        bc = v.get("boundary_conditions", {})
-        if "inlet" in bc:
-            inlets.append(tail[i]), inflow.append(conditions[bc["inlet"]]["bc_values"]["Q"][0])
-        if "outlet" in bc:
-            b = conditions[bc["outlet"]]["bc_values"]
-            outlets.append(head[i])
-            resistance.append(max(1e-9, sum(b.get(k, 0.0) for k in ("R", "Rp", "Rd", "Ra1", "Ra2", "Rv1"))))
-            distal.append(b.get("Pd", b.get("P_v", b.get("P", [0.0])[0] if "P" in b else 0.0)))
-    position = np.random.default_rng(0).random((len(used), 3))
-    network = VesselNetwork.build(position, tail, head, np.ones(len(tail)), inlets=inlets, outlets=outlets)
-    order = [int(np.flatnonzero((tail == t) & (head == h))[0]) for t, h in zip(network.tail, network.head, strict=True)]
-    R = jnp.array([float(value[i].get("R_poiseuille", 0.0)) + in_series[vessels[i]["vessel_id"]] for i in order])
-    S = jnp.array([float(value[i].get("stenosis_coefficient", 0.0)) for i in order])
-    return network, R, S, jnp.array(inflow, float), LumpedOutlets(resistance, distal, np.zeros(len(outlets)))
+    pressure, flow = read_svzerod(data / "flow1d" / "svzerod_cases" / f"{name}.json").solve()
+    np.testing.assert_allclose(list(pressure.values()), SVZEROD[name], rtol=1e-6)
+    assert sum(flow.values()) == pytest.approx(15.0 if "confluence" in name else 5.0, rel=1e-9)
 
 
 def lad(step=0.25e-3, lesions=None, noise=None, length=0.12):
@@ -209,7 +165,7 @@ def test_distributed_loss_agrees_with_young_tsai(reduction):
     def drop(lesions):
         radius = radii(network, lesions)
         R = friction(radius, network.length, ConstantViscosity(3.5e-3))
-        R, S = JetExpansion()(network, branch_table(network), radius, network.length, R)
+        R, S, _ = JetExpansion()(network, branch_table(network), radius, network.length, R)
         return float(jnp.sum(R) * Q + jnp.sum(S) * Q**2)
 
     poiseuille = 8 * 3.5e-3 * L / (np.pi * r0**4) * Q  # what the lesion's length would cost if it were healthy
@@ -235,7 +191,7 @@ def test_sudden_expansion_is_borda_carnot():
         inlets=[0],
         outlets=[n],
     )
-    _, S = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
+    _, S, _ = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
     u = 1 / (np.pi * np.array([a, b]) ** 2)
     assert float(S.sum()) == pytest.approx(1.52 * 0.5 * 1060 * (u[0] - u[1]) ** 2, rel=0.03)
 
@@ -252,7 +208,7 @@ def test_contraction_loses_nothing():
         inlets=[0],
         outlets=[n],
     )
-    _, S = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
+    _, S, _ = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
     assert float(S.sum()) < 1e-6 * 1060 / (np.pi * 1e-6) ** 2
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 FITTED = {"tone", "throat", "supply", "drainage", "mobility", "exponent", "hematocrit"}
 
 
-def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None) -> None:
+def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None, overwrite: bool = False) -> None:
     """Fit, print before and after, and write the fitted case with its results where `out` is given."""
     console = Console(width=None if Console().is_terminal else 110)
     _runtime.enable_compile_cache()
@@ -27,7 +27,7 @@ def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None) -
     if unknown:
         raise InputError(f"fit.parameters: {unknown[0]!r} cannot be fitted: choose among {', '.join(sorted(FITTED))}")
     if out is not None:
-        check_folder(out)
+        check_folder(out, overwrite)
     tables = {"hyperemia": io.read_segments(stress, case.fit.sd / ML_MIN_G)}
     if rest is not None:
         tables["rest"] = io.read_segments(rest, case.fit.sd / ML_MIN_G)
@@ -48,7 +48,7 @@ def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None) -
             )
     _print(console, report)
     if out is not None:
-        run_case(_fitted_case(case, fitted), out)
+        run_case(_fitted_case(case, fitted), out, tuple(case.fit.parameters), overwrite=overwrite)
 
 
 def _fitted_case(case: io.Case, fitted: Simulation) -> io.Case:

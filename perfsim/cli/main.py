@@ -12,9 +12,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Blood flow from the coronary arteries into the heart muscle. Research software, not a medical device.",
 )
-Out = Annotated[
-    Path, typer.Option("--out", help="Folder for the results (created; files of an earlier run are replaced).")
-]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results; created if need be.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved case and what it would cost.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print warnings and errors only.")]
 
 
 @app.command()
@@ -22,22 +23,37 @@ def demo(
     out: Out = Path("perfsim-demo"),
     terminals: Annotated[int, typer.Option(help="Grown terminals.")] = 2000,
     spacing: Annotated[str, typer.Option(help="Mesh spacing, with unit.")] = "1.5 mm",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run the main job on the embedded heart with a 60 % LAD stenosis."""
     from perfsim.cli.run import run_case
     from perfsim.io import DEMO, parse_case
 
     text = f'{DEMO}\n[tree]\nterminals = {terminals}\n\n[mesh]\nspacing = "{spacing}"\n'
-    run_case(parse_case(text, "demo"), out)
+    run_case(parse_case(text, "demo"), out, overwrite=overwrite, quiet=quiet)
 
 
 @app.command()
-def run(case: Annotated[Path, typer.Argument(help="Case file (TOML).")], out: Out = Path("perfsim-out")) -> None:
+def run(
+    case: Annotated[Path, typer.Argument(help="Case file (TOML).")],
+    out: Out = Path("perfsim-out"),
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
     """Run a case: rest and hyperemia, maps, FFR, pictures."""
-    from perfsim.cli.run import run_case
     from perfsim.io import read_case
 
-    run_case(read_case(case), out)
+    checked = read_case(case)
+    if dry_run:
+        from perfsim.cli.dry_run import describe
+
+        describe(checked)
+        return
+    from perfsim.cli.run import run_case
+
+    run_case(checked, out, overwrite=overwrite, quiet=quiet)
 
 
 @app.command()
@@ -60,26 +76,66 @@ def fit(
     stress: Annotated[Path, typer.Option(help="Hyperemic MBF: CSV with segment, mbf_mL_min_g and, if known, sd.")],
     rest: Annotated[Path | None, typer.Option(help="Resting MBF, same columns.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the fitted case and its results.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Fit named parameters of a case to MBF of the 17 AHA segments."""
     from perfsim.cli.fit import fit_case
     from perfsim.io import read_case
 
-    fit_case(read_case(case), stress, rest, out)
+    fit_case(read_case(case), stress, rest, out, overwrite)
+
+
+@app.command()
+def inspect(
+    files: Annotated[
+        list[Path], typer.Argument(help="Trees, surfaces, images, tables, cases: anything perfsim reads.")
+    ],
+) -> None:
+    """Say what files are: kind, size, unit, and what is wrong with them."""
+    from perfsim.cli.inspect import inspect_files
+
+    inspect_files(files)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A tree: .swc, .in, .vtp")],
+    target: Annotated[Path, typer.Argument(help=".swc or .vtp")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
+) -> None:
+    """Convert a coronary tree between file formats."""
+    from perfsim.cli.inspect import convert_tree
+
+    convert_tree(source, target, overwrite)
+
+
+@app.command()
+def doctor() -> None:
+    """Say which versions and devices a run would use, and whether they work."""
+    from perfsim.cli.doctor import examine
+
+    examine()
+
+
+EXIT_CODES = {"usage": 2, "input": 3, "simulation": 4, "interrupted": 130}
 
 
 def main() -> None:
-    """Entry point: one clear line for wrong input, exit code 2; 1 for a simulation that failed."""
+    """Entry point. Exit codes: 0 done, 2 usage, 3 wrong input, 4 a simulation that failed, 130 interrupted."""
     from perfsim._results import InputError, SimulationError
 
     try:
         app()
     except InputError as error:
-        print(f"perfsim: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error), "input")
     except SimulationError as error:
-        print(f"perfsim: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error), "simulation")
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was written", "interrupted")
     except OSError as error:
-        print(f"perfsim: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"{error.filename or ''}: {error.strerror or error}", "input")
+
+
+def _fail(message: str, cause: str) -> None:
+    print(f"perfsim: {message}", file=sys.stderr)
+    sys.exit(EXIT_CODES[cause])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,19 +22,27 @@ from rich.markup import escape
 from rich.table import Table
 
 
-def run_case(case: io.Case, out: Path) -> None:
-    """Grow, mesh, solve rest and hyperemia, write and print. Nothing is left in `out` if a stage fails."""
-    console = Console(width=None if Console().is_terminal else 110)
+def run_case(
+    case: io.Case, out: Path, fitted: tuple[str, ...] = (), *, overwrite: bool = False, quiet: bool = False
+) -> None:
+    """Grow, mesh, solve rest and hyperemia, write and print. Nothing is left in `out` if a stage fails.
+
+    `fitted` names the parameters that a fit has changed, for the report.
+    """
+    console = Console(width=None if Console().is_terminal else 110, quiet=quiet)
     _runtime.enable_compile_cache()
-    check_folder(out)
+    check_folder(out, overwrite)
     stages = Stages(console)
     with stages.show():
         heart, solution = solve(case, stages)
         summary = {"name": case.name, "perfsim": __version__, **io.summarize(heart, solution)}
         with stages.stage("write") as stage, _all_or_nothing(out) as folder:
-            for done, total in write_results(folder, case, heart, solution, summary, stages):
+            for done, total in write_results(folder, case, heart, solution, summary, stages, fitted):
                 stage.update(done, total)
     print_summary(console, summary | {"seconds": stages.seconds})
+    if quiet:
+        for warning in summary["warnings"]:
+            print(f"perfsim: warning: {warning}", file=sys.stderr)
     console.print(
         f"Results are in [bold]{out}[/bold]: report.html, network.vtp, tissue.vtu, mbf.nii.gz, segments.csv, "
         "summary.json"
@@ -57,7 +66,9 @@ def solve(case: io.Case, stages: Stages) -> tuple[Heart, Solution]:
     return heart, check(Solution(states))
 
 
-def write_results(folder: Path, case, heart: Heart, solution: Solution, summary, stages) -> Iterator[tuple[int, int]]:
+def write_results(
+    folder: Path, case, heart: Heart, solution: Solution, summary, stages, fitted=()
+) -> Iterator[tuple[int, int]]:
     """Write every file of a run, telling how far it is."""
     sim = heart.sim
     label = aha17(heart.wall.frame, sim.volumes.center)
@@ -84,7 +95,16 @@ def write_results(folder: Path, case, heart: Heart, solution: Solution, summary,
         lambda: (folder / "summary.json").write_text(
             json.dumps(summary | {"seconds": stages.seconds}, indent=1), encoding="utf-8"
         ),
-        lambda: viz.write_report(folder / "report.html", case.name, summary | {"seconds": stages.seconds}, pictures),
+        lambda: viz.write_report(
+            folder / "report.html",
+            case.name,
+            summary | {"seconds": stages.seconds},
+            pictures,
+            sim,
+            solution,
+            heart.samples,
+            io.provenance(case, fitted),
+        ),
     ]
     for done, job in enumerate(jobs, 1):
         job()
@@ -111,10 +131,12 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
 
 
-def check_folder(out: Path) -> None:
-    """Refuse a path that cannot become a folder before anything is computed."""
+def check_folder(out: Path, overwrite: bool) -> None:
+    """Refuse a path that cannot become a folder, or holds results already, before anything is computed."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: --out needs a folder")
+    if (out / "summary.json").exists() and not overwrite:
+        raise InputError(f"{out} holds the results of an earlier run: choose another --out, or add --overwrite")
     parent = out if out.is_dir() else next(p for p in [*out.absolute().parents] if p.exists())
     if not _writable(parent):
         raise InputError(f"{parent} is not writable: choose another --out")

@@ -80,13 +80,12 @@ def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady
     chain_flow, at_root = elimination.subtree_sum(sim.forest, at_nodes)
     flows = chain_flow[sim.forest.chain] * ML_MIN
     total = _pressures_along_chains(sim, law, solved.p0, flows)
-    area = jnp.pi * jnp.where(sim.network.flipped, law.radius[:, 0], law.radius[:, 1]) ** 2
     alpha = (sim.profile + 2.0) / (sim.profile + 1.0)
     inflow = jnp.sum(at_root)
     defect = jnp.abs(inflow - solved.vein - jnp.sum(lumped))
     return Perfusion(
         total_pressure=total,
-        static_pressure=total[sim.network.far] - 0.5 * DENSITY * alpha * (flows / area) ** 2,
+        static_pressure=total[sim.network.far] - 0.5 * DENSITY * alpha * (flows * law.velocity) ** 2,
         flow=flows * sim.forest.sign,
         inlet_flow=at_root * ML_MIN,
         outlet_flow=lumped * ML_MIN,

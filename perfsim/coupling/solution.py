@@ -16,7 +16,7 @@ class Perfusion(eqx.Module):
     total_pressure: Float[Array, " nodes"]
     """p0 [Pa] at the network's nodes"""
     static_pressure: Float[Array, " vessels"]
-    """p = p0 - ½ρα(Q/A)² at the far end of each vessel [Pa]"""
+    """p = p0 - ½ρα(Qu)² at the far end of each vessel [Pa], u = 1/A or that of a jet's core"""
     flow: Float[Array, " vessels"]
     """[m³/s], positive from tail to head"""
     inlet_flow: Float[Array, " inlets"]

@@ -27,6 +27,8 @@ class VesselFlowLaw(eqx.Module):
     radius: Float[Array, "vessels 2"]
     R: Float[Array, " vessels"]
     S: Float[Array, " vessels"]
+    velocity: Float[Array, " vessels"]
+    """of the stream per unit flow at the far end [1/m²]"""
     crown: Float[Array, " terminals"]
 
 
@@ -60,9 +62,9 @@ def vessel_laws(sim: Simulation) -> VesselFlowLaw:
     network = sim.network
     radius = radii(network, sim.lesions)
     length = network.length
-    R, S = sim.loss(network, sim.table, radius, length, friction(radius, length, sim.viscosity, sim.profile))
+    loss = sim.loss(network, sim.table, radius, length, friction(radius, length, sim.viscosity, sim.profile))
     crown = _crowns(sim, radius[sim.terminal_vessel, 1], network.demand)
-    return VesselFlowLaw(radius, R, S, crown)
+    return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, crown)
 
 
 def _crowns(sim: Simulation, radius, volume):

@@ -5,7 +5,7 @@ from perfsim.flow.friction import friction
 from perfsim.flow.newton import Counters, Steady, minimize
 from perfsim.flow.outlets import LumpedOutlets, no_outlets
 from perfsim.flow.steady import solve_network
-from perfsim.flow.stenosis import JetExpansion, NoLoss, StaticJunctions, StenosisLaw, YoungTsai
+from perfsim.flow.stenosis import JetExpansion, NoLoss, StaticJunctions, StenosisLaw, VesselLosses, YoungTsai
 from perfsim.flow.system import VesselSystem, laplacian, vessel_system
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "StaticJunctions",
     "Steady",
     "StenosisLaw",
+    "VesselLosses",
     "VesselSystem",
     "YoungTsai",
     "elimination",

@@ -1,6 +1,7 @@
 """Irrecoverable losses S Q|Q| where a lumen widens: one interface, two laws."""
 
 import abc
+from typing import NamedTuple
 
 from perfsim.blood import DENSITY
 from perfsim.network import VesselNetwork
@@ -9,6 +10,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+
+class VesselLosses(NamedTuple):
+    """What a stenosis law says of each vessel."""
+
+    R: Float[Array, " vessels"]
+    """friction, corrected where the law replaces it [Pa·s/m³]"""
+    S: Float[Array, " vessels"]
+    """quadratic loss coefficient [Pa·s²/m⁶]"""
+    velocity: Float[Array, " vessels"]
+    """of the stream, per unit flow, at the far end [1/m²], for the kinetic pressure; 1/A where it fills the lumen"""
 
 
 class StenosisLaw(eqx.Module):
@@ -22,15 +34,20 @@ class StenosisLaw(eqx.Module):
         radius: Float[Array, "vessels 2"],
         length: Float[Array, " vessels"],
         friction: Float[Array, " vessels"],
-    ) -> tuple[Float[Array, " vessels"], Float[Array, " vessels"]]:
-        """(R [Pa·s/m³], S [Pa·s²/m⁶]) of each vessel; `table` is `network.branch_table`."""
+    ) -> VesselLosses:
+        """Losses of each vessel; `table` is `network.branch_table`."""
+
+
+def full_lumen(network: VesselNetwork, radius: Float[Array, "vessels 2"]) -> Float[Array, " vessels"]:
+    """1/A at the far end of each vessel."""
+    return 1.0 / (jnp.pi * jnp.where(network.flipped, radius[:, 0], radius[:, 1]) ** 2)
 
 
 class NoLoss(StenosisLaw):
     """Friction only."""
 
     def __call__(self, network, table, radius, length, friction):
-        return friction, jnp.zeros_like(friction)
+        return VesselLosses(friction, jnp.zeros_like(friction), full_lumen(network, radius))
 
 
 class StaticJunctions(StenosisLaw):
@@ -46,7 +63,8 @@ class StaticJunctions(StenosisLaw):
     def __call__(self, network, table, radius, length, friction):
         area = jnp.pi * radius**2
         alpha = (self.profile + 2.0) / (self.profile + 1.0)
-        return friction, 0.5 * DENSITY * alpha * (1.0 / area[:, 1] ** 2 - 1.0 / area[:, 0] ** 2)
+        S = 0.5 * DENSITY * alpha * (1.0 / area[:, 1] ** 2 - 1.0 / area[:, 0] ** 2)
+        return VesselLosses(friction, S, full_lumen(network, radius))
 
 
 class JetExpansion(StenosisLaw):
@@ -62,7 +80,8 @@ class JetExpansion(StenosisLaw):
     integrates to K_t ½ρ (u_s - u₀)² Q², Borda-Carnot with the factor of Young and Tsai. λ is a length of the flow
     and not of the sampling, so the result does not depend on how finely a centerline is sampled, and the switch
     averages radius noise; max(e, 0)² is rounded off below 2 % of u. The excess is carried across side branches, and
-    starts at 0 where a branch begins. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and
+    starts at 0 where a branch begins. The kinetic pressure is that of the core, so a pull-back shows the pressure
+    recover as the jet mixes. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and
     λ_c = D/4 were chosen on concentric 40-80 % lesions against Young and Tsai's law (docs/design.md has the table).
     """
 
@@ -94,11 +113,12 @@ class JetExpansion(StenosisLaw):
             ends = e, excess(0.5 * L), excess(L)
             start, middle, end = (_squared_excess(value, 0.02 * u.mean(1)) for value in ends)
             loss = (start + 4.0 * middle + end) / 6.0 * L / (D * self.expansion)  # Simpson's rule
-            return ends[-1], loss
+            # the same rounding makes the core's velocity smooth where the jet begins
+            return ends[-1], (loss, jnp.sqrt(end + (0.02 * u.mean(1)) ** 2) - 0.02 * u.mean(1))
 
-        _, loss = jax.lax.scan(step, jnp.zeros(table.shape[1]), (u, L, D))
-        S = jnp.zeros(last + 1).at[table].add(self.k_t * DENSITY * loss)[:-1]
-        return friction, S
+        _, (loss, excess) = jax.lax.scan(step, jnp.zeros(table.shape[1]), (u, L, D))
+        S, jet = (jnp.zeros(last + 1).at[table].add(x)[:-1] for x in (self.k_t * DENSITY * loss, excess))
+        return VesselLosses(friction, S, full_lumen(network, radius) + jet)
 
 
 def _squared_excess(e, width):
@@ -136,4 +156,5 @@ class YoungTsai(StenosisLaw):
             / (normal * 2.0 * self.normal_radius)
         )
         S = 0.5 * DENSITY * self.k_t * (1.0 / area - 1.0 / normal) ** 2
-        return friction.at[v].set(R), jnp.zeros_like(friction).at[v].set(S)
+        losses = jnp.zeros_like(friction).at[v].set(S)
+        return VesselLosses(friction.at[v].set(R), losses, full_lumen(network, radius))

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from perfsim._results import InputError
 from perfsim.network import VesselNetwork
@@ -42,7 +42,7 @@ def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     nodes: dict[int, list[float]] = {}
-    segments: list[list[str]] = []
+    segments: list[_Segment] = []
     tables: dict[str, list[list[float]]] = {}
     joint: dict[str, Any] = {}
     material: tuple[float, ...] = ()
@@ -56,7 +56,7 @@ def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
             if words[0] == "NODE":
                 nodes[int(words[1])] = [float(w) * CM for w in words[2:5]]
             elif words[0] == "SEGMENT":
-                segments.append(words[1:])
+                segments.append(_Segment.read(words[1:]))
             elif words[0] == "JOINT":
                 joint[words[4]] = words[3]
             elif words[0] in ("JOINTINLET", "JOINTOUTLET"):
@@ -75,55 +75,90 @@ def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
             raise InputError(f"{path}, line {number}: cannot read {line.strip()!r} ({error})") from None
     if not segments:
         raise InputError(f"{path}: no SEGMENT card found; is it a svOneDSolver input file?")
-    return _model(path, nodes, segments, tables, material, inlet, joint)
+    try:
+        return _model(path, nodes, segments, tables, material, inlet, joint)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+class _Segment(NamedTuple):
+    """One SEGMENT card."""
+
+    name: str
+    number: int
+    length: float
+    start: int
+    end: int
+    areas: tuple[float, float]
+    kind: str
+    boundary: str
+    table: str
+
+    @classmethod
+    def read(cls, words: list[str]) -> "_Segment":
+        """The columns that geometry and outlets need."""
+        areas = float(words[6]) * CM**2, float(words[7]) * CM**2
+        length = float(words[2]) * CM
+        if not (np.isfinite([*areas, length]).all() and min(*areas, length) > 0):
+            raise ValueError("length and areas must be positive and finite")
+        return cls(
+            words[0], int(words[1]), length, int(words[4]), int(words[5]), areas, words[10], words[14], words[15]
+        )
 
 
 def _model(path, nodes, segments, tables, material, inlet, joint) -> OneDimensionalModel:
     number = {node: i for i, node in enumerate(sorted(nodes))}
-    position = np.array([nodes[node] for node in sorted(nodes)])
-    names = np.array([s[0] for s in segments])
-    length = np.array([float(s[2]) for s in segments]) * CM
-
-    start, end = ({int(s[1]): int(s[column]) for s in segments} for column in (4, 5))
-    for inlet_name, leaving in (v for v in joint.values() if isinstance(v, tuple) and isinstance(v[0], str)):
-        entering = joint[inlet_name][1]
-        for segment in leaving:
-            start[segment] = end[entering[0]]
-        for segment in entering[1:]:
-            end[segment] = end[entering[0]]
-    for segment in segments:
-        for node in (start[int(segment[1])], end[int(segment[1])]):
+    position = np.array([nodes[node] for node in sorted(nodes)]).reshape(-1, 3)
+    start, end = _joined(segments, joint)
+    for s in segments:
+        for node in (start[s.number], end[s.number]):
             if node not in number:
-                raise InputError(f"{path}: segment {segment[0]} names node {node}, which has no NODE card")
-    tail = np.array([number[start[int(s[1])]] for s in segments])
-    head = np.array([number[end[int(s[1])]] for s in segments])
+                raise InputError(f"segment {s.name} names node {node}, which has no NODE card")
+    tail, head = (np.array([number[ends[s.number]] for s in segments]) for ends in (start, end))
     used = np.unique(np.concatenate([tail, head]))
     tail, head, position = np.searchsorted(used, tail), np.searchsorted(used, head), position[used]
-    radius = np.sqrt(np.array([[float(s[6]), float(s[7])] for s in segments]) * CM**2 / np.pi)
-    ends = [i for i, s in enumerate(segments) if s[14] != "NOBOUND"]
-    groups = [name.rsplit("_", 1)[0] for name in names]
+    radius = np.sqrt(np.array([s.areas for s in segments]) / np.pi)
+    last = [i for i, s in enumerate(segments) if s.boundary != "NOBOUND"]
+    for i in last:
+        if segments[i].table not in tables:
+            raise InputError(f"segment {segments[i].name} names the table {segments[i].table}, which is not there")
+    groups = [s.name.rsplit("_", 1)[0] for s in segments]
     branches = tuple(dict.fromkeys(groups))
-    roots = sorted(set(tail) - set(head))
     network = VesselNetwork.build(
-        position, tail, head, radius, inlets=roots, outlets=head[ends], outlet_names=[str(names[i]) for i in ends],
-        branch=[branches.index(g) for g in groups], branch_names=branches,
+        position, tail, head, radius, inlets=sorted(set(tail) - set(head)), outlets=head[last],
+        outlet_names=[segments[i].name for i in last], branch=[branches.index(g) for g in groups], branch_names=branches,
     )  # fmt: skip
     order = [int(np.flatnonzero(head == h)[0]) for h in np.asarray(network.head)]
     straight = np.linalg.norm(position[head] - position[tail], axis=1)
-    wrong = np.flatnonzero(np.abs(straight - length) > 0.5 * length)
-    if len(wrong):
-        i = int(wrong[0])
-        raise InputError(
-            f"{path}: segment {names[i]} says {length[i] * 1e3:.4g} mm, its nodes lie {straight[i] * 1e3:.4g} mm apart"
-        )
+    for s, found in zip(segments, straight, strict=True):
+        if abs(found - s.length) > 0.5 * s.length:
+            lengths = f"{s.length * 1e3:.4g} mm, its nodes lie {found * 1e3:.4g} mm apart"
+            raise InputError(f"segment {s.name} says {lengths}")
     return OneDimensionalModel(
         network=network,
-        segment_names=tuple(str(names[i]) for i in order),
-        stenoses=np.array([k for k, i in enumerate(order) if segments[i][10] == "STENOSIS"], int),
-        outlet_tables={str(names[i]): np.array(tables[segments[i][15]]) for i in ends},
+        segment_names=tuple(segments[i].name for i in order),
+        stenoses=np.array([k for k, i in enumerate(order) if segments[i].kind == "STENOSIS"], int),
+        outlet_tables={segments[i].name: np.array(tables[segments[i].table]) for i in last},
         inlet_table=np.array(tables.get(inlet, [])),
         material=material,
     )
+
+
+def _joined(segments, joint) -> tuple[dict[int, int], dict[int, int]]:
+    """Start and end node of each segment, by its number, joints applied."""
+    start, end = {s.number: s.start for s in segments}, {s.number: s.end for s in segments}
+    for inlet_name, leaving in (v for v in joint.values() if isinstance(v, tuple) and isinstance(v[0], str)):
+        entering = joint.get(inlet_name)
+        if not isinstance(entering, tuple) or not entering[1]:
+            raise InputError(f"a joint names the inlet list {inlet_name}, which has no JOINTINLET card")
+        unknown = {*entering[1], *leaving} - set(start)
+        if unknown:
+            raise InputError(f"a joint names segment {min(unknown)}, which has no SEGMENT card")
+        for segment in leaving:
+            start[segment] = end[entering[1][0]]
+        for segment in entering[1][1:]:
+            end[segment] = end[entering[1][0]]
+    return start, end
 
 
 def dilated_radius(radius: np.ndarray, pressure: float, k1: float, k2: float, k3: float) -> np.ndarray:

@@ -32,6 +32,13 @@ def read_swc(path: str | Path, unit: float = MM) -> VesselNetwork:
     if len(rows) < 2:
         raise InputError(f"{path}: {len(rows)} points; a tree needs at least two")
     table = np.array(rows)
+    bad = np.flatnonzero(~np.isfinite(table).all(1))
+    if len(bad):
+        raise InputError(
+            f"{path}: point row {bad[0] + 1} holds {table[bad[0]].tolist()}: every column must be a finite number"
+        )
+    if len(np.unique(table[:, 0])) < len(table):
+        raise InputError(f"{path}: two points have the same id; ids must differ")
     index = {int(i): k for k, i in enumerate(table[:, 0])}
     parent = np.array([index.get(int(p), -1) for p in table[:, 6]])
     lost = np.flatnonzero((parent < 0) & (table[:, 6] >= 0))
@@ -44,11 +51,39 @@ def read_swc(path: str | Path, unit: float = MM) -> VesselNetwork:
         raise InputError(
             f"{path}: point {int(table[bad[0], 0])} has the radius {table[bad[0], 5]}: radii must be positive"
         )
-    return _network(table[:, 2:5] * unit, table[:, 5] * unit, parent)
+    try:
+        return _network(table[:, 2:5] * unit, table[:, 5] * unit, parent)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_swc(path: str | Path, network: VesselNetwork) -> None:
+    """Write a tree as SWC in mm, one point per node. Each inlet starts a tree of its own.
+
+    SWC has one radius per point: the radius at the end of the vessel that leads there.
+    """
+    tail, head, far = (np.asarray(getattr(network, f)) for f in ("tail", "head", "far"))
+    near = np.where(far == head, tail, head)
+    radius = np.zeros(len(network.position))
+    lumen = np.asarray(network.lumen)
+    roots = [int(n) for n in np.asarray(network.inlets) if n not in far]
+    radius[roots] = [lumen[np.flatnonzero(near == n)[0], 0] for n in roots]
+    radius[far] = np.where(far == head, lumen[:, 1], lumen[:, 0])
+    order = [*roots, *far.tolist()]  # vessels are stored depth first: parents come before children
+    number = {node: k + 1 for k, node in enumerate(order)}
+    parent = dict(zip(far.tolist(), near.tolist(), strict=True))
+    rows = ["# id type x y z radius parent ; mm"]
+    for node in order:
+        x, y, z = np.asarray(network.position)[node] / MM
+        up = number[parent[node]] if node in parent else -1
+        rows.append(f"{number[node]} 2 {x:.6f} {y:.6f} {z:.6f} {radius[node] / MM:.6f} {up}")
+    Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _network(position, radius, parent) -> VesselNetwork:
     head = np.flatnonzero(parent >= 0)
+    if not len(head) or not (parent < 0).any():
+        raise InputError("no point is the parent of another, or none is a root (parent -1): not a tree")
     tail = parent[head]
     children = np.bincount(tail, minlength=len(position))
     branch = np.zeros(len(head), int)

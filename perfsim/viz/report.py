@@ -1,55 +1,92 @@
-"""A self-contained HTML report of a run."""
+"""A self-contained HTML report of a run: it opens from a file, offline."""
 
 import base64
 import html
 from pathlib import Path
 from typing import Any
 
+from perfsim.coupling import Simulation, Solution
+from perfsim.darcy import Samples
+from perfsim.viz.pullback import pullback_figure
+from perfsim.viz.scene import scene
+
+from plotly.offline import get_plotlyjs
+
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:.6em 0 1.4em}
-td,th{padding:.25em .9em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#666;font-size:13px}
+table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;
+text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#666;font-size:13px}
 .warn{background:#fff4d6;padding:.5em 1em;border-left:4px solid #e0a800}h2{margin-top:1.6em}"""
 
+CAUTIONS = (
+    "MBF of a single volume: it shows where the grown arterioles happen to lie; read segments and territories.",
+    "Absolute MBF and MFR of the healthy heart: calibrated inputs. What a lesion changes is a prediction.",
+    "Endo/epi of the healthy heart in hyperemia: prescribed. Behind a lesion it is a prediction.",
+    "Throats below 1 mm and lesions at a bifurcation: the loss law is that of straight concentric stenoses.",
+    "FFR less than 20 mm past a lesion: the jet has not mixed out there.",
+)
 
-def write_report(path: Path, name: str, summary: dict[str, Any], pictures: dict[str, Path]) -> None:
-    """Write numbers, pictures and warnings of one run into a single file."""
-    parts = [f"<h1>perfsim: {html.escape(name)}</h1>"]
-    parts.append(
-        '<p class="note">perfsim is research software, not a medical device. Mean MBF and MFR of the healthy embedded '
-        "heart are calibrated inputs, and the healthy hyperemic endo/epi ratio is prescribed; territory means, FFR, "
-        "pressures and defects are predictions of the model.</p>"
-    )
-    for warning in summary["warnings"]:
-        parts.append(f'<p class="warn">{html.escape(warning)}</p>')
-    for title, picture in pictures.items():
+
+def write_report(
+    path: Path,
+    name: str,
+    summary: dict[str, Any],
+    pictures: dict[str, Path],
+    sim: Simulation,
+    solution: Solution,
+    samples: Samples,
+    parameters: list[tuple[str, str, str]],
+) -> None:
+    """Numbers, pictures, an interactive view, pull-back curves, parameters and warnings of one run in one file."""
+    parts = [f"<h1>perfsim: {html.escape(name)}</h1>", f"<p>{html.escape(in_words(summary))}</p>"]
+    parts += [f'<p class="warn">{html.escape(warning)}</p>' for warning in summary["warnings"]]
+    for caption, picture in pictures.items():
         data = base64.b64encode(picture.read_bytes()).decode()
-        parts.append(
-            f'<h2>{html.escape(title)}</h2><img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
-        )
+        alt = html.escape(caption)
+        parts.append(f'<h2>{alt}</h2><img alt="{alt}" src="data:image/png;base64,{data}">')
+    parts.append("<h2>Tree and wall</h2>" + _figure(scene(sim, solution, samples), "scene"))
+    parts.append("<h2>Pull-back</h2>" + _figure(pullback_figure(sim, solution.hyperemia), "pullback"))
     for title, header, rows in tables(summary):
         parts.append(f"<h2>{html.escape(title)}</h2>{_table(header, rows)}")
+    parts.append("<h2>What not to trust</h2><ul>" + "".join(f"<li>{html.escape(c)}</li>" for c in CAUTIONS) + "</ul>")
+    if parameters:
+        rows = [list(row) for row in parameters]
+        parts.append(f"<h2>Parameters</h2>{_table(['parameter', 'value', 'origin'], rows)}")
+    parts.append(f'<p class="note">perfsim {summary.get("perfsim", "")}. Research software, not a medical device.</p>')
     title = f"<title>perfsim: {html.escape(name)}</title>"
-    head = f"<!doctype html><html lang=en><meta charset=utf-8>{title}<style>{_STYLE}</style>"
-    path.write_text(head + "".join(parts), encoding="utf-8")
+    script = f"<script>{get_plotlyjs()}</script>"
+    head = f"<!doctype html><html lang=en><head><meta charset=utf-8>{title}<style>{_STYLE}</style>{script}</head><body>"
+    path.write_text(head + "".join(parts) + "</body></html>", encoding="utf-8")
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The outcome in a few sentences."""
+    states = summary["states"]
+    hyper, rest = states["hyperemia"]["mbf_mL_min_g"], states["rest"]["mbf_mL_min_g"]
+    text = (
+        f"A left ventricle of {summary['mass_g']:.0f} g receives {rest['global']:.2f} mL/min/g at rest and "
+        f"{hyper['global']:.2f} in hyperemia, a flow reserve of {summary['mfr']['global']:.1f}."
+    )
+    for lesion in summary.get("lesions", []):
+        text += (
+            f" The {100 * lesion['diameter_reduction']:.0f} % stenosis of the {lesion['branch']} has an FFR of "
+            f"{lesion['ffr']:.2f} {lesion['read_mm_past_lesion']:.0f} mm past it."
+        )
+    worst = min((t for t in hyper if t != "global"), key=lambda t: hyper[t])
+    return text + f" Least perfused in hyperemia is the {worst} territory with {hyper[worst]:.2f} mL/min/g."
 
 
 def tables(summary: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, header, rows) of every table: the command line prints the same ones."""
     states = summary["states"]
     names = list(states)
-    out = []
-    rows = [
-        [f"{root} (inlet)", *(f"{states[s]['inlet_flow_mL_min'][root]:.1f}" for s in names)]
-        for root in states[names[0]]["inlet_flow_mL_min"]
+    first = states[names[0]]
+    flows = [
+        [f"{r} (inlet)", *(f"{states[s]['inlet_flow_mL_min'][r]:.1f}" for s in names)]
+        for r in first["inlet_flow_mL_min"]
     ]
-    rows += [
-        [b, *(f"{states[s]['branch_flow_mL_min'][b]:.1f}" for s in names)]
-        for b in states[names[0]]["branch_flow_mL_min"]
-    ]
-    out.append(("Flow [mL/min]", ["vessel", *names], rows))
-    mbf = {s: states[s]["mbf_mL_min_g"] for s in names}
-    mfr = summary.get("mfr", {})
+    flows += [[b, *(f"{states[s]['branch_flow_mL_min'][b]:.1f}" for s in names)] for b in first["branch_flow_mL_min"]]
+    out = [("Flow [mL/min]", ["vessel", *names], flows)]
+    mbf, mfr = {s: states[s]["mbf_mL_min_g"] for s in names}, summary.get("mfr", {})
     rows = [[t, *(f"{mbf[s][t]:.3f}" for s in names), f"{mfr[t]:.2f}" if t in mfr else "–"] for t in mbf[names[0]]]
     out.append(("Myocardial blood flow [mL/min/g]", ["territory", *names, "MFR"], rows))
     if summary.get("lesions"):
@@ -62,18 +99,20 @@ def tables(summary: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]
     if "ffr" in summary:
         rows = [[b, f"{x['diameter_mm']:.2f}", f"{x['ffr']:.3f}"] for b, x in summary["ffr"].items()]
         out.append(("FFR at vessel ends", ["vessel", "diameter [mm]", "FFR"], rows))
+    counts = [f"{states[s]['newton_iterations']} / {states[s]['krylov_iterations']}" for s in names]
     solver = [
         ["pressure at 100 µm [mmHg]", *(f"{states[s]['pressure_at_d_ref_mmHg']:.1f}" for s in names)],
         ["mass defect", *(f"{states[s]['mass_defect']:.1e}" for s in names)],
-        [
-            "Newton / CG iterations",
-            *(f"{states[s]['newton_iterations']} / {states[s]['krylov_iterations']}" for s in names),
-        ],
+        ["Newton / CG iterations", *counts],
     ]
     out.append(("Pressure, balance, solver", ["", *names], solver))
     if "seconds" in summary:
         out.append(("Time [s]", ["stage", ""], [[k, f"{v:.2f}"] for k, v in summary["seconds"].items()]))
     return out
+
+
+def _figure(figure, name: str) -> str:
+    return figure.to_html(include_plotlyjs=False, full_html=False, div_id=name)
 
 
 def _table(header, rows) -> str:

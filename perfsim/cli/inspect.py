@@ -1,0 +1,163 @@
+"""What are these files? Trees, images, surfaces, tables, cases."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from perfsim._results import InputError
+
+
+def inspect_files(files: list[Path]) -> None:
+    """Print kind, size, unit and problems of each file; raise the last problem that makes one unreadable."""
+    failure = None
+    for path in files:
+        print(path)
+        try:
+            for line in _describe(path):
+                print(f"  {line}")
+        except InputError as error:
+            failure = error
+            print(f"  cannot be used: {error}")
+    if failure is not None:
+        raise InputError(f"{sum(1 for _ in files)} file(s) inspected, at least one cannot be used")
+
+
+def _describe(path: Path) -> list[str]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the files in it")
+    kinds: dict[str, Callable[[Path], list[str]]] = {
+        ".toml": _case, ".csv": _table, ".nii": _image, ".gz": _image, ".obj": _surface, ".stl": _surface,
+        ".ply": _surface, ".swc": _tree, ".in": _tree, ".vtp": _polydata, ".json": _zero_dimensional,
+    }  # fmt: skip
+    if path.suffix.lower() not in kinds:
+        raise InputError(f"{path}: {path.suffix or 'no ending'} is none of {', '.join(kinds)}")
+    return kinds[path.suffix.lower()](path)
+
+
+def _tree(path: Path) -> list[str]:
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from perfsim.io.trees import read_tree
+
+    import numpy as np
+
+    network, notes = read_tree(path)
+    position, radius = np.asarray(network.position) * 1e3, np.asarray(network.lumen) * 1e3
+    size = " × ".join(f"{s:.0f}" for s in np.ptp(position, axis=0))
+    return [
+        f"coronary tree: {len(network.tail)} vessels, {len(network.inlets)} inlet(s), {len(network.outlets)} ends, "
+        f"{len(network.branch_names)} branches",
+        f"{size} mm, {float(network.length.sum()) * 1e3:.0f} mm of centerline, "
+        f"radii {radius.min():.2f}-{radius.max():.2f} mm",
+        *(f"note: {note}" for note in notes),
+    ]
+
+
+def _polydata(path: Path) -> list[str]:
+    import pyvista as pv
+
+    try:
+        mesh = pv.read(path)
+    except Exception as error:
+        raise InputError(f"{path}: VTK cannot read it ({error})") from None
+    return _tree(path) if getattr(mesh, "n_lines", 0) else _surface(path)
+
+
+def _surface(path: Path) -> list[str]:
+    import numpy as np
+    import pyvista as pv
+
+    try:
+        mesh = pv.read(path).extract_surface(algorithm="dataset_surface").triangulate()
+    except Exception as error:
+        raise InputError(f"{path}: VTK cannot read it ({error})") from None
+    if mesh.n_cells == 0:
+        raise InputError(f"{path}: holds no triangles")
+    size = np.ptp(np.asarray(mesh.points), axis=0)
+    lines = [f"surface: {mesh.n_points} points, {mesh.n_cells} triangles, " + " × ".join(f"{s:.4g}" for s in size)]
+    if mesh.n_open_edges:
+        lines.append(
+            f"note: open ({mesh.n_open_edges} free edges), as at the valves; it is closed when a wall is made of it"
+        )
+    else:
+        lines.append(f"closed, encloses {mesh.volume:.4g} cubic units")
+    if mesh.split_bodies().n_blocks > 1:
+        lines.append("note: several loose pieces")
+    return lines
+
+
+def _image(path: Path) -> list[str]:
+    import nibabel as nib
+    import numpy as np
+
+    try:
+        image: Any = nib.load(path)
+        data = np.asanyarray(image.dataobj)
+    except Exception as error:
+        raise InputError(f"{path}: nibabel cannot read it ({error})") from None
+    lines = [
+        f"image: {' × '.join(map(str, image.shape))}, voxels {' × '.join(f'{z:.3g}' for z in image.header.get_zooms())}"
+    ]
+    lines.append(
+        f"axes {''.join(nib.aff2axcodes(image.affine))}, values {np.nanmin(data):.4g} to {np.nanmax(data):.4g}"
+    )
+    if np.issubdtype(data.dtype, np.integer):
+        lines.append(f"labels {np.unique(data)[:12].tolist()}")
+    return lines
+
+
+def _table(path: Path) -> list[str]:
+    header = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()[:1]
+    if header and "Pa_mmHg" in header[0]:
+        from perfsim.io.pressure_wire import read_pressure_wire
+
+        trace = read_pressure_wire(path)
+        return [
+            f"pressure wire: {trace.time[-1] - trace.time[0]:.0f} s, {100 * trace.valid.mean():.0f} % of it usable",
+            f"Pd/Pa {trace.rest_ratio:.3f} at rest, least {trace.ffr:.3f} at {trace.hyperemia:.1f} s",
+        ]
+    from perfsim.io.segments import read_segments
+
+    value, _ = read_segments(path, 0.25)
+    known = value[value == value]
+    return [f"MBF of {len(known)} AHA segments, {known.min():.2f}-{known.max():.2f} mL/min/g"]
+
+
+def _case(path: Path) -> list[str]:
+    from perfsim.io.case import read_case
+
+    case = read_case(path)
+    return [
+        f"case {case.name!r}: {case.anatomy.mass * 1e3:.0f} g, {case.tree.terminals} terminals, "
+        f"{len(case.stenosis)} stenoses"
+    ]
+
+
+def _zero_dimensional(path: Path) -> list[str]:
+    from perfsim.io.svzerod import read_svzerod
+
+    model = read_svzerod(path)
+    return [
+        f"svZeroD network: {len(model.R)} vessels, {len(model.inflow)} inlet(s), "
+        f"{len(model.outlets.resistance)} outlets"
+    ]
+
+
+def convert_tree(source: Path, target: Path, overwrite: bool) -> None:
+    """Read a tree in any format and write it in another."""
+    from perfsim.io.swc import write_swc
+    from perfsim.io.trees import read_tree
+    from perfsim.io.vtk import write_centerlines
+
+    writers = {".swc": write_swc, ".vtp": write_centerlines}
+    if target.suffix.lower() not in writers:
+        raise InputError(f"{target}: trees are written as {' or '.join(writers)}")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists: choose another name, or add --overwrite")
+    network, notes = read_tree(source)
+    writers[target.suffix.lower()](target, network)
+    for note in notes:
+        print(f"note: {note}")
+    print(f"wrote {target}: {len(network.tail)} vessels, in mm")

@@ -1,0 +1,169 @@
+"""Centerlines in VTP: VMTK's and SimVascular's, read as trees."""
+
+import warnings
+from pathlib import Path
+
+from perfsim._results import InputError
+from perfsim.network import VesselNetwork
+from perfsim.units import MM
+
+import numpy as np
+import pyvista as pv
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+RADII = ("MaximumInscribedSphereRadius", "Radius", "radius", "radius_mm")
+AREAS = ("CenterlineSectionArea",)
+
+
+def read_centerlines(path: str | Path, unit: float = MM) -> VesselNetwork:
+    """Read a VTP of polylines with a radius (or section area) at every point; lengths are in `unit` [m].
+
+    VMTK writes one polyline per path from the inlet to an outlet, so shared stretches appear several times: points
+    that coincide (to a hundredth of the median radius) are merged, as are doubled segments. The inlet of each
+    connected piece is the end where most polylines start, or else its thickest end. Every unbranched run is one branch,
+    `b0`, `b1`, ...; other ends become lumped outlets. Raises `InputError` where there are no lines, no radii, or loops.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    mesh = _load(path)
+    lines = _polylines(path, mesh)
+    radius = _radius(path, mesh)
+    position = np.asarray(mesh.points, float)
+    used = np.unique(np.concatenate(lines))
+    if not (np.isfinite(position[used]).all() and np.isfinite(radius[used]).all() and (radius[used] > 0).all()):
+        bad = int(used[np.argmin(np.isfinite(position[used]).all(1) & (radius[used] > 0))])
+        raise InputError(
+            f"{path}: point {bad} has the radius {radius[bad]} at {position[bad]}: both must be finite, > 0"
+        )
+    label = _merged(position, 0.01 * float(np.median(radius[used])))
+    ends = np.concatenate([np.stack([label[l[:-1]], label[l[1:]]], 1) for l in lines])
+    ends = ends[ends[:, 0] != ends[:, 1]]
+    if not len(ends):
+        raise InputError(f"{path}: all points of the centerlines coincide")
+    edges = np.unique(np.sort(ends, 1), axis=0)
+    nodes, edges = np.unique(edges, return_inverse=True)
+    edges = edges.reshape(-1, 2)
+    first = np.array([int(np.flatnonzero(label == n)[0]) for n in nodes])
+    starts = np.array([int(np.searchsorted(nodes, label[l[0]])) for l in lines])
+    _, piece = connected_components(
+        coo_matrix((np.ones(len(edges)), edges.T), (len(nodes), len(nodes))), directed=False
+    )
+    inlets = [_inlet(path, edges, starts, radius[first], np.flatnonzero(piece == p)) for p in range(piece.max() + 1)]
+    return tree_from_edges(position[first] * unit, radius[first] * unit, edges, inlets, str(path))
+
+
+def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> VesselNetwork:
+    """A network from undirected edges: directed away from the inlets, unbranched runs as branches, ends as outlets."""
+    try:
+        parent = _parents(len(position), edges, inlets)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
+    head = np.flatnonzero(parent >= 0)
+    head = head[np.argsort(_depths(parent)[head], kind="stable")]
+    tail = parent[head]
+    children = np.bincount(tail, minlength=len(position))
+    of_node, branch, count = np.full(len(position), -1), np.zeros(len(head), int), 0
+    for v in range(len(head)):
+        if of_node[tail[v]] >= 0 and children[tail[v]] == 1:
+            branch[v] = of_node[tail[v]]
+        else:
+            branch[v], count = count, count + 1
+        of_node[head[v]] = branch[v]
+    used = np.zeros(len(position), bool)
+    used[head] = used[tail] = True
+    number = np.cumsum(used) - 1
+    try:
+        return VesselNetwork.build(
+            position[used], number[tail], number[head], np.stack([radius[tail], radius[head]], 1),
+            inlets=number[inlets], outlets=number[head[children[head] == 0]], branch=branch, branch_names=[f"b{i}" for i in range(count)],
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _load(path: Path) -> pv.PolyData:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # VTK says what it stumbles over; the checks below decide what is usable
+            mesh = pv.read(path)
+    except Exception as error:
+        raise InputError(f"{path}: VTK cannot read it ({error})") from None
+    if not isinstance(mesh, pv.PolyData) or mesh.n_points == 0:
+        raise InputError(f"{path}: holds no polygonal data; centerlines are polylines in a .vtp file")
+    return mesh
+
+
+def _polylines(path: Path, mesh: pv.PolyData) -> list[np.ndarray]:
+    cells, at = np.asarray(mesh.lines), 0
+    lines: list[np.ndarray] = []
+    while at < len(cells):
+        count = int(cells[at])
+        line = cells[at + 1 : at + 1 + count]
+        if count < 1 or len(line) < count or line.min() < 0 or line.max() >= mesh.n_points:
+            raise InputError(f"{path}: line {len(lines)} names points that do not exist")
+        if count > 1:
+            lines.append(line)
+        at += 1 + count
+    if not lines:
+        raise InputError(f"{path}: holds no lines; a surface is no centerline")
+    return lines
+
+
+def _radius(path: Path, mesh: pv.PolyData) -> np.ndarray:
+    for name in RADII:
+        if name in mesh.point_data and np.ndim(mesh.point_data[name]) == 1:
+            return np.asarray(mesh.point_data[name], float)
+    for name in AREAS:
+        if name in mesh.point_data and np.ndim(mesh.point_data[name]) == 1:
+            return np.sqrt(np.maximum(np.asarray(mesh.point_data[name], float), 0.0) / np.pi)
+    have = ", ".join(mesh.point_data.keys()) or "none"
+    raise InputError(f"{path}: no radius at its points; needs {RADII[0]} or {AREAS[0]}, has the arrays: {have}")
+
+
+def _merged(position: np.ndarray, tolerance: float) -> np.ndarray:
+    """A label per point, the same for points within the tolerance of each other."""
+    finite = np.where(np.isfinite(position), position, 0.0)
+    _, label = np.unique(np.round(finite / tolerance).astype(np.int64), axis=0, return_inverse=True)
+    return label.ravel()
+
+
+def _inlet(path: Path, edges: np.ndarray, starts: np.ndarray, radius: np.ndarray, piece: np.ndarray) -> int:
+    """Where blood enters one connected piece."""
+    degree = np.bincount(edges.ravel(), minlength=len(radius))
+    ends = piece[degree[piece] == 1]
+    if not len(ends):
+        raise InputError(f"{path}: a piece of the centerlines has no free end, so no inlet: it forms a closed loop")
+    counts = np.bincount(starts, minlength=len(radius))[ends]
+    return int(ends[np.argmax(counts)] if counts.max() > 1 else ends[np.argmax(radius[ends])])
+
+
+def _parents(count: int, edges: np.ndarray, inlets: list[int]) -> np.ndarray:
+    """Parent of each node by breadth-first search from the inlets; raises `ValueError` for a loop."""
+    ends = np.concatenate([edges, edges[:, ::-1]])
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
+    start = np.searchsorted(ends[:, 0], np.arange(count + 1))
+    parent, seen, queue = np.full(count, -1), np.zeros(count, bool), list(inlets)
+    seen[queue] = True
+    for node in queue:
+        for other in ends[start[node] : start[node + 1], 1].tolist():
+            if not seen[other]:
+                seen[other], parent[other] = True, node
+                queue.append(other)
+    if len(edges) > len(queue) - len(inlets):
+        raise ValueError("the centerlines close a loop: a tree is required; remove one segment of the loop")
+    return parent
+
+
+def _depths(parent: np.ndarray) -> np.ndarray:
+    depth = np.full(len(parent), -1)
+    for node in range(len(parent)):
+        path = []
+        while node >= 0 and depth[node] < 0:
+            path.append(node)
+            node = parent[node]
+        base = depth[node] if node >= 0 else -1
+        for k, n in enumerate(reversed(path)):
+            depth[n] = base + 1 + k
+    return depth

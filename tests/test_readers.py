@@ -1,0 +1,276 @@
+"""Readers: round trips, and damaged files: a clear error or a correct read, never a traceback, never a hang."""
+
+import json
+import subprocess
+import sys
+
+import perfsim
+from perfsim.io import (
+    parse_case,
+    read_centerlines,
+    read_one_dimensional,
+    read_pressure_wire,
+    read_segments,
+    read_svzerod,
+    read_swc,
+    write_centerlines,
+    write_swc,
+)
+from perfsim.io.trees import read_tree
+from perfsim.network import VesselNetwork
+
+import numpy as np
+import pytest
+import pyvista as pv
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture(scope="module")
+def tree() -> VesselNetwork:
+    """A left tree of a coronary's size: a stem, two branches and a side branch."""
+    rng = np.random.default_rng(0)
+    position, tail, head, branch = [np.zeros(3)], [], [], []
+    for k, (start, count, way) in enumerate(
+        ((0, 5, [1, 0, 0]), (5, 40, [1, 0, -1]), (5, 30, [0, 1, -1]), (20, 15, [1, 1, 0]))
+    ):
+        at = start
+        for _ in range(count):
+            step = np.array(way, float) + 0.2 * rng.standard_normal(3)
+            position.append(position[at] + 1.5e-3 * step / np.linalg.norm(step))
+            tail.append(at)
+            at = len(position) - 1
+            head.append(at)
+            branch.append(k)
+    radius = np.linspace(2e-3, 0.7e-3, len(position))
+    ends = np.setdiff1d(head, tail)
+    return VesselNetwork.build(
+        position, tail, head, np.stack([radius[tail], radius[head]], 1), inlets=[0], outlets=ends, branch=branch,
+        branch_names=("LM", "LAD", "LCx", "D1"),
+    )  # fmt: skip
+
+
+def same_tree(a: VesselNetwork, b: VesselNetwork, tolerance: float) -> None:
+    """Same nodes, lengths and end radii, whatever the numbering."""
+    assert len(a.tail) == len(b.tail) and len(a.outlets) == len(b.outlets)
+    key = lambda n: np.lexsort(np.round(np.asarray(n.position), 6).T)  # noqa: E731
+    np.testing.assert_allclose(np.asarray(a.position)[key(a)], np.asarray(b.position)[key(b)], atol=tolerance)
+    assert float(a.length.sum()) == pytest.approx(float(b.length.sum()), rel=1e-4)
+    np.testing.assert_allclose(np.sort(np.asarray(a.lumen)[:, 1]), np.sort(np.asarray(b.lumen)[:, 1]), rtol=1e-3)
+
+
+def test_swc_round_trip(tree, tmp_path):
+    write_swc(tmp_path / "t.swc", tree)
+    same_tree(read_swc(tmp_path / "t.swc"), tree, 2e-9)
+
+
+def test_vtp_round_trip(tree, tmp_path):
+    write_centerlines(tmp_path / "t.vtp", tree)
+    same_tree(read_centerlines(tmp_path / "t.vtp"), tree, 1e-7)
+
+
+def test_vmtk_paths_are_merged(tree, tmp_path):
+    """One polyline per inlet-outlet path, shared stretches doubled, as VMTK writes them."""
+    parent = dict(zip(np.asarray(tree.head).tolist(), np.asarray(tree.tail).tolist(), strict=True))
+    radius_of = dict(zip(np.asarray(tree.head).tolist(), np.asarray(tree.lumen)[:, 1].tolist(), strict=True)) | {
+        0: 2e-3
+    }
+    points, radius, lines = [], [], []
+    for end in np.asarray(tree.outlets).tolist():
+        path = [end]
+        while path[-1] in parent:
+            path.append(parent[path[-1]])
+        lines += [len(path), *range(len(points), len(points) + len(path))]
+        points += [np.asarray(tree.position)[n] * 1e3 for n in path[::-1]]
+        radius += [1e3 * radius_of[n] for n in path[::-1]]
+    mesh = pv.PolyData(np.array(points), lines=lines)
+    mesh.point_data["MaximumInscribedSphereRadius"] = np.array(radius)
+    mesh.save(tmp_path / "vmtk.vtp")
+    same_tree(read_centerlines(tmp_path / "vmtk.vtp"), tree, 1e-7)
+
+
+def test_simvascular_section_areas(tree, tmp_path):
+    write_centerlines(tmp_path / "t.vtp", tree)
+    mesh = pv.read(tmp_path / "t.vtp")
+    mesh.point_data["CenterlineSectionArea"] = np.pi * mesh.point_data["MaximumInscribedSphereRadius"] ** 2
+    del mesh.point_data["MaximumInscribedSphereRadius"]
+    mesh.save(tmp_path / "sv.vtp")
+    same_tree(read_centerlines(tmp_path / "sv.vtp"), tree, 1e-7)
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("mm", 1.0), ("cm", 0.1), ("m", 1e-3)])
+def test_units_are_guessed_and_said(tree, tmp_path, unit, scale):
+    """The same tree written in mm, cm and m reads the same."""
+    write_swc(tmp_path / "mm.swc", tree)
+    rows = [line.split() for line in (tmp_path / "mm.swc").read_text().splitlines()[1:]]
+    text = "\n".join(" ".join([r[0], r[1], *(f"{float(v) * scale:.9g}" for v in r[2:6]), r[6]]) for r in rows)
+    (tmp_path / "t.swc").write_text(text)
+    network, notes = read_tree(tmp_path / "t.swc")
+    assert float(network.length.sum()) == pytest.approx(float(tree.length.sum()), rel=1e-4)
+    assert any(f"in {unit}" in note for note in notes)
+
+
+def test_mixed_units_are_refused(tree, tmp_path):
+    """Coordinates in cm with radii in mm."""
+    write_swc(tmp_path / "mm.swc", tree)
+    rows = [line.split() for line in (tmp_path / "mm.swc").read_text().splitlines()[1:]]
+    text = "\n".join(
+        " ".join([r[0], r[1], *(f"{float(v) * 0.1:.9g}" for v in r[2:5]), f"{float(r[5]) * 10}", r[6]]) for r in rows
+    )
+    (tmp_path / "t.swc").write_text(text)
+    with pytest.raises(perfsim.InputError, match="mixes two"):
+        read_tree(tmp_path / "t.swc")
+
+
+ONE_D = """MODEL m
+NODE 0 0.0 0.0 0.0
+NODE 1 0.0 0.0 1.0
+NODE 2 0.0 1.0 2.0
+NODE 3 0.0 -1.0 2.0
+JOINT J0 1 IN0 OUT0
+JOINTINLET IN0 1 0
+JOINTOUTLET OUT0 2 1 2
+SEGMENT a_0 0 1.0 5 0 1 0.1 0.09 0.0 MAT1 NONE 0.0 0 0 NOBOUND NONE
+SEGMENT b_0 1 1.4142 5 1 2 0.05 0.04 0.0 MAT1 NONE 0.0 0 0 RESISTANCE T1
+SEGMENT c_0 2 1.4142 5 1 3 0.05 0.04 0.0 MAT1 NONE 0.0 0 0 RESISTANCE T1
+DATATABLE T1 LIST
+0.0 100.0
+ENDDATATABLE
+DATATABLE IN LIST
+0.0 1.0
+1.0 1.0
+ENDDATATABLE
+SOLVEROPTIONS 0.001 10 10 2 IN FLOW 1e-8 1 1
+MATERIAL MAT1 OLUFSEN 1.06 0.04 0 2.0 1e15 -20 1e9
+"""
+ZERO_D = {
+    "boundary_conditions": [
+        {"bc_name": "IN", "bc_type": "FLOW", "bc_values": {"Q": [5.0, 5.0], "t": [0.0, 1.0]}},
+        {"bc_name": "OUT", "bc_type": "RESISTANCE", "bc_values": {"Pd": 100.0, "R": 100.0}},
+    ],
+    "junctions": [{"inlet_vessels": [0], "junction_name": "J", "junction_type": "N", "outlet_vessels": [1, 2]}],
+    "vessels": [
+        {
+            "vessel_id": i,
+            "vessel_name": f"v{i}",
+            "boundary_conditions": bc,
+            "zero_d_element_values": {"R_poiseuille": 9.0},
+        }
+        for i, bc in enumerate(({"inlet": "IN"}, {"outlet": "OUT"}, {"outlet": "OUT"}))
+    ],
+}
+TRACE = "t_s,Pa_mmHg,Pd_mmHg\n" + "\n".join(
+    f"{t:.2f},{95 + 20 * np.sin(6 * t):.1f},{85 + 18 * np.sin(6 * t):.1f}" for t in np.arange(0, 12, 0.05)
+)
+SEGMENTS = "segment,mbf_mL_min_g,sd\n" + "\n".join(f"{k},{2 + 0.1 * k:.2f},0.2" for k in range(1, 18))
+CASE = 'name = "x"\n[tree]\nterminals = 100\n[[stenosis]]\nbranch = "LAD"\nposition = "20 mm"\ndiameter_reduction = 0.5\nlength = "8 mm"\n[rest]\ndemand = "0.9 mL/min/g"\n'
+
+
+@pytest.fixture(scope="module")
+def sound(tree, tmp_path_factory):
+    """A sound file of every format, with its reader."""
+    folder = tmp_path_factory.mktemp("sound")
+    write_swc(folder / "t.swc", tree)
+    write_centerlines(folder / "t.vtp", tree)
+    ascii_vtp = pv.read(folder / "t.vtp")
+    ascii_vtp.save(folder / "t.vtp", binary=False)
+    (folder / "m.in").write_text(ONE_D)
+    (folder / "z.json").write_text(json.dumps(ZERO_D))
+    (folder / "w.csv").write_text(TRACE)
+    (folder / "s.csv").write_text(SEGMENTS)
+    (folder / "c.toml").write_text(CASE)
+    readers = {
+        "swc": ("t.swc", read_tree),
+        "vtp": ("t.vtp", read_tree),
+        "in": ("m.in", read_one_dimensional),
+        "json": ("z.json", lambda p: read_svzerod(p).solve()),
+        "trace": ("w.csv", read_pressure_wire),
+        "segments": ("s.csv", lambda p: read_segments(p, 0.2)),
+        "case": ("c.toml", lambda p: parse_case(p.read_text(encoding="utf-8", errors="replace"), str(p))),
+    }
+    return folder, {k: (folder / name, reader) for k, (name, reader) in readers.items()}
+
+
+damage = st.lists(
+    st.tuples(
+        st.sampled_from(["cut", "swap", "number", "drop line", "double line", "garbage"]),
+        st.floats(0, 1, exclude_max=True),
+        st.sampled_from(["nan", "-1", "1e999", "0", "", "x", "1 2 3", "-7e8", "\x00", "é", "99999999", "inf"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def mutate(text: str, steps) -> str:
+    for kind, place, word in steps:
+        lines = text.split("\n")
+        k = int(place * len(lines))
+        if kind == "cut":
+            text = text[: int(place * len(text))]
+            continue
+        words = lines[k].replace(",", " , ").split(" ")
+        j = int((place * 7919) % 1 * len(words))
+        if kind == "swap" and len(words) > 1:
+            words[j], words[j - 1] = words[j - 1], words[j]
+        elif kind == "number":
+            words[j] = word
+        elif kind == "garbage":
+            words.insert(j, word)
+        lines[k] = " ".join(words).replace(" , ", ",")
+        if kind == "drop line":
+            del lines[k]
+        elif kind == "double line":
+            lines.insert(k, lines[k])
+        text = "\n".join(lines)
+    return text
+
+
+@pytest.mark.parametrize("kind", ["swc", "in", "json", "trace", "segments", "case", "vtp"])
+def test_damaged_files(sound, kind):
+    """200 damaged copies of a sound file: each is read, or refused with a message that names the file."""
+    folder, files = sound
+    path, reader = files[kind]
+    text = path.read_text()
+    reader(path)
+    broken = folder / f"broken-{kind}{path.suffix}"
+
+    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(damage)
+    def attempt(steps):
+        broken.write_text(mutate(text, steps), encoding="utf-8")
+        try:
+            reader(broken)
+        except perfsim.InputError as error:
+            assert str(error).strip() and (kind in ("swc", "in", "vtp") or broken.name in str(error))
+
+    attempt()
+
+
+def command(*arguments, cwd):
+    code = "from perfsim.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_inspect_names_what_is_wrong(sound, tmp_path):
+    _, files = sound
+    fine = command("inspect", *(path for path, _ in files.values()), cwd=tmp_path)
+    assert fine.returncode == 0 and "coronary tree" in fine.stdout and "pressure wire" in fine.stdout
+    (tmp_path / "bad.swc").write_text("1 2 0 0 0 1 -1\n2 2 1 0 0 0 1\n")
+    bad = command("inspect", "bad.swc", "absent.swc", cwd=tmp_path)
+    assert (
+        bad.returncode == 3
+        and "radius" in bad.stdout
+        and "no such file" in bad.stdout
+        and "Traceback" not in bad.stderr
+    )
+
+
+def test_convert_never_overwrites_unasked(sound, tmp_path):
+    _, files = sound
+    assert command("convert", files["swc"][0], "t.vtp", cwd=tmp_path).returncode == 0
+    again = command("convert", files["swc"][0], "t.vtp", cwd=tmp_path)
+    assert again.returncode == 3 and "--overwrite" in again.stderr
+    assert command("convert", files["swc"][0], "t.vtp", "--overwrite", cwd=tmp_path).returncode == 0
