@@ -35,6 +35,9 @@ _HOME = {
     "synthetic_patient": "perfsim.cohorts",
     "aha17": "perfsim.observe",
     "fit": "perfsim.inverse",
+    "dilate": "perfsim.study",
+    "occlude": "perfsim.study",
+    "sensitivity": "perfsim.study",
 }
 __all__ = [*_HOME, "__version__"]
 

@@ -126,7 +126,8 @@ def _model(path, nodes, segments, tables, material, inlet, joint) -> OneDimensio
     branches = tuple(dict.fromkeys(groups))
     network = VesselNetwork.build(
         position, tail, head, radius, inlets=sorted(set(tail) - set(head)), outlets=head[last],
-        outlet_names=[segments[i].name for i in last], branch=[branches.index(g) for g in groups], branch_names=branches,
+        outlet_names=[segments[i].name for i in last], branch=[branches.index(g) for g in groups],
+        branch_names=branches,
     )  # fmt: skip
     order = [int(np.flatnonzero(head == h)[0]) for h in np.asarray(network.head)]
     straight = np.linalg.norm(position[head] - position[tail], axis=1)
