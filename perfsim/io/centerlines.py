@@ -77,7 +77,9 @@ def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> 
     try:
         return VesselNetwork.build(
             position[used], number[tail], number[head], np.stack([radius[tail], radius[head]], 1),
-            inlets=number[inlets], outlets=number[head[children[head] == 0]], branch=branch, branch_names=[f"b{i}" for i in range(count)],
+            inlets=number[inlets],
+            outlets=number[head[children[head] == 0]], branch=branch,
+            branch_names=[f"b{i}" for i in range(count)],
         )  # fmt: skip
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
