@@ -16,24 +16,51 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 def test_real_heart(data, tmp_path):
     """A real wall and a real left tree: everything is fed, balanced, and off the septum's right side."""
+    import json
+
+    from perfsim.cli.run import run_case
+
     import real_heart
 
-    heart, notes = real_heart.real_heart(data, terminals=1000, spacing=3e-3)
+    heart = real_heart.real_heart(data, terminals=1000, spacing="3 mm")
     sim = heart.sim
     assert float(sim.volumes.volume.sum()) * 1e6 == pytest.approx(132, rel=0.03)  # mL, from the surfaces
-    assert 0.75 <= notes["placement"]["scale"] <= 1.33 and notes["placement"]["rms"] < 10e-3
-    assert real_heart.septal_side_distance(heart, data) > 8e-3
-    assert "two people" in notes["note"]
+    assert {"LM", "LAD", "LCx", "RCA", "PDA"} <= set(sim.network.branch_names)
+    assert real_heart.septal_clearance(heart) > 8e-3
+    assert any("not of one person" in w for w in heart.warnings)
     solution = check(simulate(sim))
     for state in solution.states.values():
         assert float(state.mass_defect) <= 1e-10
         assert np.asarray(state.mbf).min() > 0
     assert float(mean_mbf(sim, solution.rest)) == pytest.approx(0.9, rel=0.01)
     assert 2.5 < float(mean_mbf(sim, solution.hyperemia)) < 5.5
-    real_heart.write(
-        tmp_path / "out", heart, solution, {"name": "t", **real_heart.io.summarize(heart, solution), **notes}
-    )
-    assert (tmp_path / "out" / "report.html").stat().st_size > 1e5
+    run_case(real_heart.case(data, 300, "4 mm"), tmp_path / "out", quiet=True)
+    assert (tmp_path / "out" / "report.html").stat().st_size > 1e6
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(summary["states"]["rest"]["mbf_mL_min_g"]) == {"global", "LAD", "LCx", "RCA"}
+    again = real_heart.io.read_case(tmp_path / "out" / "case.toml")
+    assert again.vessels.missing == ["RCA"] and again.anatomy.epicardium.is_file()
+
+
+def test_branches_are_named_by_geometry(data, tmp_path):
+    """On a heart that is not theirs, LAD and LCx of both wire patients get the names that their files give them."""
+    import json
+
+    from perfsim.anatomy import EllipsoidWall, label_left_tree
+
+    for name in ("P1", "P10"):
+        folder = data / "coronary" / "pressure_wire"
+        network, sure = label_left_tree(read_swc(folder / f"{name}.swc"), EllipsoidWall())
+        assert sure.swapped_misfit > 1.5 * sure.misfit
+        vessel = np.array(json.loads((folder / f"{name}_tree.json").read_text())["vessel"])
+        at = np.array(json.loads((folder / f"{name}_tree.json").read_text())["xyz"]) * 1e-2
+        from scipy.spatial import cKDTree
+
+        found = np.asarray(network.position)[np.asarray(network.head)]
+        theirs = np.char.upper(vessel[cKDTree(at).query(found)[1]])
+        ours = np.array(network.branch_names)[np.asarray(network.branch)]
+        for main, other in (("LAD", "LCX"), ("LCx", "LAD")):
+            assert not np.any((ours == main) & (theirs == other)) or np.mean(theirs[ours == main] == other) < 0.15
 
 
 def test_patient_ffr(data):

@@ -42,7 +42,13 @@ def place_left_tree(network: VesselNetwork, wall: Wall) -> tuple[VesselNetwork, 
     """
     position = np.asarray(network.position)
     moving = np.concatenate([_even(position[_course(network, name)], POINTS) for name in ("LAD", "LCx")])
-    scale, rotation, shift, target = _fit_to_grooves(moving, wall)
+    _, found = _fit_to_grooves(moving, wall)
+    if found is None:
+        raise InputError(
+            "the tree fits this heart at no scale between 0.75 and 1.33: are its branches named rightly, and are its "
+            "coordinates in metres?"
+        )
+    scale, rotation, shift, target = found
     fitted = scale * position @ rotation.T + shift
     rms = float(np.sqrt(np.mean(np.sum((scale * moving @ rotation.T + shift - target) ** 2, axis=1))))
     placed, off_septum = _project(wall, fitted)
@@ -56,8 +62,8 @@ def place_left_tree(network: VesselNetwork, wall: Wall) -> tuple[VesselNetwork, 
     return result, Placement(float(scale), rms, moved, float(after / before), off_septum)
 
 
-def _fit_to_grooves(moving: np.ndarray, wall: Wall) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """The similarity of least misfit over how far the two vessels may reach, and the points it aims at."""
+def _fit_to_grooves(moving: np.ndarray, wall: Wall):
+    """Least misfit [m, in the tree's size] over how far the two vessels may reach, with its similarity and target."""
     best, found = np.inf, None
     for lad_end in np.arange(0.7, 1.31, 0.05):
         groove = _anterior_groove(wall, lad_end)
@@ -68,12 +74,12 @@ def _fit_to_grooves(moving: np.ndarray, wall: Wall) -> tuple[float, np.ndarray, 
                 misfit = np.sqrt(np.mean(np.sum((scale * moving @ rotation.T + shift - target) ** 2, axis=1))) / scale
                 if misfit < best and SCALES[0] <= scale <= SCALES[1]:
                     best, found = misfit, (scale, rotation, shift, target)
-    if found is None:
-        raise InputError(
-            "the tree fits this heart at no scale between 0.75 and 1.33: are its branches named rightly, and are its "
-            "coordinates in metres?"
-        )
-    return found
+    return best, found
+
+
+def groove_misfit(lad: np.ndarray, lcx: np.ndarray, wall: Wall) -> float:
+    """How far [m] two polylines are from the grooves of LAD and LCx under the best similarity; inf if none fits."""
+    return _fit_to_grooves(np.concatenate([_even(lad, POINTS), _even(lcx, POINTS)]), wall)[0]
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

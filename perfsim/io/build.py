@@ -3,26 +3,106 @@
 import dataclasses
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
 from perfsim._results import InputError
-from perfsim.anatomy import EllipsoidWall, coronary_trunks
+from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
 from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
 from perfsim.coupling import State
 from perfsim.io.case import Case
+from perfsim.io.simvascular import dilated_radius, read_one_dimensional
+from perfsim.io.surfaces import frame_from_guide_points, read_guide_points, wall_from_surfaces
+from perfsim.io.trees import UNITS, read_tree
+from perfsim.network import VesselNetwork, relabel, resample, union
+from perfsim.units import MMHG
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+
+TRUNK_STEP = 0.8e-3  # [m] between centerline nodes of a tree from a file
 
 
 def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) -> GrownHeart:
-    """Grow the trees of a case. Raises `InputError` for a branch that does not exist."""
-    wall = EllipsoidWall(case.anatomy.mass)
-    trunks = coronary_trunks(wall, case.anatomy.dominance)
+    """Make wall and trunks of a case and grow its trees. Raises `InputError` for a branch that does not exist."""
+    wall = _wall(case)
+    trunks, notes = _trunks(case, wall)
     lesions(trunks, _stenoses(case))  # complain before the work, not after it
-    return grow_heart(
-        wall, trunks, terminals=case.tree.terminals, seed=case.tree.seed, exponent=case.tree.exponent, progress=progress
+    stems = {"LM", "RCA", "PLV", *trunks.outlet_names}
+    attach = None if case.vessels.left is None else tuple(b for b in trunks.branch_names if b not in stems)
+    tree = case.tree
+    grown = grow_heart(
+        wall, trunks, terminals=tree.terminals, seed=tree.seed, exponent=tree.exponent, attach=attach, progress=progress
     )
+    return dataclasses.replace(grown, warnings=(*notes, *grown.warnings))
+
+
+def _wall(case: Case) -> Wall:
+    a = case.anatomy
+    if a.epicardium is None or a.endocardium is None or a.right_ventricle is None or a.guide_points is None:
+        return EllipsoidWall(a.mass)
+    unit = UNITS[a.unit]
+    frame = frame_from_guide_points(read_guide_points(a.guide_points, unit))
+    return wall_from_surfaces(a.epicardium, a.endocardium, a.right_ventricle, frame, unit=unit)
+
+
+def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
+    """The trunks on the wall, and what a reader should know about them."""
+    v = case.vessels
+    if v.left is None:
+        return coronary_trunks(wall, case.anatomy.dominance), []
+    tree, notes = read_tree(v.left, v.unit)
+    if v.left.suffix.lower() == ".in":
+        tree = at_arterial_pressure(tree, v.left)
+    if v.names:
+        tree = renamed(tree, v.names)
+    else:
+        tree, sure = label_left_tree(tree, wall)
+        notes.append(
+            f"branches named from geometry: LAD and LCx lie {sure.misfit * 1e3:.0f} mm from their grooves, exchanged "
+            f"{sure.swapped_misfit * 1e3:.0f} mm"
+        )
+    tree = relabel(tree, np.asarray(tree.branch), tree.branch_names, outlets=[], outlet_names=(), outlet_demand=[])
+    placed, how = place_left_tree(resample(tree, TRUNK_STEP), wall)
+    notes.append(
+        f"the left tree was laid on the wall: scale {how.scale:.2f}, {how.rms * 1e3:.0f} mm from the grooves, then "
+        f"moved {how.moved * 1e3:.0f} mm onto the epicardium; the RCA is the embedded one. Lumens left and right are "
+        "not of one person, so do not compare the MBF of their territories"
+    )
+    return union(placed, coronary_trunks(wall, "right", only=("RCA",))), notes
+
+
+def at_arterial_pressure(tree: VesselNetwork, path: Path) -> VesselNetwork:
+    """Lumens of an svOneDSolver tree, given at zero pressure, dilated to 93 mmHg by the file's own wall law."""
+    law = read_one_dimensional(path).material[-3:]
+    radius = dilated_radius(np.asarray(tree.lumen), 93.0 * MMHG, *law)
+    return relabel(
+        tree,
+        np.asarray(tree.branch),
+        tree.branch_names,
+        lumen=radius,
+        root_radius=[radius[0].mean()],
+        inlet_names=("LM",),
+    )
+
+
+def renamed(tree: VesselNetwork, names: dict[str, str]) -> VesselNetwork:
+    """A left tree with its file's branch names replaced; what lies before the first bifurcation becomes the LM."""
+    unknown = sorted(set(names) - set(tree.branch_names))
+    if unknown:
+        raise InputError(f"vessels.names: the file has no branch {unknown[0]!r}; it has {', '.join(tree.branch_names)}")
+    degree = np.bincount(np.asarray(tree.tail), minlength=len(tree.position))
+    stem = int(np.argmax(degree[np.asarray(tree.head)] > 1))
+    branch = np.asarray(tree.branch) + 1
+    branch[: stem + 1] = 0
+    new = ["LM", *(names.get(n, n) for n in tree.branch_names)]
+    for needed in ("LAD", "LCx"):
+        if needed not in new:
+            raise InputError(
+                f"vessels.names: no branch is called {needed}; leave names out to have them found by geometry"
+            )
+    return relabel(tree, branch, new, inlet_names=("LM",))
 
 
 def couple_case(case: Case, grown: GrownHeart) -> Heart:

@@ -42,10 +42,46 @@ class _Section(BaseModel):
 
 
 class Anatomy(_Section):
-    """The embedded heart."""
+    """The wall: the embedded one of a given mass, or one from segmented surfaces with guide points."""
 
     mass: Mass = 0.140
     dominance: Annotated[str, Field(pattern="^(right|left|co)$")] = "right"
+    epicardium: Path | None = None
+    endocardium: Path | None = None
+    right_ventricle: Path | None = None
+    guide_points: Path | None = None
+    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """The four files that a wall from surfaces needs."""
+        return {k: getattr(self, k) for k in ("epicardium", "endocardium", "right_ventricle", "guide_points")}
+
+    @model_validator(mode="after")
+    def _all_or_none(self):
+        given = [k for k, v in self.files.items() if v is not None]
+        lacking = [k for k, v in self.files.items() if v is None]
+        if given and lacking:
+            raise ValueError(f"a wall from surfaces needs {', '.join(self.files)}: {', '.join(lacking)} missing")
+        return self
+
+
+class Vessels(_Section):
+    """The trunks: the embedded ones, or a left coronary tree from a file."""
+
+    left: Path | None = None
+    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] | None = None
+    names: dict[str, str] = Field(default_factory=dict)
+    missing: list[Annotated[str, Field(pattern="^RCA$")]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _territories(self):
+        if self.left is not None and "RCA" not in self.missing:
+            raise ValueError(
+                'a left tree leaves the inferior wall without its artery: say missing = ["RCA"], and the embedded one '
+                "is fitted on"
+            )
+        return self
 
 
 class Tree(_Section):
@@ -126,6 +162,7 @@ class Case(_Section):
 
     name: str = "case"
     anatomy: Anatomy = Field(default_factory=Anatomy)
+    vessels: Vessels = Field(default_factory=Vessels)
     tree: Tree = Field(default_factory=Tree)
     mesh: Mesh = Field(default_factory=Mesh)
     stenosis: list[Lesion] = Field(default_factory=list)
@@ -145,19 +182,33 @@ def read_case(path: str | Path) -> Case:
         raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error})") from None
-    return parse_case(text, str(path))
+    return parse_case(text, str(path), path.parent)
 
 
-def parse_case(text: str, source: str = "case") -> Case:
-    """Check a case given as text; see `read_case`."""
+def parse_case(text: str, source: str = "case", folder: Path | None = None) -> Case:
+    """Check a case given as text; see `read_case`. Files that it names are relative to `folder`, and must exist."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source}: not valid TOML: {error}") from None
     try:
-        return Case.model_validate(raw)
+        case = Case.model_validate(raw)
     except ValidationError as error:
         raise InputError("\n".join(f"{source}: {_sentence(e)}" for e in error.errors())) from None
+    return _located(case, source, Path() if folder is None else folder)
+
+
+def _located(case: Case, source: str, folder: Path) -> Case:
+    """The case with the files it names found."""
+    for section, files in (("anatomy", case.anatomy.files), ("vessels", {"left": case.vessels.left})):
+        for key, path in files.items():
+            if path is None:
+                continue
+            full = (folder / path.expanduser()).absolute()
+            if not full.is_file():
+                raise InputError(f"{source}: {section}.{key}: there is no file {full}")
+            setattr(getattr(case, section), key, full)
+    return case
 
 
 def _sentence(error) -> str:

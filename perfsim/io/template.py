@@ -14,6 +14,18 @@ length = "10 mm"
 """the case of `perfsim demo`: the embedded heart with one intermediate lesion"""
 
 
+def _files(case: Case) -> str:
+    """The lines that name files, where a case has any."""
+    named = {k: v for k, v in case.anatomy.files.items() if v is not None}
+    lines = [f'{k} = "{v.as_posix()}"' for k, v in named.items()] + [f'unit = "{case.anatomy.unit}"'] * bool(named)
+    v = case.vessels
+    if v.left is not None:
+        lines += ["", "[vessels]", f'left = "{v.left.as_posix()}"', f"missing = {v.missing!r}".replace("'", '"')]
+        lines += [f'unit = "{v.unit}"'] * (v.unit is not None)
+        lines += ["names = { " + ", ".join(f'"{a}" = "{b}"' for a, b in v.names.items()) + " }"] * bool(v.names)
+    return "".join(f"{line}\n" for line in lines)
+
+
 def resolved(case: Case) -> str:
     """The case as a commented TOML file that reproduces it, every default written out."""
     c = case
@@ -27,10 +39,10 @@ def resolved(case: Case) -> str:
     return f'''# A perfsim case. Quantities carry units; every key is optional, shown with the value in force.
 name = "{c.name}"
 
-[anatomy]                      # the embedded heart
-mass = "{c.anatomy.mass * 1e3:.6g} g"                 # left ventricle
+[anatomy]                      # the embedded heart, or surfaces: epicardium, endocardium, right_ventricle, guide_points
+mass = "{c.anatomy.mass * 1e3:.6g} g"                 # left ventricle, embedded
 dominance = "{c.anatomy.dominance}"            # right, left or co
-
+{_files(c)}
 [tree]                         # arterioles grown from the trunks
 terminals = {c.tree.terminals}
 seed = {c.tree.seed}
