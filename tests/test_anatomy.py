@@ -3,6 +3,7 @@
 import perfsim
 from perfsim.anatomy import EllipsoidWall, MaskWall, coronary_trunks, frame_from_points, place_left_tree
 from perfsim.anatomy.placement import similarity
+from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.surfaces import wall_from_surfaces
 from perfsim.network import relabel, resample, union
 
@@ -154,3 +155,34 @@ def test_wall_from_open_surfaces(ellipsoid, tmp_path):
     assert wall.mask.sum() * 1.5e-3**3 == pytest.approx(0.140 / 1050, rel=0.03)
     with pytest.raises(perfsim.InputError, match="no such file"):
         wall_from_surfaces(tmp_path / "nothing.stl", *paths[1:], f)
+
+
+@pytest.mark.parametrize("handed", [1.0, -1.0])
+def test_label_map_off_axis_anisotropic(ellipsoid, tmp_path, handed):
+    """Labels on a tilted grid of unequal voxels, right- and left-handed, give the wall back where it was."""
+    import nibabel as nib
+
+    tilt = Rotation.from_euler("xyz", [0.35, -0.5, 0.8]).as_matrix()
+    to_lps = np.eye(4)
+    to_lps[:3, :3] = tilt @ np.diag([1.2e-3 * handed, 1.5e-3, 2.0e-3])
+    low, high = ellipsoid.bounds()
+    shape = np.array([120, 100, 90])
+    to_lps[:3, 3] = 0.5 * (low + high) - to_lps[:3, :3] @ (0.5 * shape) + [0.03, -0.02, 0.01]
+    world = np.einsum("ij,jxyz->xyzi", to_lps[:3, :3], np.indices(shape)) + to_lps[:3, 3]
+    flat = world.reshape(-1, 3) - [0.03, -0.02, 0.01]
+    labels = np.zeros(len(flat), np.int16)
+    labels[ellipsoid.inside(flat)] = 2
+    labels[(ellipsoid._distance(flat, 0.0) < 0) & (flat[:, 2] < ellipsoid.top)] = 3
+    z, rho, theta = ellipsoid.frame.cylindrical(flat)
+    beside = (ellipsoid._distance(flat, ellipsoid.thickness) > 0) & (rho < 0.045) & (z > 0) & (z < 0.07)
+    labels[beside & (theta > 120) & (theta < 240)] = 1
+    affine = np.diag([-1e3, -1e3, 1e3, 1.0]) @ to_lps
+    nib.save(nib.Nifti1Image(labels.reshape(shape), affine), tmp_path / "seg.nii.gz")
+    wall = wall_from_labels(tmp_path / "seg.nii.gz", wall=2, cavity=3, right_ventricle=1)
+    f, g = wall.frame, ellipsoid.frame
+    assert wall.mask.sum() * 1.5e-3**3 == pytest.approx(0.140 / 1050, rel=0.03)
+    assert f.axis @ g.axis > np.cos(np.radians(5)) and f.lateral @ g.lateral > np.cos(np.radians(7))
+    assert f.anterior_insert == pytest.approx(120, abs=12) and f.inferior_insert == pytest.approx(240, abs=12)
+    np.testing.assert_allclose(f.base - g.base, [0.03, -0.02, 0.01], atol=5e-3)
+    with pytest.raises(perfsim.InputError, match="label 7"):
+        wall_from_labels(tmp_path / "seg.nii.gz", wall=7, cavity=3, right_ventricle=1)

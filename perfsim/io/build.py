@@ -11,6 +11,7 @@ from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
 from perfsim.coupling import State
 from perfsim.io.case import Case
+from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.simvascular import dilated_radius, read_one_dimensional
 from perfsim.io.surfaces import frame_from_guide_points, read_guide_points, wall_from_surfaces
 from perfsim.io.trees import UNITS, read_tree
@@ -40,6 +41,8 @@ def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) ->
 
 def _wall(case: Case) -> Wall:
     a = case.anatomy
+    if a.labels is not None:
+        return wall_from_labels(a.labels, **a.label_values)
     if a.epicardium is None or a.endocardium is None or a.right_ventricle is None or a.guide_points is None:
         return EllipsoidWall(a.mass)
     unit = UNITS[a.unit]

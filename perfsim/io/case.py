@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from perfsim import units
 from perfsim._results import InputError
@@ -50,6 +50,8 @@ class Anatomy(_Section):
     endocardium: Path | None = None
     right_ventricle: Path | None = None
     guide_points: Path | None = None
+    labels: Path | None = None
+    label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
     unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
 
     @property
@@ -63,6 +65,10 @@ class Anatomy(_Section):
         lacking = [k for k, v in self.files.items() if v is None]
         if given and lacking:
             raise ValueError(f"a wall from surfaces needs {', '.join(self.files)}: {', '.join(lacking)} missing")
+        if given and self.labels is not None:
+            raise ValueError("the wall comes from surfaces or from labels, not from both")
+        if self.labels is not None and len(self.label_values) < 3:
+            raise ValueError("labels need label_values = { wall = …, cavity = …, right_ventricle = … }")
         return self
 
 
@@ -200,7 +206,8 @@ def parse_case(text: str, source: str = "case", folder: Path | None = None) -> C
 
 def _located(case: Case, source: str, folder: Path) -> Case:
     """The case with the files it names found."""
-    for section, files in (("anatomy", case.anatomy.files), ("vessels", {"left": case.vessels.left})):
+    anatomy = case.anatomy.files | {"labels": case.anatomy.labels}
+    for section, files in (("anatomy", anatomy), ("vessels", {"left": case.vessels.left})):
         for key, path in files.items():
             if path is None:
                 continue

@@ -18,6 +18,9 @@ def _files(case: Case) -> str:
     """The lines that name files, where a case has any."""
     named = {k: v for k, v in case.anatomy.files.items() if v is not None}
     lines = [f'{k} = "{v.as_posix()}"' for k, v in named.items()] + [f'unit = "{case.anatomy.unit}"'] * bool(named)
+    if case.anatomy.labels is not None:
+        values = ", ".join(f"{k} = {n}" for k, n in case.anatomy.label_values.items())
+        lines += [f'labels = "{case.anatomy.labels.as_posix()}"', f"label_values = {{ {values} }}"]
     v = case.vessels
     if v.left is not None:
         lines += ["", "[vessels]", f'left = "{v.left.as_posix()}"', f"missing = {v.missing!r}".replace("'", '"')]

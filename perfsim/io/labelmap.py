@@ -1,0 +1,82 @@
+"""A left-ventricular wall from a NIfTI label map."""
+
+from pathlib import Path
+from typing import Any
+
+from perfsim._results import InputError
+from perfsim.anatomy import Frame, MaskWall
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+
+def wall_from_labels(
+    path: str | Path, *, wall: int, cavity: int, right_ventricle: int, spacing: float = 1.5e-3
+) -> MaskWall:
+    """Read wall, cavity and right ventricle by their label values, in any orientation and voxel size.
+
+    The affine is taken as NIfTI has it (RAS, mm); inside perfsim the world is LPS in metres. The labels are resampled
+    to cubes of `spacing` [m]. The long axis is the cavity's principal axis, its apical end the one that the wall
+    closes; the septum is where the right ventricle touches the wall, and its edges are the insertion points. Raises
+    `InputError` for a missing label or a file that is no label image.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        image: Any = nib.load(path)
+        labels, affine = np.asanyarray(image.dataobj), np.asarray(image.affine, float)
+    except Exception as error:
+        raise InputError(f"{path}: nibabel cannot read it ({error})") from None
+    if labels.ndim != 3 or not np.all(labels == np.round(labels)):
+        raise InputError(f"{path}: needs one whole number per voxel in three dimensions, has shape {labels.shape}")
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError(f"{path}: its affine is singular, so voxels have no place in space")
+    for name, value in (("wall", wall), ("cavity", cavity), ("right_ventricle", right_ventricle)):
+        if not (labels == value).any():
+            raise InputError(
+                f"{path}: no voxel has the label {value} ({name}); there are {np.unique(labels)[:12].tolist()}"
+            )
+    to_world = np.diag([-1e-3, -1e-3, 1e-3, 1.0]) @ affine  # LPS in metres
+    origin, parts = _resampled(labels, to_world, (wall, cavity, right_ventricle), spacing)
+    return MaskWall(parts[0], origin, spacing, _frame(origin, spacing, *parts))
+
+
+def _resampled(labels, to_world, values, spacing) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Masks of the values on an axis-aligned grid of cubes in world coordinates."""
+    found = np.argwhere(np.isin(labels, values))
+    corners = np.array(np.meshgrid(*zip(found.min(0) - 1, found.max(0) + 1, strict=True))).reshape(3, -1).T
+    world = corners @ to_world[:3, :3].T + to_world[:3, 3]
+    low, high = world.min(0), world.max(0)
+    axes = [np.arange(a, b + spacing, spacing) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), 0)
+    inverse = np.linalg.inv(to_world)
+    at = np.einsum("ij,jxyz->ixyz", inverse[:3, :3], grid) + inverse[:3, 3][:, None, None, None]
+    soft = [ndimage.map_coordinates((labels == v).astype(np.float32), at, order=1) for v in values]
+    return low, [s > 0.5 for s in soft]
+
+
+def _frame(origin, spacing, wall, cavity, right) -> Frame:
+    """The anatomical frame from where the three labels lie."""
+    inside, muscle, other = (origin + spacing * np.argwhere(m) for m in (cavity, wall, right))
+    center = inside.mean(0)
+    _, axes = np.linalg.eigh(np.cov((inside - center).T))
+    axis = axes[:, -1]
+    # near the axis, the wall continues beyond the cavity at the apex only
+    along, across = (muscle - center) @ axis, np.linalg.norm(np.cross(muscle - center, axis), axis=1)
+    near = across < 0.25 * np.median(across)
+    if not near.any():
+        near = across < np.quantile(across, 0.02)
+    axis = axis * np.sign(along[near].mean())
+    depth = (inside - center) @ axis
+    base = center + np.quantile(depth, 0.005) * axis
+    contact = ndimage.binary_dilation(right, iterations=max(2, round(3e-3 / spacing))) & wall
+    touching = (origin + spacing * np.argwhere(contact) if contact.any() else other) - base
+    touching = touching - np.outer(touching @ axis, axis)
+    unit = touching / np.linalg.norm(touching, axis=1)[:, None]
+    septal = unit.mean(0) / np.linalg.norm(unit.mean(0))
+    frame = Frame(base, axis, -septal, float(np.ptp(depth)), float(np.ptp(depth)))
+    angle = frame.cylindrical(base + touching)[2]
+    edges = np.quantile(angle, [0.03, 0.97])
+    return Frame(base, axis, -septal, frame.length, frame.cavity_length, float(edges[0]), float(edges[1]))
