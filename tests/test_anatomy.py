@@ -150,11 +150,23 @@ def test_wall_from_open_surfaces(ellipsoid, tmp_path):
         paths.append(tmp_path / f"{name}.stl")
         cut.extract_surface(algorithm="dataset_surface").triangulate().save(paths[-1])
     paths.append(tmp_path / "rv.stl")
-    pv.Sphere(10.0, center=(-70.0, 0.0, 0.0)).save(paths[-1])
+    pv.Sphere(radius=10.0, center=(-70.0, 0.0, 0.0)).save(paths[-1])
     wall = wall_from_surfaces(*paths, f)
     assert wall.mask.sum() * 1.5e-3**3 == pytest.approx(0.140 / 1050, rel=0.03)
     with pytest.raises(perfsim.InputError, match="no such file"):
         wall_from_surfaces(tmp_path / "nothing.stl", *paths[1:], f)
+    with pytest.raises(perfsim.InputError, match="exchanged"):
+        wall_from_surfaces(paths[1], paths[0], paths[2], f)
+
+
+def test_trees_in_another_frame_are_refused(ellipsoid):
+    from perfsim.io.build import same_frame
+
+    tree = coronary_trunks(ellipsoid, only=("LM",))
+    assert "taken as it lies" in same_frame(tree, ellipsoid, "t.swc")
+    moved = relabel(tree, np.asarray(tree.branch), tree.branch_names, position=np.asarray(tree.position) + 0.05)
+    with pytest.raises(perfsim.InputError, match="different frames"):
+        same_frame(moved, ellipsoid, "t.swc")
 
 
 @pytest.mark.parametrize("handed", [1.0, -1.0])

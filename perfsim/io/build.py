@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 TRUNK_STEP = 0.8e-3  # [m] between centerline nodes of a tree from a file
+FRAME_TOLERANCE = 12e-3  # [m], median distance of a tree from the wall that it belongs to
 
 
 def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) -> GrownHeart:
@@ -67,13 +68,27 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
             f"{sure.swapped_misfit * 1e3:.0f} mm"
         )
     tree = relabel(tree, np.asarray(tree.branch), tree.branch_names, outlets=[], outlet_names=(), outlet_demand=[])
-    placed, how = place_left_tree(resample(tree, TRUNK_STEP), wall)
+    tree = resample(tree, TRUNK_STEP)
+    if not v.place:
+        notes.append(same_frame(tree, wall, str(v.left)))
+        return union(tree, coronary_trunks(wall, "right", only=("RCA",))), notes
+    placed, how = place_left_tree(tree, wall)
     notes.append(
         f"the left tree was laid on the wall: scale {how.scale:.2f}, {how.rms * 1e3:.0f} mm from the grooves, then "
         f"moved {how.moved * 1e3:.0f} mm onto the epicardium; the RCA is the embedded one. Lumens left and right are "
         "not of one person, so do not compare the MBF of their territories"
     )
     return union(placed, coronary_trunks(wall, "right", only=("RCA",))), notes
+
+
+def same_frame(tree: VesselNetwork, wall: Wall, source: str) -> str:
+    """How far a tree lies from the wall's surface, in words. Raises `InputError` where their frames differ."""
+    distance = np.abs(wall.signed_distance(np.asarray(tree.position))) * 1e3
+    middle, far = np.median(distance), np.quantile(distance, 0.95)
+    said = f"its nodes lie {middle:.0f} mm from the wall's surface (median; 95th percentile {far:.0f} mm)"
+    if middle > FRAME_TOLERANCE * 1e3:
+        raise InputError(f"{source}: {said}: tree and wall are in different frames or units; try place = true")
+    return f"the left tree was taken as it lies: {said}"
 
 
 def at_arterial_pressure(tree: VesselNetwork, path: Path) -> VesselNetwork:

@@ -78,6 +78,7 @@ class Vessels(_Section):
     left: Path | None = None
     unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] | None = None
     names: dict[str, str] = Field(default_factory=dict)
+    place: bool = True
     missing: list[Annotated[str, Field(pattern="^RCA$")]] = Field(default_factory=list)
 
     @model_validator(mode="after")

@@ -69,6 +69,12 @@ def wall_from_surfaces(
         points.select_interior_points(s, method="signed_distance")["selected_points"].astype(bool)
         for s in (outer, left, right)
     )
+    crossing = float((in_left & ~inside).sum() / max(in_left.sum(), 1))
+    if crossing > 0.1:
+        raise InputError(
+            f"{100 * crossing:.0f} % of the cavity inside {endocardium} lies outside {epicardium}: the surfaces cross, "
+            "or are exchanged, or not in one frame and unit"
+        )
     near = cKDTree(left.subdivide(1).points).query(points.points, distance_upper_bound=FREE_WALL / unit)[0] < np.inf
     mask = (inside & ~in_left & ~in_right & near).reshape(grid.shape[:3])
     return MaskWall(_solid(mask), grid[0, 0, 0] * unit, spacing, frame)

@@ -24,7 +24,7 @@ def _files(case: Case) -> str:
     v = case.vessels
     if v.left is not None:
         lines += ["", "[vessels]", f'left = "{v.left.as_posix()}"', f"missing = {v.missing!r}".replace("'", '"')]
-        lines += [f'unit = "{v.unit}"'] * (v.unit is not None)
+        lines += [f'unit = "{v.unit}"'] * (v.unit is not None) + ["place = false"] * (not v.place)
         lines += ["names = { " + ", ".join(f'"{a}" = "{b}"' for a, b in v.names.items()) + " }"] * bool(v.names)
     return "".join(f"{line}\n" for line in lines)
 
