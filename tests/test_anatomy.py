@@ -4,7 +4,7 @@ import perfsim
 from perfsim.anatomy import EllipsoidWall, MaskWall, coronary_trunks, frame_from_points, place_left_tree
 from perfsim.anatomy.placement import similarity
 from perfsim.io.labelmap import wall_from_labels
-from perfsim.io.surfaces import wall_from_surfaces
+from perfsim.io.surfaces import wall_from_mesh, wall_from_surfaces
 from perfsim.network import relabel, resample, union
 
 import numpy as np
@@ -198,3 +198,17 @@ def test_label_map_off_axis_anisotropic(ellipsoid, tmp_path, handed):
     np.testing.assert_allclose(f.base - g.base, [0.03, -0.02, 0.01], atol=5e-3)
     with pytest.raises(perfsim.InputError, match="label 7"):
         wall_from_labels(tmp_path / "seg.nii.gz", wall=7, cavity=3, right_ventricle=1)
+
+
+def test_wall_from_a_volume_mesh(ellipsoid, tmp_path):
+    """Tetrahedra in a VTU file fill the wall that they were cut from."""
+    low, high = (np.asarray(b) * 1e3 for b in ellipsoid.bounds())
+    image = pv.ImageData(dimensions=np.ceil((high - low) / 2.0).astype(int) + 1, spacing=(2.0,) * 3, origin=low)
+    inside = ellipsoid.inside(image.cell_centers().points * 1e-3)
+    mesh = image.extract_cells(np.flatnonzero(inside)).triangulate()
+    mesh.save(tmp_path / "lv.vtu")
+    wall = wall_from_mesh(tmp_path / "lv.vtu", ellipsoid.frame)
+    assert wall.mask.sum() * 1.5e-3**3 == pytest.approx(0.140 / 1050, rel=0.04)
+    pv.Sphere().save(tmp_path / "surface.vtp")
+    with pytest.raises(perfsim.InputError, match="no volume mesh"):
+        wall_from_mesh(tmp_path / "surface.vtp", ellipsoid.frame)

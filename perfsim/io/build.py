@@ -13,7 +13,12 @@ from perfsim.coupling import State
 from perfsim.io.case import Case
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.simvascular import dilated_radius, read_one_dimensional
-from perfsim.io.surfaces import frame_from_guide_points, read_guide_points, wall_from_surfaces
+from perfsim.io.surfaces import (
+    frame_from_guide_points,
+    read_guide_points,
+    wall_from_mesh,
+    wall_from_surfaces,
+)
 from perfsim.io.trees import UNITS, read_tree
 from perfsim.network import VesselNetwork, relabel, resample, union
 from perfsim.units import MMHG
@@ -44,6 +49,9 @@ def _wall(case: Case) -> Wall:
     a = case.anatomy
     if a.labels is not None:
         return wall_from_labels(a.labels, **a.label_values)
+    if a.mesh is not None and a.guide_points is not None:
+        points = read_guide_points(a.guide_points, UNITS[a.unit])
+        return wall_from_mesh(a.mesh, frame_from_guide_points(points), unit=UNITS[a.unit])
     if a.epicardium is None or a.endocardium is None or a.right_ventricle is None or a.guide_points is None:
         return EllipsoidWall(a.mass)
     unit = UNITS[a.unit]

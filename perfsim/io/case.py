@@ -50,6 +50,7 @@ class Anatomy(_Section):
     endocardium: Path | None = None
     right_ventricle: Path | None = None
     guide_points: Path | None = None
+    mesh: Path | None = None
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
     unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
@@ -61,6 +62,12 @@ class Anatomy(_Section):
 
     @model_validator(mode="after")
     def _all_or_none(self):
+        if self.mesh is not None:
+            if self.guide_points is None:
+                raise ValueError(
+                    "a wall from a volume mesh needs guide_points, which say where base, apex and septum are"
+                )
+            return self
         given = [k for k, v in self.files.items() if v is not None]
         lacking = [k for k, v in self.files.items() if v is None]
         if given and lacking:
@@ -207,7 +214,7 @@ def parse_case(text: str, source: str = "case", folder: Path | None = None) -> C
 
 def _located(case: Case, source: str, folder: Path) -> Case:
     """The case with the files it names found."""
-    anatomy = case.anatomy.files | {"labels": case.anatomy.labels}
+    anatomy = case.anatomy.files | {"labels": case.anatomy.labels, "mesh": case.anatomy.mesh}
     for section, files in (("anatomy", anatomy), ("vessels", {"left": case.vessels.left})):
         for key, path in files.items():
             if path is None:

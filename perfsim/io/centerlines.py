@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 from perfsim._results import InputError
-from perfsim.network import VesselNetwork
+from perfsim.network import VesselNetwork, unbranched_runs
 from perfsim.units import MM
 
 import numpy as np
@@ -63,14 +63,8 @@ def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> 
     head = np.flatnonzero(parent >= 0)
     head = head[np.argsort(_depths(parent)[head], kind="stable")]
     tail = parent[head]
-    children = np.bincount(tail, minlength=len(position))
-    of_node, branch, count = np.full(len(position), -1), np.zeros(len(head), int), 0
-    for v in range(len(head)):
-        if of_node[tail[v]] >= 0 and children[tail[v]] == 1:
-            branch[v] = of_node[tail[v]]
-        else:
-            branch[v], count = count, count + 1
-        of_node[head[v]] = branch[v]
+    branch, names = unbranched_runs(tail, head, len(position))
+    ends = head[np.bincount(tail, minlength=len(position))[head] == 0]
     used = np.zeros(len(position), bool)
     used[head] = used[tail] = True
     number = np.cumsum(used) - 1
@@ -78,8 +72,7 @@ def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> 
         return VesselNetwork.build(
             position[used], number[tail], number[head], np.stack([radius[tail], radius[head]], 1),
             inlets=number[inlets],
-            outlets=number[head[children[head] == 0]], branch=branch,
-            branch_names=[f"b{i}" for i in range(count)],
+            outlets=number[ends], branch=branch, branch_names=names,
         )  # fmt: skip
     except InputError as error:
         raise InputError(f"{source}: {error}") from None

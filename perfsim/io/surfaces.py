@@ -80,6 +80,28 @@ def wall_from_surfaces(
     return MaskWall(_solid(mask), grid[0, 0, 0] * unit, spacing, frame)
 
 
+def wall_from_mesh(path: str | Path, frame: Frame, *, unit: float = MM, spacing: float = 1.5e-3) -> MaskWall:
+    """The wall that a volume mesh fills (VTU of tetrahedra, hexahedra, ...). Arguments as in `wall_from_surfaces`."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        mesh = pv.read(path)
+    except Exception as error:
+        raise InputError(f"{path}: VTK cannot read it ({error})") from None
+    if not isinstance(mesh, pv.UnstructuredGrid) or mesh.n_cells == 0:
+        raise InputError(f"{path}: is no volume mesh; a wall needs tetrahedra or hexahedra in a .vtu file")
+    if float(mesh.compute_cell_sizes(length=False, area=False)["Volume"].min()) <= 0:
+        raise InputError(f"{path}: has cells without volume or turned inside out: mend the mesh")
+    low, high = (np.array(mesh.bounds[k::2]) for k in (0, 1))
+    step = spacing / unit
+    # off the faces of regular meshes, where a point would belong to the cells on both sides
+    axes = [np.arange(a - 1.37 * step, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    inside = np.asarray(mesh.find_containing_cell(grid.reshape(-1, 3))) >= 0
+    return MaskWall(_solid(inside.reshape(grid.shape[:3])), grid[0, 0, 0] * unit, spacing, frame)
+
+
 def _solid(mask: np.ndarray) -> np.ndarray:
     """The largest piece of the mask, without sheets a voxel or two thick (where surfaces almost touch)."""
     label, count = ndimage.label(ndimage.binary_opening(mask))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from perfsim._results import InputError
-from perfsim.network import VesselNetwork
+from perfsim.network import VesselNetwork, unbranched_runs
 from perfsim.units import MM
 
 import numpy as np
@@ -84,24 +84,22 @@ def _network(position, radius, parent) -> VesselNetwork:
     head = np.flatnonzero(parent >= 0)
     if not len(head) or not (parent < 0).any():
         raise InputError("no point is the parent of another, or none is a root (parent -1): not a tree")
+    depth = np.zeros(len(parent), int)
+    for node in head:
+        up, steps = parent[node], 1
+        while up >= 0 and steps <= len(parent):
+            up, steps = parent[up], steps + 1
+        depth[node] = steps
+    head = head[np.argsort(depth[head], kind="stable")]
     tail = parent[head]
-    children = np.bincount(tail, minlength=len(position))
-    branch = np.zeros(len(head), int)
-    of_node = np.full(len(position), -1)
-    count = 0
-    for v in np.argsort(head):
-        if of_node[tail[v]] >= 0 and children[tail[v]] == 1:
-            branch[v] = of_node[tail[v]]
-        else:
-            branch[v], count = count, count + 1
-        of_node[head[v]] = branch[v]
+    branch, names = unbranched_runs(tail, head, len(position))
     return VesselNetwork.build(
         position,
         tail,
         head,
         np.stack([radius[tail], radius[head]], 1),
         inlets=np.flatnonzero(parent < 0),
-        outlets=np.flatnonzero(children == 0),
+        outlets=np.flatnonzero(np.bincount(tail, minlength=len(position)) == 0),
         branch=branch,
-        branch_names=tuple(f"b{i}" for i in range(count)),
+        branch_names=names,
     )

@@ -16,7 +16,7 @@ length = "10 mm"
 
 def _files(case: Case) -> str:
     """The lines that name files, where a case has any."""
-    named = {k: v for k, v in case.anatomy.files.items() if v is not None}
+    named = {k: v for k, v in {"mesh": case.anatomy.mesh, **case.anatomy.files}.items() if v is not None}
     lines = [f'{k} = "{v.as_posix()}"' for k, v in named.items()] + [f'unit = "{case.anatomy.unit}"'] * bool(named)
     if case.anatomy.labels is not None:
         values = ", ".join(f"{k} = {n}" for k, n in case.anatomy.label_values.items())

@@ -1,6 +1,6 @@
 """Vessel networks: arrays on the device, `networkx.DiGraph` on the host."""
 
-from perfsim.network.compose import relabel, resample, union
+from perfsim.network.compose import relabel, resample, unbranched_runs, union
 from perfsim.network.forest import Forest, branch_table, contract, padded_rows
 from perfsim.network.graph import from_networkx, to_networkx
 from perfsim.network.lumen import Lesions, join, no_lesions, radii, stenosis
@@ -22,5 +22,6 @@ __all__ = [
     "resample",
     "stenosis",
     "to_networkx",
+    "unbranched_runs",
     "union",
 ]
