@@ -88,7 +88,7 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
         if "outlet" in bc:
             values_ = _condition(conditions, bc["outlet"], ("RESISTANCE", "RCR", "CORONARY", "PRESSURE"))
             outlets.append(i)
-            resistance.append(max(1e-9, sum(_mean(values_, k) for k in RESISTORS if k in values_)))
+            resistance.append(sum(_mean(values_, k) for k in RESISTORS if k in values_))
             distal.append(sum(_mean(values_, k) for k in ("Pd", "P_v", "P") if k in values_))
     if not inlets or not outlets:
         raise InputError("needs at least one FLOW inlet and one resistive outlet")
@@ -100,7 +100,9 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
     )  # fmt: skip
     pairs = list(zip(tail.tolist(), head.tolist(), strict=True))
     order = [pairs.index((int(t), int(h))) for t, h in zip(network.tail, network.head, strict=True)]
-    made = LumpedOutlets(np.array(resistance), np.array(distal), np.zeros(len(outlets)))
+    # a prescribed pressure is a resistance too small to matter, yet large enough for its flow to be exact
+    ending = np.maximum(resistance, 1e-7 * R.max())
+    made = LumpedOutlets(ending, np.array(distal), np.zeros(len(outlets)))
     return ZeroDimensionalModel(network, tuple(names[i] for i in order), R[order], S[order], np.array(inflow), made)
 
 

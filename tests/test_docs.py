@@ -1,0 +1,45 @@
+"""Every Python example of the documentation runs, page by page, in order."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+SMALLER = (
+    ("terminals=2000", "terminals=150, spacing=5e-3"),
+    ("jnp.linspace(0.25, 1.0, 8)", "jnp.linspace(0.4, 1.0, 2)"),
+)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text()], ids=lambda p: p.stem)
+def test_examples_run(page, tmp_path, monkeypatch):
+    """On a smaller heart than the text says, so that it takes seconds."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("examples",):
+        shutil.copytree(page.parents[1] / folder, tmp_path / folder)
+    text = page.read_text()
+    space: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+        for old, new in SMALLER:
+            block = block.replace(old, new)
+        exec(compile(block, page.name, "exec"), space)
+
+
+def test_every_public_name_has_its_line():
+    """The API page lists what `perfsim` exports, and nothing else."""
+    import perfsim
+
+    text = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    listed = set(re.findall(r"^\| `perfsim\.(\w+)", text, flags=re.M))
+    assert listed == set(perfsim.__all__) - {"__version__"}
+    for name in listed:
+        assert (getattr(perfsim, name).__doc__ or "").strip()
+
+
+def test_links_between_pages_exist():
+    root = Path(__file__).parents[1]
+    for page in [*PAGES, root / "README.md", root / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
