@@ -156,6 +156,36 @@ def test_absent_file(tmp_path):
     assert run.returncode != 0 and "nothing.toml: no such file" in run.stderr and not list(tmp_path.iterdir())
 
 
+def test_results_are_never_overwritten_unasked(demo, tmp_path):
+    _, out = demo
+    before = (out / "summary.json").read_bytes()
+    refused = perfsim("demo", "--out", out, *QUICK, cwd=tmp_path)
+    assert refused.returncode == 3 and "--overwrite" in refused.stderr
+    assert (out / "summary.json").read_bytes() == before
+    (tmp_path / "perfsim-demo").mkdir()
+    (tmp_path / "perfsim-demo" / "summary.json").write_text("mine")
+    again = perfsim("demo", "-q", *QUICK, cwd=tmp_path)
+    assert again.returncode == 0 and again.stdout == ""
+    assert (tmp_path / "perfsim-demo" / "summary.json").read_text() == "mine"
+    assert (tmp_path / "perfsim-demo-2" / "summary.json").exists()
+
+
+def test_exit_codes(tmp_path):
+    """2 for usage, 3 for input."""
+    assert perfsim("run", cwd=tmp_path).returncode == 2
+    assert perfsim("demo", "--colour", cwd=tmp_path).returncode == 2
+    assert perfsim("run", "absent.toml", cwd=tmp_path).returncode == 3
+
+
+def test_dry_run_and_doctor(tmp_path):
+    perfsim("init", "new", cwd=tmp_path)
+    dry = perfsim("run", "new/case.toml", "--dry-run", cwd=tmp_path)
+    assert dry.returncode == 0 and "GB" in dry.stdout and 'spacing = "1.5 mm"' in dry.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
+    doctor = perfsim("doctor", cwd=tmp_path)
+    assert doctor.returncode == 0 and "float64" in doctor.stdout and "ok" in doctor.stdout
+
+
 def test_out_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("mine")
     run = perfsim("demo", "--out", "out", cwd=tmp_path)

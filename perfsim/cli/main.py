@@ -20,18 +20,20 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print warnings and e
 
 @app.command()
 def demo(
-    out: Out = Path("perfsim-demo"),
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the results [default: perfsim-demo].")] = None,
     terminals: Annotated[int, typer.Option(help="Grown terminals.")] = 2000,
     spacing: Annotated[str, typer.Option(help="Mesh spacing, with unit.")] = "1.5 mm",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the main job on the embedded heart with a 60 % LAD stenosis."""
-    from perfsim.cli.run import run_case
+    from perfsim.cli.run import free_folder, run_case
     from perfsim.io import DEMO, parse_case
 
     text = f'{DEMO}\n[tree]\nterminals = {terminals}\n\n[mesh]\nspacing = "{spacing}"\n'
-    run_case(parse_case(text, "demo"), out, overwrite=overwrite, quiet=quiet)
+    default = Path("perfsim-demo")
+    folder = out or (default if overwrite else free_folder(default))
+    run_case(parse_case(text, "demo"), folder, overwrite=overwrite, quiet=quiet)
 
 
 @app.command()

@@ -131,6 +131,12 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
 
 
+def free_folder(default: Path) -> Path:
+    """The default folder, or where it holds results already the first of default-2, default-3, ... that does not."""
+    candidates = [default, *(default.with_name(f"{default.name}-{k}") for k in range(2, 1000))]
+    return next((c for c in candidates if not (c / "summary.json").exists()), default)
+
+
 def check_folder(out: Path, overwrite: bool) -> None:
     """Refuse a path that cannot become a folder, or holds results already, before anything is computed."""
     if out.exists() and not out.is_dir():
