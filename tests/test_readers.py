@@ -16,6 +16,8 @@ from perfsim.io import (
     write_centerlines,
     write_swc,
 )
+from perfsim.io.labelmap import wall_from_labels
+from perfsim.io.surfaces import frame_from_guide_points, read_guide_points
 from perfsim.io.trees import read_tree
 from perfsim.network import VesselNetwork
 
@@ -166,6 +168,15 @@ SEGMENTS = "segment,mbf_mL_min_g,sd\n" + "\n".join(f"{k},{2 + 0.1 * k:.2f},0.2" 
 CASE = 'name = "x"\n[tree]\nterminals = 100\n[[stenosis]]\nbranch = "LAD"\nposition = "20 mm"\ndiameter_reduction = 0.5\nlength = "8 mm"\n[rest]\ndemand = "0.9 mL/min/g"\n'
 
 
+GUIDE_POINTS = (
+    "x\ty\tz\tcontour type\tframeID\tweight\ttime frame\n"
+    + "".join(
+        f"{30 * np.cos(a):.3f}\t{30 * np.sin(a):.3f}\t0.0\tMITRAL_VALVE\t1\t1.0\t0\n" for a in np.arange(0, 6.2, 1.0)
+    )
+    + "0\t0\t-90\tAPEX_POINT\t1\t1.0\t0\n-20\t25\t-30\tRV_INSERT\t1\t1.0\t0\n-20\t-25\t-30\tRV_INSERT\t1\t1.0\t0\n"
+)
+
+
 @pytest.fixture(scope="module")
 def sound(tree, tmp_path_factory):
     """A sound file of every format, with its reader."""
@@ -179,6 +190,7 @@ def sound(tree, tmp_path_factory):
     (folder / "w.csv").write_text(TRACE)
     (folder / "s.csv").write_text(SEGMENTS)
     (folder / "c.toml").write_text(CASE)
+    (folder / "g.txt").write_text(GUIDE_POINTS)
     readers = {
         "swc": ("t.swc", read_tree),
         "vtp": ("t.vtp", read_tree),
@@ -186,6 +198,7 @@ def sound(tree, tmp_path_factory):
         "json": ("z.json", lambda p: read_svzerod(p).solve()),
         "trace": ("w.csv", read_pressure_wire),
         "segments": ("s.csv", lambda p: read_segments(p, 0.2)),
+        "guide points": ("g.txt", lambda p: frame_from_guide_points(read_guide_points(p))),
         "case": ("c.toml", lambda p: parse_case(p.read_text(encoding="utf-8", errors="replace"), str(p))),
     }
     return folder, {k: (folder / name, reader) for k, (name, reader) in readers.items()}
@@ -226,7 +239,7 @@ def mutate(text: str, steps) -> str:
     return text
 
 
-@pytest.mark.parametrize("kind", ["swc", "in", "json", "trace", "segments", "case", "vtp"])
+@pytest.mark.parametrize("kind", ["swc", "in", "json", "trace", "segments", "case", "guide points", "vtp"])
 def test_damaged_files(sound, kind):
     """200 damaged copies of a sound file: each is read, or refused with a message that names the file."""
     folder, files = sound
@@ -242,7 +255,28 @@ def test_damaged_files(sound, kind):
         try:
             reader(broken)
         except perfsim.InputError as error:
-            assert str(error).strip() and (kind in ("swc", "in", "vtp") or broken.name in str(error))
+            assert str(error).strip() and (kind == "guide points" or broken.name in str(error))
+
+    attempt()
+
+
+def test_damaged_images(tmp_path):
+    """200 damaged NIfTI files: a label that is not there, or a file that cannot be read, is said so."""
+    import nibabel as nib
+
+    nib.save(nib.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8) % 3, np.eye(4)), tmp_path / "a.nii")
+    data = (tmp_path / "a.nii").read_bytes()
+    place = st.integers(0, len(data) - 1)
+
+    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=6), st.booleans(), place)
+    def attempt(changes, cut, end):
+        broken = bytearray(data)
+        for at, value in changes:
+            broken[at] = value
+        (tmp_path / "b.nii").write_bytes(broken[:end] if cut else broken)
+        with pytest.raises(perfsim.InputError, match=r"b\.nii"):
+            wall_from_labels(tmp_path / "b.nii", wall=99, cavity=1, right_ventricle=2)
 
     attempt()
 

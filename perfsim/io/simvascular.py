@@ -54,7 +54,8 @@ def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
             continue
         try:
             if words[0] == "NODE":
-                nodes[int(words[1])] = [float(w) * CM for w in words[2:5]]
+                x, y, z = (float(w) * CM for w in words[2:5])
+                nodes[int(words[1])] = [x, y, z]
             elif words[0] == "SEGMENT":
                 segments.append(_Segment.read(words[1:]))
             elif words[0] == "JOINT":
@@ -66,7 +67,8 @@ def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
             elif words[0] == "ENDDATATABLE":
                 current = None
             elif current is not None:
-                current.append([float(w) for w in words[:2]])
+                time, value = (float(w) for w in words[:2])
+                current.append([time, value])
             elif words[0] == "MATERIAL":
                 material = tuple(float(w) for w in words[3:])
             elif words[0] == "SOLVEROPTIONS":
