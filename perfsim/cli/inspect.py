@@ -30,7 +30,7 @@ def _describe(path: Path) -> list[str]:
         raise InputError(f"{path}: is a folder; name the files in it")
     kinds: dict[str, Callable[[Path], list[str]]] = {
         ".toml": _case, ".csv": _table, ".nii": _image, ".gz": _image, ".obj": _surface, ".stl": _surface,
-        ".ply": _surface, ".swc": _tree, ".in": _tree, ".vtp": _polydata, ".json": _zero_dimensional,
+        ".ply": _surface, ".swc": _tree, ".in": _tree, ".vtp": _polydata, ".json": _zero_dimensional, ".txt": _guide_points,
     }  # fmt: skip
     if path.suffix.lower() not in kinds:
         raise InputError(f"{path}: {path.suffix or 'no ending'} is none of {', '.join(kinds)}")
@@ -123,6 +123,17 @@ def _table(path: Path) -> list[str]:
     value, _ = read_segments(path, 0.25)
     known = value[value == value]
     return [f"MBF of {len(known)} AHA segments, {known.min():.2f}-{known.max():.2f} mL/min/g"]
+
+
+def _guide_points(path: Path) -> list[str]:
+    from perfsim.io.surfaces import frame_from_guide_points, read_guide_points
+
+    points = read_guide_points(path)
+    frame = frame_from_guide_points(points)
+    counts = ", ".join(
+        f"{len(rows)} {name}" for name, rows in sorted(points.items(), key=lambda item: -len(item[1]))[:6]
+    )
+    return [f"guide points: {counts}", f"long axis {frame.length * 1e3:.0f} mm, read as mm"]
 
 
 def _case(path: Path) -> list[str]:
