@@ -30,7 +30,8 @@ def _describe(path: Path) -> list[str]:
         raise InputError(f"{path}: is a folder; name the files in it")
     kinds: dict[str, Callable[[Path], list[str]]] = {
         ".toml": _case, ".csv": _table, ".nii": _image, ".gz": _image, ".obj": _surface, ".stl": _surface,
-        ".ply": _surface, ".swc": _tree, ".in": _tree, ".vtp": _polydata, ".json": _zero_dimensional, ".txt": _guide_points,
+        ".ply": _surface, ".swc": _tree, ".in": _tree, ".vtp": _polydata, ".json": _zero_dimensional,
+        ".txt": _guide_points,
     }  # fmt: skip
     if path.suffix.lower() not in kinds:
         raise InputError(f"{path}: {path.suffix or 'no ending'} is none of {', '.join(kinds)}")
