@@ -63,9 +63,10 @@ class MaskWall(Wall):
         heights = np.arange(z[self.mask.ravel()].min(), z[self.mask.ravel()].max() + step, step)
         x, y = np.meshgrid(side, side, indexing="ij")
         enclosed = np.zeros((len(heights), len(side), len(side)), bool)
+        solid = self.mask.astype(float)
         for k in range(len(heights) - 1, -1, -1):
             point = f.base + heights[k] * f.axis + x[..., None] * f.lateral + y[..., None] * f.anterior
-            wall = self._sample(self.mask.astype(float), point.reshape(-1, 3)).reshape(x.shape) > 0.5
+            wall = self._sample(solid, point.reshape(-1, 3)).reshape(x.shape) > 0.5
             closed = ndimage.binary_closing(np.pad(wall, 4), iterations=3)[4:-4, 4:-4]
             hole = ndimage.binary_fill_holes(closed) & ~wall
             hole = ndimage.binary_opening(hole, iterations=2)

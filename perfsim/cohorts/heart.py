@@ -6,7 +6,7 @@ from collections.abc import Callable
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks
 from perfsim.coupling import Simulation, State, assemble, physiology
 from perfsim.darcy import Samples, cut_cells
-from perfsim.growth import GrowthReport, grow
+from perfsim.growth import GrowthReport, grow, sampled_volume
 from perfsim.network import Lesions, VesselNetwork, join, no_lesions, stenosis
 
 import numpy as np
@@ -104,9 +104,7 @@ def terminal_limit(wall: Wall, trunks: VesselNetwork, exponent: float) -> int:
 
     By the radius law a root of diameter D₀ splits into (D₀/D_ref)^γ terminals, less what its lumped outlets take.
     """
-    low, high = wall.bounds()
-    box = low + (high - low) * np.random.default_rng(0).random((100_000, 3))
-    volume = wall.inside(box).mean() * np.prod(high - low)
+    volume = sampled_volume(wall, 100_000)
     share = volume / (volume + float(np.sum(trunks.outlet_demand)))
     roots = (2.0 * np.asarray(trunks.root_radius) / physiology.REFERENCE_DIAMETER) ** exponent
     return int(share * roots.sum())

@@ -7,7 +7,7 @@ from perfsim.coupling import physiology
 from perfsim.coupling.territories import Couplings, nearest_terminals, territory_of_terminals, volumes_fed
 from perfsim.darcy import ControlVolumes, Samples
 from perfsim.flow import JetExpansion, LumpedOutlets, StenosisLaw, no_outlets
-from perfsim.network import Forest, Lesions, VesselNetwork, branch_table, contract, no_lesions
+from perfsim.network import Forest, Lesions, VesselNetwork, branch_table, contract, no_lesions, vessel_into
 
 import equinox as eqx
 import jax
@@ -159,8 +159,7 @@ def default_states() -> tuple[State, ...]:
 
 
 def _simulation(network, states, lesions, viscosity, loss, outlets, volumes, links, tissue, profile=2.0) -> Simulation:
-    vessel_to = np.full(len(network.position), -1)
-    vessel_to[np.asarray(network.far)] = np.arange(len(network.tail))
+    vessel_to = vessel_into(network)
     return Simulation(
         network=network,
         forest=contract(network),

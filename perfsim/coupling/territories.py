@@ -1,7 +1,7 @@
 """Which terminal feeds which control volume, and which branch a terminal hangs on."""
 
 from perfsim.darcy import ControlVolumes, Samples
-from perfsim.network import GROWN, VesselNetwork, padded_rows
+from perfsim.network import GROWN, VesselNetwork, padded_rows, vessel_into
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -59,9 +59,7 @@ def trunk_branch(network: VesselNetwork) -> np.ndarray:
     if GROWN not in network.branch_names:
         return branch
     grown = network.branch_names.index(GROWN)
-    tail, head = np.asarray(network.tail), np.asarray(network.head)
-    vessel_to = np.full(len(network.position), -1)
-    vessel_to[head] = np.arange(len(head))
+    tail, vessel_to = np.asarray(network.tail), vessel_into(network)
     for v in np.flatnonzero(branch == grown):  # depth first: the vessel above comes first
         above = vessel_to[tail[v]]
         branch[v] = branch[above] if above >= 0 else grown
@@ -73,10 +71,8 @@ def territory_of_branches(network: VesselNetwork) -> tuple[np.ndarray, tuple[str
 
     A branch with none of these above it, as in a tree whose file names no branches, belongs to its inlet.
     """
-    tail, head, root = (np.asarray(getattr(network, f)) for f in ("tail", "head", "root"))
-    branch = trunk_branch(network)
-    vessel_to = np.full(len(network.position), -1)
-    vessel_to[head] = np.arange(len(head))
+    tail, root = np.asarray(network.tail), np.asarray(network.root)
+    branch, vessel_to = trunk_branch(network), vessel_into(network)
     label = {}
     for v in range(len(tail)):
         name = network.branch_names[branch[v]]
@@ -98,8 +94,6 @@ def territory_of_terminals(network: VesselNetwork) -> tuple[np.ndarray, tuple[st
     """Territory index of every terminal, and the territory names that feed the wall."""
     of_branch, names = territory_of_branches(network)
     branch = trunk_branch(network)
-    vessel_to = np.full(len(network.position), -1)
-    vessel_to[np.asarray(network.head)] = np.arange(len(branch))
-    index = of_branch[branch[vessel_to[np.asarray(network.terminals)]]]
+    index = of_branch[branch[vessel_into(network)[np.asarray(network.terminals)]]]
     used = np.unique(index)
     return np.searchsorted(used, index), tuple(names[i] for i in used)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from perfsim._results import InputError
 from perfsim.darcy.volumes import ControlVolumes, Samples
+from perfsim.network import padded_rows
 
 import jax.numpy as jnp
 import numpy as np
@@ -93,11 +94,4 @@ def _neighbors(pairs, cells):
     """Padded neighbor and face lists."""
     both = np.concatenate([pairs, pairs[:, ::-1]])
     face = np.tile(np.arange(len(pairs)), 2)
-    order = np.argsort(both[:, 0], kind="stable")
-    both, face = both[order], face[order]
-    start = np.searchsorted(both[:, 0], np.arange(cells))
-    slot = np.arange(len(both)) - start[both[:, 0]]
-    width = max(1, int(slot.max(initial=0)) + 1)
-    neighbor, number = np.full((cells, width), cells), np.full((cells, width), len(pairs))
-    neighbor[both[:, 0], slot], number[both[:, 0], slot] = both[:, 1], face
-    return neighbor, number
+    return padded_rows(both[:, 0], both[:, 1], cells, fill=cells), padded_rows(both[:, 0], face, cells, fill=len(pairs))

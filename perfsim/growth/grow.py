@@ -8,7 +8,7 @@ from perfsim._results import InputError
 from perfsim.anatomy.trunks import OFF_WALL
 from perfsim.growth.bifurcation import fermat_points, keep_apart
 from perfsim.growth.forest import GrowingForest
-from perfsim.growth.terminals import terminal_points
+from perfsim.growth.terminals import sampled_volume, terminal_points
 from perfsim.network import GROWN, VesselNetwork
 
 import numpy as np
@@ -243,9 +243,7 @@ def _finish(trunks: VesselNetwork, forest: GrowingForest, exponent: float) -> Ve
 def _report(forest, wall, network, terminals, seconds) -> GrowthReport:
     root = np.asarray(network.root)
     at = np.isin(np.asarray(network.head), np.asarray(network.terminals))
-    low, high = wall.bounds()
-    box = low + (high - low) * np.random.default_rng(0).random((20000, 3))
-    volume = wall.inside(box).mean() * np.prod(high - low) / terminals
+    volume = sampled_volume(wall, 20_000) / terminals
     length = np.asarray(network.length)[at]
     return GrowthReport(
         terminals=int(forest.terminal.sum()),

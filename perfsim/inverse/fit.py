@@ -90,12 +90,12 @@ def fit(
         residual, z0, (sim, tuple(data), z0), cost_before, EXACT * size, rtol, max_steps, progress
     )
     fitted = parameters.scatter(sim, free, z)
-    slope = np.diag(jax.jacfwd(lambda z: _flat(parameters.scatter(sim, free, z), free))(z))
+    slope = np.diag(jax.jacfwd(lambda z: parameters.values(parameters.scatter(sim, free, z), free))(z))
     covariance = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
     report = FitReport(
         names=labels,
-        before=parameters.values(sim, free),
-        after=parameters.values(fitted, free),
+        before=np.asarray(parameters.values(sim, free)),
+        after=np.asarray(parameters.values(fitted, free)),
         sd=np.abs(slope) * np.sqrt(np.maximum(np.diag(covariance), 0.0)),
         learned=1.0 - np.clip(np.diag(covariance) / np.asarray(spread) ** 2, 0.0, 1.0),
         cost_before=cost_before,
@@ -105,10 +105,6 @@ def fit(
         converged=converged,
     )
     return fitted, report
-
-
-def _flat(sim, free):
-    return jnp.concatenate([jnp.ravel(p.where(sim)) / p.scale for p in (parameters.PARAMETERS[n] for n in free)])
 
 
 class _Marquardt(optx.AbstractGaussNewton):

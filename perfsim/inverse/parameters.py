@@ -134,9 +134,9 @@ def scatter(sim: Simulation, chosen: tuple[str, ...], z: Float[Array, " paramete
     return sim
 
 
-def values(sim: Simulation, chosen: tuple[str, ...]) -> np.ndarray:
+def values(sim: Simulation, chosen: tuple[str, ...]) -> Float[Array, " parameters"]:
     """The chosen leaves in their display units, as one vector."""
-    return np.concatenate([np.ravel(PARAMETERS[n].where(sim)) / PARAMETERS[n].scale for n in chosen])
+    return jnp.concatenate([jnp.ravel(PARAMETERS[n].where(sim)) / PARAMETERS[n].scale for n in chosen])
 
 
 def spreads(sim: Simulation, chosen: tuple[str, ...]) -> Float[Array, " parameters"]:

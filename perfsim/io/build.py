@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 from collections.abc import Callable
-from pathlib import Path
 
 from perfsim._results import InputError
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
@@ -12,14 +11,14 @@ from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, les
 from perfsim.coupling import State
 from perfsim.io.case import Case
 from perfsim.io.labelmap import wall_from_labels
-from perfsim.io.simvascular import dilated_radius, read_one_dimensional
+from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
 from perfsim.io.surfaces import (
     frame_from_guide_points,
     read_guide_points,
     wall_from_mesh,
     wall_from_surfaces,
 )
-from perfsim.io.trees import UNITS, read_tree
+from perfsim.io.trees import UNITS, noticed, read_tree
 from perfsim.network import VesselNetwork, relabel, resample, union
 from perfsim.units import MMHG
 
@@ -49,13 +48,12 @@ def _wall(case: Case) -> Wall:
     a = case.anatomy
     if a.labels is not None:
         return wall_from_labels(a.labels, **a.label_values)
-    if a.mesh is not None and a.guide_points is not None:
-        points = read_guide_points(a.guide_points, UNITS[a.unit])
-        return wall_from_mesh(a.mesh, frame_from_guide_points(points), unit=UNITS[a.unit])
-    if a.epicardium is None or a.endocardium is None or a.right_ventricle is None or a.guide_points is None:
+    if a.guide_points is None:
         return EllipsoidWall(a.mass)
     unit = UNITS[a.unit]
     frame = frame_from_guide_points(read_guide_points(a.guide_points, unit))
+    if a.mesh is not None:
+        return wall_from_mesh(a.mesh, frame, unit=unit)
     return wall_from_surfaces(a.epicardium, a.endocardium, a.right_ventricle, frame, unit=unit)
 
 
@@ -64,9 +62,11 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
     v = case.vessels
     if v.left is None:
         return coronary_trunks(wall, case.anatomy.dominance), []
-    tree, notes = read_tree(v.left, v.unit)
     if v.left.suffix.lower() == ".in":
-        tree = at_arterial_pressure(tree, v.left)
+        model = read_one_dimensional(v.left)
+        tree, notes = at_arterial_pressure(model), noticed(model.network)
+    else:
+        tree, notes = read_tree(v.left, v.unit)
     if v.names:
         tree = renamed(tree, v.names)
     else:
@@ -77,16 +77,16 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
         )
     tree = relabel(tree, np.asarray(tree.branch), tree.branch_names, outlets=[], outlet_names=(), outlet_demand=[])
     tree = resample(tree, TRUNK_STEP)
-    if not v.place:
+    if v.place:
+        tree, how = place_left_tree(tree, wall)
+        notes.append(
+            f"the left tree was laid on the wall: scale {how.scale:.2f}, {how.rms * 1e3:.0f} mm from the grooves, then "
+            f"moved {how.moved * 1e3:.0f} mm onto the epicardium; the RCA is the embedded one. Lumens left and right "
+            "are not of one person, so do not compare the MBF of their territories"
+        )
+    else:
         notes.append(same_frame(tree, wall, str(v.left)))
-        return union(tree, coronary_trunks(wall, "right", only=("RCA",))), notes
-    placed, how = place_left_tree(tree, wall)
-    notes.append(
-        f"the left tree was laid on the wall: scale {how.scale:.2f}, {how.rms * 1e3:.0f} mm from the grooves, then "
-        f"moved {how.moved * 1e3:.0f} mm onto the epicardium; the RCA is the embedded one. Lumens left and right are "
-        "not of one person, so do not compare the MBF of their territories"
-    )
-    return union(placed, coronary_trunks(wall, "right", only=("RCA",))), notes
+    return union(tree, coronary_trunks(wall, "right", only=("RCA",))), notes
 
 
 def same_frame(tree: VesselNetwork, wall: Wall, source: str) -> str:
@@ -99,18 +99,12 @@ def same_frame(tree: VesselNetwork, wall: Wall, source: str) -> str:
     return f"the left tree was taken as it lies: {said}"
 
 
-def at_arterial_pressure(tree: VesselNetwork, path: Path) -> VesselNetwork:
+def at_arterial_pressure(model: OneDimensionalModel) -> VesselNetwork:
     """Lumens of an svOneDSolver tree, given at zero pressure, dilated to 93 mmHg by the file's own wall law."""
-    law = read_one_dimensional(path).material[-3:]
-    radius = dilated_radius(np.asarray(tree.lumen), 93.0 * MMHG, *law)
-    return relabel(
-        tree,
-        np.asarray(tree.branch),
-        tree.branch_names,
-        lumen=radius,
-        root_radius=[radius[0].mean()],
-        inlet_names=("LM",),
-    )
+    tree = model.network
+    radius = dilated_radius(np.asarray(tree.lumen), 93.0 * MMHG, *model.material[-3:])
+    branch, root = np.asarray(tree.branch), [radius[0].mean()]
+    return relabel(tree, branch, tree.branch_names, lumen=radius, root_radius=root, inlet_names=("LM",))
 
 
 def renamed(tree: VesselNetwork, names: dict[str, str]) -> VesselNetwork:

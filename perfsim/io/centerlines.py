@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 from perfsim._results import InputError
-from perfsim.network import VesselNetwork, unbranched_runs
+from perfsim.network import VesselNetwork, depths, unbranched_runs
 from perfsim.units import MM
 
 import numpy as np
@@ -61,7 +61,7 @@ def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> 
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
     head = np.flatnonzero(parent >= 0)
-    head = head[np.argsort(_depths(parent)[head], kind="stable")]
+    head = head[np.argsort(depths(parent)[head], kind="stable")]
     tail = parent[head]
     branch, names = unbranched_runs(tail, head, len(position))
     ends = head[np.bincount(tail, minlength=len(position))[head] == 0]
@@ -149,16 +149,3 @@ def _parents(count: int, edges: np.ndarray, inlets: list[int]) -> np.ndarray:
     if len(edges) > len(queue) - len(inlets):
         raise ValueError("the centerlines close a loop: a tree is required; remove one segment of the loop")
     return parent
-
-
-def _depths(parent: np.ndarray) -> np.ndarray:
-    depth = np.full(len(parent), -1)
-    for node in range(len(parent)):
-        path = []
-        while node >= 0 and depth[node] < 0:
-            path.append(node)
-            node = parent[node]
-        base = depth[node] if node >= 0 else -1
-        for k, n in enumerate(reversed(path)):
-            depth[n] = base + 1 + k
-    return depth

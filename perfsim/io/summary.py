@@ -41,7 +41,7 @@ def summarize(heart: Heart, solution: Solution) -> dict[str, Any]:
         out["ffr"] = vessel_ends(sim, solution.hyperemia)
         out["lesions"] = _lesions(sim, solution)
         out["endo_epi_prescribed"] = round(float(endo_epi(sim, solution.hyperemia)), 4)
-    out["warnings"] = list(heart.warnings) + _warnings(heart, solution)
+    out["warnings"] = list(heart.warnings) + _warnings(heart.sim, solution, out.get("lesions", []))
     return out
 
 
@@ -107,9 +107,8 @@ def _lesions(sim: Simulation, solution: Solution) -> list[dict[str, Any]]:
     return out
 
 
-def _warnings(heart: Heart, solution: Solution) -> list[str]:
-    sim, out = heart.sim, []
-    tissue = sim.tissue
+def _warnings(sim: Simulation, solution: Solution, lesions: list[dict[str, Any]]) -> list[str]:
+    out, tissue = [], sim.parts()[2]
     length = 1e3 * float(np.sqrt(np.max(tissue.mobility) / (tissue.supply + tissue.drainage)))
     if length > 1.0:
         out.append(
@@ -133,13 +132,12 @@ def _warnings(heart: Heart, solution: Solution) -> list[str]:
                 out.append(
                     f"{name}: autoregulation is exhausted in {100 * starved:.0f} % of the wall: demand is not met there"
                 )
-    if "hyperemia" in solution.states:
-        for lesion in _lesions(sim, solution):
-            if lesion["read_mm_past_lesion"] < 15.0:
-                out.append(
-                    f"the FFR of the lesion on {lesion['branch']} is read {lesion['read_mm_past_lesion']:.0f} mm past "
-                    "it, at the branch's end: the jet has not mixed out there"
-                )
+    for lesion in lesions:
+        if lesion["read_mm_past_lesion"] < 15.0:
+            out.append(
+                f"the FFR of the lesion on {lesion['branch']} is read {lesion['read_mm_past_lesion']:.0f} mm past "
+                "it, at the branch's end: the jet has not mixed out there"
+            )
     return out
 
 

@@ -68,10 +68,7 @@ def wall_from_surfaces(
     the `spacing` of the mask that is made of them [m].
     """
     outer, left, right = (_closed(path) for path in (epicardium, endocardium, right_ventricle))
-    low, high = (np.array(outer.bounds[k::2]) for k in (0, 1))
-    step = spacing / unit
-    axes = [np.arange(a - step, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    grid = _grid(outer.bounds, spacing / unit, margin=1.0)
     points = pv.PolyData(grid.reshape(-1, 3))
     inside, in_left, in_right = (
         points.select_interior_points(s, method="signed_distance")["selected_points"].astype(bool)
@@ -101,13 +98,17 @@ def wall_from_mesh(path: str | Path, frame: Frame, *, unit: float = MM, spacing:
         raise InputError(f"{path}: is no volume mesh; a wall needs tetrahedra or hexahedra in a .vtu file")
     if float(mesh.compute_cell_sizes(length=False, area=False)["Volume"].min()) <= 0:
         raise InputError(f"{path}: has cells without volume or turned inside out: mend the mesh")
-    low, high = (np.array(mesh.bounds[k::2]) for k in (0, 1))
-    step = spacing / unit
-    # off the faces of regular meshes, where a point would belong to the cells on both sides
-    axes = [np.arange(a - 1.37 * step, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    # a margin that keeps off the faces of regular meshes, where a point would belong to the cells on both sides
+    grid = _grid(mesh.bounds, spacing / unit, margin=1.37)
     inside = np.asarray(mesh.find_containing_cell(grid.reshape(-1, 3))) >= 0
     return MaskWall(_solid(inside.reshape(grid.shape[:3])), grid[0, 0, 0] * unit, spacing, frame)
+
+
+def _grid(bounds, step: float, margin: float) -> np.ndarray:
+    """Points (i, j, k, 3) of a cubic grid over VTK bounds, starting `margin` steps outside."""
+    low, high = (np.array(bounds[k::2]) for k in (0, 1))
+    axes = [np.arange(a - margin * step, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
 
 
 def _solid(mask: np.ndarray) -> np.ndarray:

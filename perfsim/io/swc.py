@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from perfsim._results import InputError
-from perfsim.network import VesselNetwork, unbranched_runs
+from perfsim.network import VesselNetwork, depths, unbranched_runs
 from perfsim.units import MM
 
 import numpy as np
@@ -84,13 +84,7 @@ def _network(position, radius, parent) -> VesselNetwork:
     head = np.flatnonzero(parent >= 0)
     if not len(head) or not (parent < 0).any():
         raise InputError("no point is the parent of another, or none is a root (parent -1): not a tree")
-    depth = np.zeros(len(parent), int)
-    for node in head:
-        up, steps = parent[node], 1
-        while up >= 0 and steps <= len(parent):
-            up, steps = parent[up], steps + 1
-        depth[node] = steps
-    head = head[np.argsort(depth[head], kind="stable")]
+    head = head[np.argsort(depths(parent)[head], kind="stable")]
     tail = parent[head]
     branch, names = unbranched_runs(tail, head, len(position))
     return VesselNetwork.build(

@@ -33,7 +33,8 @@ def read_tree(path: str | Path, unit: str | None = None) -> tuple[VesselNetwork,
     if unit is not None and unit not in UNITS:
         raise InputError(f"{path}: the unit {unit!r} is not one of {', '.join(UNITS)}")
     if ending == ".in":
-        return _checked(read_one_dimensional(path).network, [])
+        network = read_one_dimensional(path).network
+        return network, noticed(network)
     reader = read_swc if ending == ".swc" else read_centerlines
     network = reader(path, 1.0)
     notes: list[str] = []
@@ -44,7 +45,7 @@ def read_tree(path: str | Path, unit: str | None = None) -> tuple[VesselNetwork,
         network, np.asarray(network.branch), network.branch_names, position=np.asarray(network.position) * scale,
         lumen=np.asarray(network.lumen) * scale, root_radius=np.asarray(network.root_radius) * scale,
     )  # fmt: skip
-    return _checked(network, notes)
+    return network, notes + noticed(network)
 
 
 def guess_unit(network: VesselNetwork, source: str) -> tuple[str, list[str]]:
@@ -62,9 +63,9 @@ def guess_unit(network: VesselNetwork, source: str) -> tuple[str, list[str]]:
     )
 
 
-def _checked(network: VesselNetwork, notes: list[str]) -> tuple[VesselNetwork, list[str]]:
-    """Add what a careful reader would notice."""
-    notes = list(notes)
+def noticed(network: VesselNetwork) -> list[str]:
+    """What a careful reader would notice about a tree, in sentences."""
+    notes = []
     flipped = int(np.asarray(network.flipped).sum())
     if flipped:
         notes.append(f"{flipped} vessels pointed towards the inlet: their direction is reversed in what follows")
@@ -81,4 +82,4 @@ def _checked(network: VesselNetwork, notes: list[str]) -> tuple[VesselNetwork, l
         v = int(np.argmax(jump))
         name = network.branch_names[int(network.branch[v])]
         notes.append(f"the radius changes by a factor {np.exp(jump[v]):.1f} within one vessel of branch {name}")
-    return network, notes
+    return notes

@@ -36,6 +36,21 @@ def resample(network: VesselNetwork, step: float) -> VesselNetwork:
     )
 
 
+def depths(parent: np.ndarray) -> np.ndarray:
+    """Distance in nodes of each node from its root (parent -1). In a loop the numbers mean nothing, but it ends."""
+    depth = np.full(len(parent), -1)
+    for start in range(len(parent)):
+        path, node = [], start
+        while node >= 0 and depth[node] == -1:
+            depth[node] = -2  # on the way
+            path.append(node)
+            node = int(parent[node])
+        base = depth[node] if node >= 0 and depth[node] >= 0 else -1
+        if path:
+            depth[path[::-1]] = base + 1 + np.arange(len(path))
+    return depth
+
+
 def unbranched_runs(tail: np.ndarray, head: np.ndarray, nodes: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Branch index of each vessel and the branch names b0, b1, ...: one branch per run of vessels that does not divide.
 

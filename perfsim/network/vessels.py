@@ -146,6 +146,13 @@ class VesselNetwork(eqx.Module):
         return flow, inlet_flow
 
 
+def vessel_into(network: VesselNetwork) -> np.ndarray:
+    """For every node the vessel that leads to it from its inlet, -1 at inlets (host)."""
+    into = np.full(len(network.position), -1)
+    into[np.asarray(network.far)] = np.arange(len(network.tail))
+    return into
+
+
 def depth_first(nodes, tail, head, inlets):
     """Depth-first order of the vessels of an undirected forest, started from the inlets.
 
