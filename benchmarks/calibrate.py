@@ -1,4 +1,4 @@
-"""Recompute the calibration of `perfsim.coupling.physiology` on the healthy embedded heart.
+"""Recompute the calibration of `perfsim.physiology` on the healthy embedded heart.
 
 Three numbers, three targets: g_a for a mean hyperemic MBF of 3.5 mL/min/g, g_v for capillaries 10 mmHg above the back
 pressure, p* for a hyperemic endo/epi ratio of 1. Prints one JSON object.
@@ -7,8 +7,9 @@ pressure, p* for a hyperemic endo/epi ratio of 1. Prints one JSON object.
 import argparse
 import json
 
+from perfsim import physiology
 from perfsim.cohorts import reference_heart
-from perfsim.coupling import physiology, simulate
+from perfsim.coupling import simulate, transmural_profile
 from perfsim.observe import endo_epi, mean_mbf
 from perfsim.units import MMHG
 
@@ -28,11 +29,10 @@ def main() -> None:
 
     def targets(x):
         supply, drainage = 1e-5 * np.exp(x[:2])
-        physiology.PIVOT = x[2] * MMHG
         trial = eqx.tree_at(
             lambda s: (s.tissue.supply, s.tissue.drainage, s.tissue.transmural),
             sim,
-            (jnp.asarray(supply), jnp.asarray(drainage), physiology.transmural_profile(sim.volumes)),
+            (jnp.asarray(supply), jnp.asarray(drainage), transmural_profile(sim.volumes, x[2] * MMHG)),
         )
         state = simulate(trial, states=("hyperemia",)).hyperemia
         back = physiology.BACK_EPI + (physiology.BACK_ENDO - physiology.BACK_EPI) * np.asarray(sim.volumes.depth)

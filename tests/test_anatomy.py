@@ -1,10 +1,12 @@
 """Walls, frames, trunks, and the placement of a tree on another heart."""
 
 import perfsim
-from perfsim.anatomy import EllipsoidWall, MaskWall, coronary_trunks, frame_from_points, place_left_tree
+from perfsim.anatomy import EllipsoidWall, MaskWall, coronary_trunks, frame_from_points, place_left_tree, winding
 from perfsim.anatomy.placement import similarity
+from perfsim.anatomy.winding import winding_number
 from perfsim.io.labelmap import wall_from_labels
-from perfsim.io.surfaces import wall_from_mesh, wall_from_surfaces
+from perfsim.io.surfaces import read_surface
+from perfsim.io.walls import wall_from_mesh, wall_from_surfaces
 from perfsim.network import relabel, resample, union
 
 import numpy as np
@@ -150,13 +152,53 @@ def test_wall_from_open_surfaces(ellipsoid, tmp_path):
         paths.append(tmp_path / f"{name}.stl")
         cut.extract_surface(algorithm="dataset_surface").triangulate().save(paths[-1])
     paths.append(tmp_path / "rv.stl")
-    pv.Sphere(radius=10.0, center=(-70.0, 0.0, 0.0)).save(paths[-1])
-    wall = wall_from_surfaces(*paths, f)
+    pv.Sphere(radius=25.0, center=(-85.0, 0.0, 0.0)).save(paths[-1])
+    surfaces = [read_surface(p) for p in paths]
+    wall = wall_from_surfaces(*surfaces, f)
     assert wall.mask.sum() * 1.5e-3**3 == pytest.approx(0.140 / 1050, rel=0.03)
     with pytest.raises(perfsim.InputError, match="no such file"):
-        wall_from_surfaces(tmp_path / "nothing.stl", *paths[1:], f)
+        read_surface(tmp_path / "nothing.stl")
     with pytest.raises(perfsim.InputError, match="exchanged"):
-        wall_from_surfaces(paths[1], paths[0], paths[2], f)
+        wall_from_surfaces(surfaces[1], surfaces[0], surfaces[2], f)
+
+
+def test_winding_number_of_open_spheres(monkeypatch):
+    """The solid angle of a sphere without the cap above z = R cos α is 2π(1 + cos α) at its center."""
+    ball = pv.Sphere(radius=1.0, theta_resolution=120, phi_resolution=121)
+    vertices, triangles = np.asarray(ball.points, float), ball.regular_faces
+    for ring in np.cos(np.pi * np.array([0, 25, 60, 80]) / 120):  # rows of the mesh
+        kept = triangles[(vertices[triangles][:, :, 2] <= ring + 1e-6).all(1)]
+        quick = winding_number(np.zeros((1, 3)), vertices, kept)[0]
+        with monkeypatch.context() as exact:
+            exact.setattr(winding, "FAR", np.inf)
+            full = winding_number(np.zeros((1, 3)), vertices, kept)[0]
+        assert full == pytest.approx(0.5 * (1.0 + ring), abs=1e-3)
+        assert quick == pytest.approx(full, abs=0.05)
+    points = np.random.default_rng(0).uniform(-1.5, 1.5, (4000, 3))
+    radius = np.linalg.norm(points, axis=1)
+    clear = np.abs(radius - 1.0) > 2e-3
+    inside = winding_number(points, vertices, triangles)
+    np.testing.assert_allclose(inside[clear], radius[clear] < 1.0, atol=0.06)
+    np.testing.assert_allclose(winding_number(points, vertices, triangles[:, ::-1]), -inside, atol=1e-12)
+
+
+def test_surfaces_are_mended_and_said(tmp_path):
+    """Turned triangles are turned back; the openings' widths and the enclosed volume are those of the shape."""
+    ball = pv.Sphere(radius=50.0, theta_resolution=60, phi_resolution=61)
+    cup = ball.clip(normal="z", origin=(0, 0, 30)).triangulate()
+    faces = cup.regular_faces.copy()
+    faces[::7] = faces[::7, ::-1]
+    pv.PolyData.from_regular_faces(cup.points, faces[:, ::-1]).save(tmp_path / "cup.stl", recompute_normals=False)
+    cup = read_surface(tmp_path / "cup.stl")
+    assert cup.inverted and cup.inconsistent > 0 and len(cup.problems()) == 2
+    assert len(cup.openings) == 1 and cup.openings[0] == pytest.approx(80 * np.sqrt(2), rel=0.01)  # the box of a ring
+    h = 20.0
+    assert cup.volume() == pytest.approx(4 / 3 * np.pi * 50**3 - np.pi * h**2 * (50 - h / 3), rel=0.01)
+    # the opening is closed near its plane: w = ½ lies where the rest of the sphere fills half the view
+    assert cup.inside(np.array([[0, 0, 25.0], [0, 0, 45.0], [60.0, 0, 0], [0, 0, -49.0]])).tolist() == [1, 0, 0, 1]
+    assert cup.plausible_units() == ["mm"]
+    with pytest.raises(perfsim.InputError, match=r"anatomy\.unit to 'mm'"):
+        cup.check_unit(1e-2)
 
 
 def test_trees_in_another_frame_are_refused(ellipsoid):

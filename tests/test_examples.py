@@ -50,7 +50,7 @@ def test_branches_are_named_by_geometry(data, tmp_path):
 
     for name in ("P1", "P10"):
         folder = data / "coronary" / "pressure_wire"
-        network, sure = label_left_tree(read_swc(folder / f"{name}.swc"), EllipsoidWall())
+        network, sure = label_left_tree(read_swc(folder / f"{name}.swc").network(), EllipsoidWall())
         assert sure.swapped_misfit > 1.5 * sure.misfit
         vessel = np.array(json.loads((folder / f"{name}_tree.json").read_text())["vessel"])
         at = np.array(json.loads((folder / f"{name}_tree.json").read_text())["xyz"]) * 1e-2

@@ -16,9 +16,11 @@ from perfsim.io import (
     write_centerlines,
     write_swc,
 )
+from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
-from perfsim.io.surfaces import frame_from_guide_points, read_guide_points
+from perfsim.io.surfaces import read_surface
 from perfsim.io.trees import read_tree
+from perfsim.io.walls import read_volume_mesh
 from perfsim.network import VesselNetwork
 
 import numpy as np
@@ -191,6 +193,18 @@ def sound(tree, tmp_path_factory):
     (folder / "s.csv").write_text(SEGMENTS)
     (folder / "c.toml").write_text(CASE)
     (folder / "g.txt").write_text(GUIDE_POINTS)
+    ball = (
+        pv.Sphere(radius=40.0, theta_resolution=8, phi_resolution=8).clip(normal="z", origin=(0, 0, 20)).triangulate()
+    )
+    ball.clear_data()
+    pv.PolyData.from_regular_faces(ball.points, ball.regular_faces).save(folder / "s.stl", binary=False)
+    (folder / "s.obj").write_text(
+        "".join(f"v {x:.3f} {y:.3f} {z:.3f}\n" for x, y, z in ball.points)
+        + "".join(f"f {a} {b} {c}\n" for a, b, c in ball.regular_faces + 1)
+    )
+    cubes = pv.ImageData(dimensions=(4, 4, 4), spacing=(20.0,) * 3).to_tetrahedra()
+    cubes.clear_data()
+    cubes.save(folder / "m.vtu", binary=False)
     readers = {
         "swc": ("t.swc", read_tree),
         "vtp": ("t.vtp", read_tree),
@@ -199,6 +213,9 @@ def sound(tree, tmp_path_factory):
         "trace": ("w.csv", read_pressure_wire),
         "segments": ("s.csv", lambda p: read_segments(p, 0.2)),
         "guide points": ("g.txt", lambda p: frame_from_guide_points(read_guide_points(p))),
+        "obj": ("s.obj", lambda p: read_surface(p).inside(np.zeros((1, 3)))),
+        "stl": ("s.stl", lambda p: read_surface(p).volume()),
+        "vtu": ("m.vtu", lambda p: read_volume_mesh(p).n_cells),
         "case": ("c.toml", lambda p: parse_case(p.read_text(encoding="utf-8", errors="replace"), str(p))),
     }
     return folder, {k: (folder / name, reader) for k, (name, reader) in readers.items()}
@@ -239,7 +256,9 @@ def mutate(text: str, steps) -> str:
     return text
 
 
-@pytest.mark.parametrize("kind", ["swc", "in", "json", "trace", "segments", "case", "guide points", "vtp"])
+@pytest.mark.parametrize(
+    "kind", ["swc", "in", "json", "trace", "segments", "case", "guide points", "vtp", "obj", "stl", "vtu"]
+)
 def test_damaged_files(sound, kind):
     """200 damaged copies of a sound file: each is read, or refused with a message that names the file."""
     folder, files = sound
@@ -286,6 +305,29 @@ def command(*arguments, cwd):
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
     )
+
+
+WITHOUT_JAX = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("jax", "jaxlib", "equinox"):
+            raise RuntimeError(name + " is imported")
+sys.meta_path.insert(0, Absent())
+from perfsim.cli import main
+main()
+"""
+
+
+def test_looking_at_files_does_not_load_jax(sound, tmp_path):
+    """--help, inspect on every format, convert."""
+    _, files = sound
+    look = [str(path) for path, _ in files.values()]
+    for arguments in (["--help"], ["inspect", *look], ["convert", str(files["swc"][0]), str(tmp_path / "c.vtp")]):
+        run = subprocess.run(
+            [sys.executable, "-c", WITHOUT_JAX, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_inspect_names_what_is_wrong(sound, tmp_path):

@@ -1,6 +1,5 @@
 """What are these files? Trees, images, surfaces, tables, cases."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,8 @@ def _describe(path: Path) -> list[str]:
         raise InputError(f"{path}: is a folder; name the files in it")
     kinds: dict[str, Callable[[Path], list[str]]] = {
         ".toml": _case, ".csv": _table, ".nii": _image, ".gz": _image, ".obj": _surface, ".stl": _surface,
-        ".ply": _surface, ".swc": _tree, ".in": _tree, ".vtp": _polydata, ".json": _zero_dimensional,
+        ".ply": _surface, ".vtu": _volume_mesh, ".swc": _tree, ".in": _tree, ".vtp": _polydata,
+        ".json": _zero_dimensional,
         ".txt": _guide_points,
     }  # fmt: skip
     if path.suffix.lower() not in kinds:
@@ -39,54 +39,54 @@ def _describe(path: Path) -> list[str]:
 
 
 def _tree(path: Path) -> list[str]:
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from perfsim.io.trees import read_tree
 
     import numpy as np
 
-    network, notes = read_tree(path)
-    position, radius = np.asarray(network.position) * 1e3, np.asarray(network.lumen) * 1e3
-    size = " × ".join(f"{s:.0f}" for s in np.ptp(position, axis=0))
+    lines, notes = read_tree(path)
+    radius = lines.lumen * 1e3
+    size = " × ".join(f"{s:.0f}" for s in np.ptp(lines.position, axis=0) * 1e3)
     return [
-        f"coronary tree: {len(network.tail)} vessels, {len(network.inlets)} inlet(s), {len(network.outlets)} ends, "
-        f"{len(network.branch_names)} branches",
-        f"{size} mm, {float(network.length.sum()) * 1e3:.0f} mm of centerline, "
-        f"radii {radius.min():.2f}-{radius.max():.2f} mm",
+        f"coronary tree: {len(lines.tail)} vessels, {len(lines.inlets)} inlet(s), {len(lines.outlets)} ends, "
+        f"{len(lines.branch_names)} branches",
+        f"{size} mm, {lines.length.sum() * 1e3:.0f} mm of centerline, radii {radius.min():.2f}-{radius.max():.2f} mm",
         *(f"note: {note}" for note in notes),
     ]
 
 
 def _polydata(path: Path) -> list[str]:
-    import pyvista as pv
+    from perfsim.io.meshes import load
 
-    try:
-        mesh = pv.read(path)
-    except Exception as error:
-        raise InputError(f"{path}: VTK cannot read it ({error})") from None
+    mesh = load(path)
     return _tree(path) if getattr(mesh, "n_lines", 0) else _surface(path)
 
 
 def _surface(path: Path) -> list[str]:
-    import numpy as np
-    import pyvista as pv
+    from perfsim.io.surfaces import read_surface
 
-    try:
-        mesh = pv.read(path).extract_surface(algorithm="dataset_surface").triangulate()
-    except Exception as error:
-        raise InputError(f"{path}: VTK cannot read it ({error})") from None
-    if mesh.n_cells == 0:
-        raise InputError(f"{path}: holds no triangles")
-    size = np.ptp(np.asarray(mesh.points), axis=0)
-    lines = [f"surface: {mesh.n_points} points, {mesh.n_cells} triangles, " + " × ".join(f"{s:.4g}" for s in size)]
-    if mesh.n_open_edges:
-        lines.append(
-            f"note: open ({mesh.n_open_edges} free edges), as at the valves; it is closed when a wall is made of it"
-        )
-    else:
-        lines.append(f"closed, encloses {mesh.volume:.4g} cubic units")
-    if mesh.split_bodies().n_blocks > 1:
-        lines.append("note: several loose pieces")
-    return lines
+    surface = read_surface(path)
+    units = surface.plausible_units()
+    size = " × ".join(f"{s:.4g}" for s in surface.extent)
+    lines = [
+        f"surface: {len(surface.vertices)} points, {len(surface.triangles)} triangles, {size}, encloses "
+        f"{surface.volume():.4g} cubic units",
+        f"the size of a heart if the unit is {' or '.join(units)}" if units else "note: the size of a heart in no unit",
+    ]
+    if surface.openings:
+        widths = ", ".join(f"{w:.3g}" for w in surface.openings)
+        lines.append(f"open at {len(surface.openings)} rings, {widths} wide, as at valves: a wall closes them")
+    return lines + [f"note: {problem}" for problem in surface.problems()]
+
+
+def _volume_mesh(path: Path) -> list[str]:
+    from perfsim.io.walls import read_volume_mesh
+
+    import numpy as np
+
+    mesh = read_volume_mesh(path)
+    low, high = np.reshape(mesh.bounds, (3, 2)).T
+    size = " × ".join(f"{s:.4g}" for s in high - low)
+    return [f"volume mesh: {mesh.n_points} points, {mesh.n_cells} cells, {size}, fills {mesh.volume:.4g} cubic units"]
 
 
 def _image(path: Path) -> list[str]:
@@ -127,7 +127,7 @@ def _table(path: Path) -> list[str]:
 
 
 def _guide_points(path: Path) -> list[str]:
-    from perfsim.io.surfaces import frame_from_guide_points, read_guide_points
+    from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 
     points = read_guide_points(path)
     frame = frame_from_guide_points(points)
@@ -142,34 +142,36 @@ def _case(path: Path) -> list[str]:
 
     case = read_case(path)
     return [
-        f"case {case.name!r}: {case.anatomy.mass * 1e3:.0f} g, {case.tree.terminals} terminals, "
+        f"case {case.name!r}: wall {_wall_of(case.anatomy)}, {case.tree.terminals} terminals, "
         f"{len(case.stenosis)} stenoses"
     ]
+
+
+def _wall_of(anatomy) -> str:
+    for kind in ("labels", "mesh", "epicardium"):
+        if getattr(anatomy, kind) is not None:
+            return f"from {getattr(anatomy, kind).name}"
+    return f"embedded, {anatomy.mass * 1e3:.0f} g"
 
 
 def _zero_dimensional(path: Path) -> list[str]:
     from perfsim.io.svzerod import read_svzerod
 
     model = read_svzerod(path)
-    return [
-        f"svZeroD network: {len(model.R)} vessels, {len(model.inflow)} inlet(s), "
-        f"{len(model.outlets.resistance)} outlets"
-    ]
+    return [f"svZeroD network: {len(model.R)} vessels, {len(model.inflow)} inlet(s), {len(model.resistance)} outlets"]
 
 
 def convert_tree(source: Path, target: Path, overwrite: bool) -> None:
     """Read a tree in any format and write it in another."""
-    from perfsim.io.swc import write_swc
-    from perfsim.io.trees import read_tree
-    from perfsim.io.vtk import write_centerlines
+    from perfsim.io import read_tree, write_centerlines, write_swc
 
     writers = {".swc": write_swc, ".vtp": write_centerlines}
     if target.suffix.lower() not in writers:
         raise InputError(f"{target}: trees are written as {' or '.join(writers)}")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists: choose another name, or add --overwrite")
-    network, notes = read_tree(source)
-    writers[target.suffix.lower()](target, network)
+    lines, notes = read_tree(source)
+    writers[target.suffix.lower()](target, lines)
     for note in notes:
         print(f"note: {note}")
-    print(f"wrote {target}: {len(network.tail)} vessels, in mm")
+    print(f"wrote {target}: {len(lines.tail)} vessels, in mm")

@@ -86,7 +86,7 @@ def write_results(
         lambda: io.write_network(folder / "network.vtp", sim, solution),
         lambda: io.write_tissue(folder / "tissue.vtu", sim, solution, heart.samples, fields),
         lambda: io.write_mbf(folder / "mbf.nii.gz", solution, heart.samples),
-        lambda: io.write_segments(folder / "segments.csv", io.segments(heart, solution)),
+        lambda: io.write_segments(folder / "segments.csv", io.segment_mbf(heart, solution)),
         lambda: (folder / "case.toml").write_text(io.resolved(case), encoding="utf-8"),
         lambda: viz.polar_maps(
             pictures["Perfusion"], frame, volumes.center, volumes.volume, maps, f"{case.name}: MBF and MFR"

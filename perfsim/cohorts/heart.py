@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
+from perfsim import physiology
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks
-from perfsim.coupling import Simulation, State, assemble, physiology
+from perfsim.coupling import Simulation, State, assemble
 from perfsim.darcy import Samples, cut_cells
 from perfsim.growth import GrowthReport, grow, sampled_volume
 from perfsim.network import Lesions, VesselNetwork, join, no_lesions, stenosis

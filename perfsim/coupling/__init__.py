@@ -1,6 +1,5 @@
 """Vessels and tissue together: `Simulation`, `simulate`, `Solution`."""
 
-from perfsim.coupling import physiology
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
     Simulation,
@@ -20,6 +19,7 @@ from perfsim.coupling.territories import (
     territory_of_terminals,
     trunk_branch,
 )
+from perfsim.coupling.transmural import transmural_profile
 
 __all__ = [
     "Couplings",
@@ -35,9 +35,9 @@ __all__ = [
     "default_states",
     "nearest_terminals",
     "network_only",
-    "physiology",
     "simulate",
     "territory_of_branches",
     "territory_of_terminals",
+    "transmural_profile",
     "trunk_branch",
 ]

@@ -1,10 +1,11 @@
 """`Simulation`: everything that `simulate` needs, as one pytree whose floating-point leaves are the parameters."""
 
+from perfsim import physiology
 from perfsim._results import InputError
 from perfsim.anatomy import MYOCARDIUM
 from perfsim.blood import PriesInVivo, Viscosity
-from perfsim.coupling import physiology
 from perfsim.coupling.territories import Couplings, nearest_terminals, territory_of_terminals, volumes_fed
+from perfsim.coupling.transmural import transmural_profile
 from perfsim.darcy import ControlVolumes, Samples
 from perfsim.flow import JetExpansion, LumpedOutlets, StenosisLaw, no_outlets
 from perfsim.network import Forest, Lesions, VesselNetwork, branch_table, contract, no_lesions, vessel_into
@@ -40,7 +41,7 @@ class Tissue(eqx.Module):
     mobility: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     """K [m²/(Pa·s)]"""
     transmural: Float[Array, " volumes"]
-    """factor on g_a and g_v by depth, see `physiology.transmural_profile`"""
+    """factor on g_a and g_v by depth, see `transmural_profile`"""
     tone: Float[Array, " territories"]
     """factor on g_a of the terminals of each territory; 1 is healthy"""
     territory: Int[Array, " terminals"]
@@ -107,7 +108,7 @@ def assemble(
         supply=physiology.SUPPLY,
         drainage=physiology.DRAINAGE,
         mobility=physiology.MOBILITY,
-        transmural=physiology.transmural_profile(volumes),
+        transmural=transmural_profile(volumes),
         tone=jnp.ones(len(names)),
         territory=jnp.asarray(territory),
         territory_names=names,

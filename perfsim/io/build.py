@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
 from perfsim._results import InputError
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
@@ -10,15 +11,12 @@ from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
 from perfsim.coupling import State
 from perfsim.io.case import Case
+from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
-from perfsim.io.surfaces import (
-    frame_from_guide_points,
-    read_guide_points,
-    wall_from_mesh,
-    wall_from_surfaces,
-)
+from perfsim.io.surfaces import read_surface
 from perfsim.io.trees import UNITS, noticed, read_tree
+from perfsim.io.walls import wall_from_mesh, wall_from_surfaces
 from perfsim.network import VesselNetwork, relabel, resample, union
 from perfsim.units import MMHG
 
@@ -32,8 +30,9 @@ FRAME_TOLERANCE = 12e-3  # [m], median distance of a tree from the wall that it 
 
 def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) -> GrownHeart:
     """Make wall and trunks of a case and grow its trees. Raises `InputError` for a branch that does not exist."""
-    wall = _wall(case)
+    wall, seen = _wall(case)
     trunks, notes = _trunks(case, wall)
+    notes = seen + notes
     lesions(trunks, _stenoses(case))  # complain before the work, not after it
     stems = {"LM", "RCA", "PLV", *trunks.outlet_names}
     attach = None if case.vessels.left is None else tuple(b for b in trunks.branch_names if b not in stems)
@@ -44,17 +43,20 @@ def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) ->
     return dataclasses.replace(grown, warnings=(*notes, *grown.warnings))
 
 
-def _wall(case: Case) -> Wall:
+def _wall(case: Case) -> tuple[Wall, list[str]]:
+    """The wall of a case, and what a reader should know about it."""
     a = case.anatomy
     if a.labels is not None:
-        return wall_from_labels(a.labels, **a.label_values)
+        return wall_from_labels(a.labels, **a.label_values), []
     if a.guide_points is None:
-        return EllipsoidWall(a.mass)
+        return EllipsoidWall(a.mass), []
     unit = UNITS[a.unit]
     frame = frame_from_guide_points(read_guide_points(a.guide_points, unit))
     if a.mesh is not None:
-        return wall_from_mesh(a.mesh, frame, unit=unit)
-    return wall_from_surfaces(a.epicardium, a.endocardium, a.right_ventricle, frame, unit=unit)
+        return wall_from_mesh(a.mesh, frame, unit=unit), []
+    surfaces = outer, left, right = [read_surface(p) for p in (a.epicardium, a.endocardium, a.right_ventricle)]
+    notes = [f"{Path(s.source).name}: {note}" for s in surfaces for note in s.problems()]
+    return wall_from_surfaces(outer, left, right, frame, unit=unit), notes
 
 
 def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
@@ -64,9 +66,10 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
         return coronary_trunks(wall, case.anatomy.dominance), []
     if v.left.suffix.lower() == ".in":
         model = read_one_dimensional(v.left)
-        tree, notes = at_arterial_pressure(model), noticed(model.network)
+        tree, notes = at_arterial_pressure(model), noticed(model.lines)
     else:
-        tree, notes = read_tree(v.left, v.unit)
+        lines, notes = read_tree(v.left, v.unit)
+        tree = lines.network()
     if v.names:
         tree = renamed(tree, v.names)
     else:

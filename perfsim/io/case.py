@@ -5,9 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from perfsim import units
+from perfsim import physiology, units
 from perfsim._results import InputError
-from perfsim.coupling import physiology
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 

@@ -1,10 +1,11 @@
-"""Centerlines in VTP: VMTK's and SimVascular's, read as trees."""
+"""Centerlines in VTP: VMTK's and SimVascular's, read as trees and written."""
 
-import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perfsim._results import InputError
-from perfsim.network import VesselNetwork, depths, unbranched_runs
+from perfsim.io.meshes import load
+from perfsim.network import Centerlines, depths, unbranched_runs
 from perfsim.units import MM
 
 import numpy as np
@@ -12,11 +13,14 @@ import pyvista as pv
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+if TYPE_CHECKING:
+    from perfsim.network import VesselNetwork
+
 RADII = ("MaximumInscribedSphereRadius", "Radius", "radius", "radius_mm")
 AREAS = ("CenterlineSectionArea",)
 
 
-def read_centerlines(path: str | Path, unit: float = MM) -> VesselNetwork:
+def read_centerlines(path: str | Path, unit: float = MM) -> Centerlines:
     """Read a VTP of polylines with a radius (or section area) at every point; lengths are in `unit` [m].
 
     VMTK writes one polyline per path from the inlet to an outlet, so shared stretches appear several times: points
@@ -25,9 +29,9 @@ def read_centerlines(path: str | Path, unit: float = MM) -> VesselNetwork:
     `b0`, `b1`, ...; other ends become lumped outlets. Raises `InputError` where there are no lines, no radii, or loops.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    mesh = _load(path)
+    mesh = load(path)
+    if not isinstance(mesh, pv.PolyData):
+        raise InputError(f"{path}: holds no polygonal data; centerlines are polylines in a .vtp file")
     lines = _polylines(path, mesh)
     radius = _radius(path, mesh)
     position = np.asarray(mesh.points, float)
@@ -54,7 +58,27 @@ def read_centerlines(path: str | Path, unit: float = MM) -> VesselNetwork:
     return tree_from_edges(position[first] * unit, radius[first] * unit, edges, inlets, str(path))
 
 
-def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> VesselNetwork:
+def write_centerlines(path: Path, network: "Centerlines | VesselNetwork") -> None:
+    """The tree's geometry alone: one polyline per branch with MaximumInscribedSphereRadius, in mm, as VMTK has it."""
+    branch, tail, head = (np.asarray(getattr(network, f)) for f in ("branch", "tail", "head"))
+    lumen = np.asarray(network.lumen) * 1e3
+    points: list[np.ndarray] = []
+    radius, lines, label = [], [], []
+    for index in range(len(network.branch_names)):
+        on = np.flatnonzero(branch == index)
+        if not len(on):
+            continue
+        lines.append(np.concatenate([[len(on) + 1], sum(map(len, points)) + np.arange(len(on) + 1)]))
+        points.append(np.asarray(network.position)[np.concatenate([tail[on[:1]], head[on]])] * 1e3)
+        radius.append(np.concatenate([lumen[on[:1], 0], lumen[on, 1]]))
+        label.append(np.full(len(on) + 1, index))
+    mesh = pv.PolyData(np.concatenate(points), lines=np.concatenate(lines))
+    mesh.point_data["MaximumInscribedSphereRadius"] = np.concatenate(radius)
+    mesh.point_data["BranchId"] = np.concatenate(label)
+    mesh.save(path)
+
+
+def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> Centerlines:
     """A network from undirected edges: directed away from the inlets, unbranched runs as branches, ends as outlets."""
     try:
         parent = _parents(len(position), edges, inlets)
@@ -69,7 +93,7 @@ def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> 
     used[head] = used[tail] = True
     number = np.cumsum(used) - 1
     try:
-        return VesselNetwork.build(
+        return Centerlines.build(
             position[used], number[tail], number[head], np.stack([radius[tail], radius[head]], 1),
             inlets=number[inlets],
             outlets=number[ends], branch=branch, branch_names=names,
@@ -78,29 +102,10 @@ def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> 
         raise InputError(f"{source}: {error}") from None
 
 
-def _load(path: Path) -> pv.PolyData:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # VTK says what it stumbles over; the checks below decide what is usable
-            mesh = pv.read(path)
-    except Exception as error:
-        raise InputError(f"{path}: VTK cannot read it ({error})") from None
-    if not isinstance(mesh, pv.PolyData) or mesh.n_points == 0:
-        raise InputError(f"{path}: holds no polygonal data; centerlines are polylines in a .vtp file")
-    return mesh
-
-
 def _polylines(path: Path, mesh: pv.PolyData) -> list[np.ndarray]:
-    cells, at = np.asarray(mesh.lines), 0
-    lines: list[np.ndarray] = []
-    while at < len(cells):
-        count = int(cells[at])
-        line = cells[at + 1 : at + 1 + count]
-        if count < 1 or len(line) < count or line.min() < 0 or line.max() >= mesh.n_points:
-            raise InputError(f"{path}: line {len(lines)} names points that do not exist")
-        if count > 1:
-            lines.append(line)
-        at += 1 + count
+    cells = mesh.GetLines()
+    points, start = (np.asarray(pv.convert_array(a)) for a in (cells.GetConnectivityArray(), cells.GetOffsetsArray()))
+    lines = [line for line in np.split(points, start[1:-1]) if len(line) > 1]
     if not lines:
         raise InputError(f"{path}: holds no lines; a surface is no centerline")
     return lines

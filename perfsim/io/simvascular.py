@@ -2,12 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perfsim._results import InputError
-from perfsim.network import VesselNetwork
+from perfsim.network import Centerlines
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from perfsim.network import VesselNetwork
 
 CM, CGS_RESISTANCE, CGS_FLOW = 1e-2, 1e5, 1e-6  # dyn·s/cm⁵ → Pa·s/m³, cm³/s → m³/s
 
@@ -16,7 +19,7 @@ CM, CGS_RESISTANCE, CGS_FLOW = 1e-2, 1e5, 1e-6  # dyn·s/cm⁵ → Pa·s/m³, cm
 class OneDimensionalModel:
     """What a `.in` file holds, in SI units."""
 
-    network: VesselNetwork
+    lines: Centerlines
     """every segment is one vessel; outlets are the nodes where segments end; branches are the segments' groups"""
     segment_names: tuple[str, ...]
     """name of each vessel, in the network's order"""
@@ -28,6 +31,11 @@ class OneDimensionalModel:
     """rows (time [s], value [cgs]) of the inlet's data table"""
     material: tuple[float, ...]
     """numbers of the MATERIAL line [cgs]: density, viscosity, reference pressure, profile exponent, k1, k2, k3"""
+
+    @property
+    def network(self) -> "VesselNetwork":
+        """The segments on the device."""
+        return self.lines.network()
 
 
 def read_one_dimensional(path: str | Path) -> OneDimensionalModel:
@@ -126,19 +134,19 @@ def _model(path, nodes, segments, tables, material, inlet, joint) -> OneDimensio
             raise InputError(f"segment {segments[i].name} names the table {segments[i].table}, which is not there")
     groups = [s.name.rsplit("_", 1)[0] for s in segments]
     branches = tuple(dict.fromkeys(groups))
-    network = VesselNetwork.build(
+    lines = Centerlines.build(
         position, tail, head, radius, inlets=sorted(set(tail) - set(head)), outlets=head[last],
         outlet_names=[segments[i].name for i in last], branch=[branches.index(g) for g in groups],
         branch_names=branches,
     )  # fmt: skip
-    order = [int(np.flatnonzero(head == h)[0]) for h in np.asarray(network.head)]
+    order = [int(np.flatnonzero(head == h)[0]) for h in lines.head]
     straight = np.linalg.norm(position[head] - position[tail], axis=1)
     for s, found in zip(segments, straight, strict=True):
         if abs(found - s.length) > 0.5 * s.length:
             lengths = f"{s.length * 1e3:.4g} mm, its nodes lie {found * 1e3:.4g} mm apart"
             raise InputError(f"segment {s.name} says {lengths}")
     return OneDimensionalModel(
-        network=network,
+        lines=lines,
         segment_names=tuple(segments[i].name for i in order),
         stenoses=np.array([k for k, i in enumerate(order) if segments[i].kind == "STENOSIS"], int),
         outlet_tables={segments[i].name: np.array(tables[segments[i].table]) for i in last},

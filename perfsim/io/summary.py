@@ -45,7 +45,7 @@ def summarize(heart: Heart, solution: Solution) -> dict[str, Any]:
     return out
 
 
-def segments(heart: Heart, solution: Solution) -> dict[str, np.ndarray]:
+def segment_mbf(heart: Heart, solution: Solution) -> dict[str, np.ndarray]:
     """Volume-weighted MBF of the 17 AHA segments by state [mL/min/g]."""
     sim = heart.sim
     label = aha17(heart.wall.frame, sim.volumes.center)

@@ -1,129 +1,138 @@
-"""A left-ventricular wall from segmented surfaces."""
+"""Triangulated surfaces of the heart, open at the valves as segmentations leave them."""
 
+import dataclasses
 from pathlib import Path
 
 from perfsim._results import InputError
-from perfsim.anatomy import Frame, MaskWall, frame_from_points
+from perfsim.anatomy.winding import winding_number
+from perfsim.io.meshes import load
 from perfsim.units import MM
 
 import numpy as np
 import pyvista as pv
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
-FREE_WALL = 14e-3  # [m]: muscle farther than this from the left cavity belongs to the right ventricle
+EXTENT = (40e-3, 300e-3)
+"""[m], the longest side of a plausible ventricle or heart"""
 
 
-def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarray]:
-    """Points by contour type from a biv-me guide-point table (x, y, z, contour type, ...), in metres."""
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    points: dict[str, list[list[float]]] = {}
-    for number, line in enumerate(path.read_text().splitlines()[1:], 2):
-        words = line.split("\t")
-        try:
-            x, y, z = (float(w) * unit for w in words[:3])
-            if not np.isfinite([x, y, z]).all():
-                raise ValueError("coordinates must be finite")
-            points.setdefault(words[3].strip(), []).append([x, y, z])
-        except (IndexError, ValueError) as error:
-            raise InputError(f"{path}, line {number}: cannot read {line.strip()!r} ({error})") from None
-    return {name: np.array(rows) for name, rows in points.items()}
+@dataclasses.dataclass(frozen=True, eq=False)
+class Surface:
+    """Triangles that face outwards. Lengths are in the file's unit."""
+
+    source: str
+    vertices: np.ndarray
+    triangles: np.ndarray
+    openings: tuple[float, ...]
+    """width of each ring of free edges"""
+    pieces: int
+    inverted: bool
+    """the file's triangles faced inwards; they were turned"""
+    inconsistent: int
+    """edges of the file along which neighbouring triangles faced opposite ways"""
+
+    @property
+    def extent(self) -> np.ndarray:
+        """Size along x, y, z."""
+        return np.ptp(self.vertices, axis=0)
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Which points (n, 3) lie within, openings closed where the winding number passes ½."""
+        low, high = self.vertices.min(0), self.vertices.max(0)
+        margin = 0.1 * (high - low)
+        near = ((points >= low - margin) & (points <= high + margin)).all(1)
+        found = np.zeros(len(points), bool)
+        found[near] = winding_number(points[near], self.vertices, self.triangles) > 0.5
+        return found
+
+    def volume(self) -> float:
+        """Enclosed volume, openings closed by cones to their middles."""
+        return _signed_volume(self.vertices, self.triangles, _rings(self.triangles))
+
+    def distance(self, points: np.ndarray, limit: float) -> np.ndarray:
+        """Distance of points to the vertices of the surface divided once, infinite beyond the limit."""
+        fine = pv.PolyData.from_regular_faces(self.vertices, self.triangles).subdivide(1)
+        return cKDTree(fine.points).query(points, distance_upper_bound=limit)[0]
+
+    def check_unit(self, unit: float) -> None:
+        """Raise `InputError` where the surface is not the size of a heart in `unit` [m]."""
+        size = float(self.extent.max())
+        if not EXTENT[0] <= size * unit <= EXTENT[1]:
+            hint = ", ".join(repr(u) for u in self.plausible_units()) or "none fits; is it a heart?"
+            raise InputError(
+                f"{self.source}: is {size:.4g} units long, {size * unit * 1e3:.4g} mm in the unit given: no heart; "
+                f"set anatomy.unit to {hint}"
+            )
+
+    def problems(self) -> list[str]:
+        """What was wrong with the file's triangles and is mended, or cannot be, in sentences."""
+        found = []
+        if self.inverted:
+            found.append("its triangles face inwards: they were turned")
+        if self.inconsistent:
+            found.append(f"neighboring triangles face opposite ways along {self.inconsistent} edges: they were turned")
+        if self.pieces > 1:
+            found.append(f"{self.pieces} loose pieces: all are used; remove what does not belong to the surface")
+        return found
+
+    def plausible_units(self) -> list[str]:
+        """Units in which the surface is the size of a ventricle or heart."""
+        size = float(self.extent.max())
+        return [name for name, u in (("m", 1.0), ("cm", 1e-2), ("mm", MM)) if EXTENT[0] <= size * u <= EXTENT[1]]
 
 
-def frame_from_guide_points(points: dict[str, np.ndarray]) -> Frame:
-    """The anatomical frame: mitral ring to apex, septum between the right ventricle's inserts.
+def read_surface(path: str | Path) -> Surface:
+    """Read OBJ, STL, PLY or VTP; coincident points are merged, triangles turned to face outwards.
 
-    Which insert is anterior follows from handedness: (lateral, anterior, towards the apex) is right-handed.
+    Raises `InputError` naming the file where it cannot be read, holds no triangles, or has points that are not finite.
     """
-    for name in ("MITRAL_VALVE", "APEX_POINT", "RV_INSERT"):
-        if name not in points:
-            raise InputError(f"the guide points have no {name}: the long axis and the septum need it")
-    base, apex, inserts = points["MITRAL_VALVE"], points["APEX_POINT"][0], points["RV_INSERT"]
-    if np.linalg.norm(apex - base.mean(0)) < 1e-3:
-        raise InputError("the apex lies at the base: the guide points give no long axis")
-    axis = (apex - base.mean(0)) / np.linalg.norm(apex - base.mean(0))
-    across = inserts - base.mean(0)
-    across -= np.outer(across @ axis, axis)
-    anterior = np.cross(axis, -across.mean(0))
-    upper, lower = (inserts[side] for side in (across @ anterior > 0, across @ anterior < 0))
-    if not len(upper) or not len(lower):
-        raise InputError("the guide points need RV_INSERT points on both sides of the septum, anterior and inferior")
-    return frame_from_points(base, apex, upper, lower)
-
-
-def wall_from_surfaces(
-    epicardium: str | Path,
-    endocardium: str | Path,
-    right_ventricle: str | Path,
-    frame: Frame,
-    *,
-    unit: float = MM,
-    spacing: float = 1.5e-3,
-) -> MaskWall:
-    """What lies within the epicardium, outside both cavities, and within 14 mm of the left one.
-
-    Surfaces that are open at the valves are closed there. Arguments: surface files in `unit` [m], the frame [m], and
-    the `spacing` of the mask that is made of them [m].
-    """
-    outer, left, right = (_closed(path) for path in (epicardium, endocardium, right_ventricle))
-    grid = _grid(outer.bounds, spacing / unit, margin=1.0)
-    points = pv.PolyData(grid.reshape(-1, 3))
-    inside, in_left, in_right = (
-        points.select_interior_points(s, method="signed_distance")["selected_points"].astype(bool)
-        for s in (outer, left, right)
-    )
-    crossing = float((in_left & ~inside).sum() / max(in_left.sum(), 1))
-    if crossing > 0.1:
-        raise InputError(
-            f"{100 * crossing:.0f} % of the cavity inside {endocardium} lies outside {epicardium}: the surfaces cross, "
-            "or are exchanged, or not in one frame and unit"
-        )
-    near = cKDTree(left.subdivide(1).points).query(points.points, distance_upper_bound=FREE_WALL / unit)[0] < np.inf
-    mask = (inside & ~in_left & ~in_right & near).reshape(grid.shape[:3])
-    return MaskWall(_solid(mask), grid[0, 0, 0] * unit, spacing, frame)
-
-
-def wall_from_mesh(path: str | Path, frame: Frame, *, unit: float = MM, spacing: float = 1.5e-3) -> MaskWall:
-    """The wall that a volume mesh fills (VTU of tetrahedra, hexahedra, ...). Arguments as in `wall_from_surfaces`."""
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        mesh = pv.read(path)
-    except Exception as error:
-        raise InputError(f"{path}: VTK cannot read it ({error})") from None
-    if not isinstance(mesh, pv.UnstructuredGrid) or mesh.n_cells == 0:
-        raise InputError(f"{path}: is no volume mesh; a wall needs tetrahedra or hexahedra in a .vtu file")
-    if float(mesh.compute_cell_sizes(length=False, area=False)["Volume"].min()) <= 0:
-        raise InputError(f"{path}: has cells without volume or turned inside out: mend the mesh")
-    # a margin that keeps off the faces of regular meshes, where a point would belong to the cells on both sides
-    grid = _grid(mesh.bounds, spacing / unit, margin=1.37)
-    inside = np.asarray(mesh.find_containing_cell(grid.reshape(-1, 3))) >= 0
-    return MaskWall(_solid(inside.reshape(grid.shape[:3])), grid[0, 0, 0] * unit, spacing, frame)
+    mesh = load(path).extract_surface(algorithm="dataset_surface").triangulate()
+    mesh = mesh.clean()
+    triangles = np.asarray(mesh.faces).reshape(-1, 4)[:, 1:] if mesh.n_cells else np.zeros((0, 3), int)
+    if not len(triangles) or not np.ptp(np.asarray(mesh.points), axis=0).min() > 0:
+        raise InputError(f"{path}: holds no triangles that enclose anything")
+    turned = mesh.compute_normals(consistent_normals=True, auto_orient_normals=False, split_vertices=False)
+    vertices, faces = np.asarray(turned.points, float), np.asarray(turned.faces).reshape(-1, 4)[:, 1:]
+    rings = _rings(faces)
+    if _signed_volume(vertices, faces, rings) < 0:
+        faces = faces[:, ::-1]
+    inverted = _divergence((np.asarray(mesh.points, float) - vertices.mean(0))[triangles]) < 0
+    widths = tuple(sorted((float(np.linalg.norm(np.ptp(vertices[r], axis=0))) for r in rings), reverse=True))
+    pieces = int(turned.connectivity().point_data["RegionId"].max()) + 1
+    return Surface(str(path), vertices, faces, widths, pieces, inverted, _disagreeing(triangles))
 
 
-def _grid(bounds, step: float, margin: float) -> np.ndarray:
-    """Points (i, j, k, 3) of a cubic grid over VTK bounds, starting `margin` steps outside."""
-    low, high = (np.array(bounds[k::2]) for k in (0, 1))
-    axes = [np.arange(a - margin * step, b + 2 * step, step) for a, b in zip(low, high, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+def _rings(triangles: np.ndarray) -> list[np.ndarray]:
+    """Vertices of each ring of free edges, in the order in which the triangles pass them."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    _, inverse, count = np.unique(np.sort(edges, 1), axis=0, return_inverse=True, return_counts=True)
+    after = dict(edges[count[inverse.ravel()] == 1].tolist())
+    rings = []
+    while after:
+        start, at = after.popitem()
+        ring = [start]
+        while at in after:
+            ring.append(at)
+            at = after.pop(at)
+        rings.append(np.array(ring))
+    return rings
 
 
-def _solid(mask: np.ndarray) -> np.ndarray:
-    """The largest piece of the mask, without sheets a voxel or two thick (where surfaces almost touch)."""
-    label, count = ndimage.label(ndimage.binary_opening(mask))
-    if count == 0:
-        raise InputError("the surfaces enclose no wall: are they of one heart, in one frame and unit?")
-    return label == 1 + np.argmax(np.bincount(label.ravel())[1:])
+def _signed_volume(vertices: np.ndarray, triangles: np.ndarray, rings: list[np.ndarray]) -> float:
+    """∮ x·n dA / 3 over the triangles and, across each ring, a cone to its middle."""
+    total = _divergence(vertices[triangles])
+    for ring in rings:
+        a, b = vertices[ring], vertices[np.roll(ring, -1)]
+        total += _divergence(np.stack([b, a, np.broadcast_to(a.mean(0), a.shape)], 1))
+    return total
 
 
-def _closed(path: str | Path) -> pv.PolyData:
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    surface = pv.read(path).clean().triangulate().fill_holes(1e6)
-    if surface.n_open_edges:
-        raise InputError(f"{path}: the surface stays open ({surface.n_open_edges} edges) after its holes are filled")
-    return surface.compute_normals(auto_orient_normals=True, consistent_normals=True)
+def _divergence(corner: np.ndarray) -> float:
+    return float(np.einsum("ij,ij->", corner[:, 0], np.cross(corner[:, 1], corner[:, 2]))) / 6.0
+
+
+def _disagreeing(triangles: np.ndarray) -> int:
+    """Edges that two triangles run through in the same direction."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    return len(edges) - len(np.unique(edges, axis=0))

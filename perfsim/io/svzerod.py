@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from perfsim._results import InputError
-from perfsim.flow import LumpedOutlets, Steady, solve_network, vessel_system
-from perfsim.network import VesselNetwork, contract
+from perfsim.network import Centerlines
 from perfsim.units import MMHG
 
-import jax.numpy as jnp
 import numpy as np
 
 RESISTORS = ("R", "Rp", "Rd", "Ra1", "Ra2", "Rv1")
@@ -20,25 +18,36 @@ RESISTORS = ("R", "Rp", "Rd", "Ra1", "Ra2", "Rv1")
 class ZeroDimensionalModel:
     """A network of resistances; numbers are the file's own, read as SI."""
 
-    network: VesselNetwork
+    lines: Centerlines
+    """the vessels as a tree; its coordinates are made up, such files have none"""
     vessel_names: tuple[str, ...]
     R: np.ndarray
     S: np.ndarray
     """stenosis coefficients"""
     inflow: np.ndarray
-    outlets: LumpedOutlets
+    resistance: np.ndarray
+    """of each outlet"""
+    distal_pressure: np.ndarray
+    """behind each outlet"""
 
     def solve(self) -> tuple[dict[str, float], dict[str, float]]:
         """Mean (inlet pressure by inlet vessel, outlet flow by outlet vessel)."""
-        forest = contract(self.network)
+        # here, not above: who only looks at a file should not wait for jax
+        from perfsim.flow import LumpedOutlets, Steady, solve_network, vessel_system
+        from perfsim.network import contract
+
+        import jax.numpy as jnp
+
+        network = self.lines.network()
+        forest = contract(network)
         system = vessel_system(
-            forest, self.network, jnp.asarray(self.R), jnp.asarray(self.S), inlet_flow=jnp.asarray(self.inflow),
-            outlets=self.outlets,
+            forest, network, jnp.asarray(self.R), jnp.asarray(self.S), inlet_flow=jnp.asarray(self.inflow),
+            outlets=LumpedOutlets(self.resistance, self.distal_pressure, np.zeros(len(self.resistance))),
         )  # fmt: skip
         p, _ = solve_network(system, forest, Steady())
-        pressure = np.asarray(p[forest.contracted[self.network.inlets]]) * MMHG
+        pressure = np.asarray(p[forest.contracted[network.inlets]]) * MMHG
         flow = np.asarray(system.outlet_flow(p)) / 6e7
-        names = self.network.inlet_names, self.network.outlet_names
+        names = network.inlet_names, network.outlet_names
         return dict(zip(names[0], pressure.tolist(), strict=True)), dict(zip(names[1], flow.tolist(), strict=True))
 
 
@@ -94,16 +103,17 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
         raise InputError("needs at least one FLOW inlet and one resistive outlet")
     position = np.stack([np.arange(len(nodes)), np.arange(len(nodes)) ** 2 % 7, np.zeros(len(nodes))], 1).astype(float)
     names = [str(v["vessel_name"]) for v in vessels]
-    network = VesselNetwork.build(
+    lines = Centerlines.build(
         position, tail, head, np.ones(len(tail)), inlets=tail[inlets], outlets=head[outlets],
         inlet_names=[names[i] for i in inlets], outlet_names=[names[i] for i in outlets],
     )  # fmt: skip
     pairs = list(zip(tail.tolist(), head.tolist(), strict=True))
-    order = [pairs.index((int(t), int(h))) for t, h in zip(network.tail, network.head, strict=True)]
+    order = [pairs.index((int(t), int(h))) for t, h in zip(lines.tail, lines.head, strict=True)]
     # a prescribed pressure is a resistance too small to matter, yet large enough for its flow to be exact
     ending = np.maximum(resistance, 1e-7 * R.max())
-    made = LumpedOutlets(ending, np.array(distal), np.zeros(len(outlets)))
-    return ZeroDimensionalModel(network, tuple(names[i] for i in order), R[order], S[order], np.array(inflow), made)
+    return ZeroDimensionalModel(
+        lines, tuple(names[i] for i in order), R[order], S[order], np.array(inflow), ending, np.array(distal)
+    )
 
 
 def _connect(case, vessels, ids) -> tuple[dict[int, list[int]], dict[int, float]]:

@@ -1,15 +1,19 @@
 """SWC: trees of points with radii, `id type x y z radius parent`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perfsim._results import InputError
-from perfsim.network import VesselNetwork, depths, unbranched_runs
+from perfsim.network import Centerlines, depths, unbranched_runs
 from perfsim.units import MM
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from perfsim.network import VesselNetwork
 
-def read_swc(path: str | Path, unit: float = MM) -> VesselNetwork:
+
+def read_swc(path: str | Path, unit: float = MM) -> Centerlines:
     """Read a tree; coordinates and radii are in `unit` [m] (millimetres unless told otherwise).
 
     Every unbranched run of points is one branch, `b0`, `b1`, ... in file order; leaves become lumped outlets. Raises
@@ -57,7 +61,7 @@ def read_swc(path: str | Path, unit: float = MM) -> VesselNetwork:
         raise InputError(f"{path}: {error}") from None
 
 
-def write_swc(path: str | Path, network: VesselNetwork) -> None:
+def write_swc(path: str | Path, network: "Centerlines | VesselNetwork") -> None:
     """Write a tree as SWC in mm, one point per node. Each inlet starts a tree of its own.
 
     SWC has one radius per point: the radius at the end of the vessel that leads there.
@@ -80,14 +84,14 @@ def write_swc(path: str | Path, network: VesselNetwork) -> None:
     Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def _network(position, radius, parent) -> VesselNetwork:
+def _network(position, radius, parent) -> Centerlines:
     head = np.flatnonzero(parent >= 0)
     if not len(head) or not (parent < 0).any():
         raise InputError("no point is the parent of another, or none is a root (parent -1): not a tree")
     head = head[np.argsort(depths(parent)[head], kind="stable")]
     tail = parent[head]
     branch, names = unbranched_runs(tail, head, len(position))
-    return VesselNetwork.build(
+    return Centerlines.build(
         position,
         tail,
         head,

@@ -6,7 +6,7 @@ from perfsim._results import InputError
 from perfsim.io.centerlines import read_centerlines
 from perfsim.io.simvascular import read_one_dimensional
 from perfsim.io.swc import read_swc
-from perfsim.network import VesselNetwork, relabel
+from perfsim.network import Centerlines
 
 import numpy as np
 
@@ -18,7 +18,7 @@ LUMEN = (0.15e-3, 4e-3)
 """[m], median radius"""
 
 
-def read_tree(path: str | Path, unit: str | None = None) -> tuple[VesselNetwork, list[str]]:
+def read_tree(path: str | Path, unit: str | None = None) -> tuple[Centerlines, list[str]]:
     """Read a tree in SWC, svOneDSolver or VTP format; returns it with what was noticed, in sentences.
 
     `unit` is the length unit of the file's numbers, one of m, cm, mm; without it the one that makes the tree the size
@@ -33,25 +33,20 @@ def read_tree(path: str | Path, unit: str | None = None) -> tuple[VesselNetwork,
     if unit is not None and unit not in UNITS:
         raise InputError(f"{path}: the unit {unit!r} is not one of {', '.join(UNITS)}")
     if ending == ".in":
-        network = read_one_dimensional(path).network
-        return network, noticed(network)
-    reader = read_swc if ending == ".swc" else read_centerlines
-    network = reader(path, 1.0)
+        lines = read_one_dimensional(path).lines
+        return lines, noticed(lines)
+    lines = (read_swc if ending == ".swc" else read_centerlines)(path, 1.0)
     notes: list[str] = []
     if unit is None:
-        unit, notes = guess_unit(network, str(path))
-    scale = UNITS[unit]
-    network = relabel(
-        network, np.asarray(network.branch), network.branch_names, position=np.asarray(network.position) * scale,
-        lumen=np.asarray(network.lumen) * scale, root_radius=np.asarray(network.root_radius) * scale,
-    )  # fmt: skip
-    return network, notes + noticed(network)
+        unit, notes = guess_unit(lines, str(path))
+    lines = lines.scaled(UNITS[unit])
+    return lines, notes + noticed(lines)
 
 
-def guess_unit(network: VesselNetwork, source: str) -> tuple[str, list[str]]:
+def guess_unit(lines: Centerlines, source: str) -> tuple[str, list[str]]:
     """The length unit in which a tree is as large as a coronary. Raises `InputError` where none or a mixture fits."""
-    extent = float(np.ptp(np.asarray(network.position), axis=0).max())
-    radius = float(np.median(np.asarray(network.lumen)))
+    extent = float(np.ptp(lines.position, axis=0).max())
+    radius = float(np.median(lines.lumen))
     by_extent = [u for u, s in UNITS.items() if EXTENT[0] <= extent * s <= EXTENT[1]]
     by_lumen = [u for u, s in UNITS.items() if LUMEN[0] <= radius * s <= LUMEN[1]]
     both = [u for u in by_extent if u in by_lumen]
@@ -63,23 +58,23 @@ def guess_unit(network: VesselNetwork, source: str) -> tuple[str, list[str]]:
     )
 
 
-def noticed(network: VesselNetwork) -> list[str]:
+def noticed(lines: Centerlines) -> list[str]:
     """What a careful reader would notice about a tree, in sentences."""
     notes = []
-    flipped = int(np.asarray(network.flipped).sum())
+    flipped = int(lines.flipped.sum())
     if flipped:
         notes.append(f"{flipped} vessels pointed towards the inlet: their direction is reversed in what follows")
-    if len(network.inlets) > 1:
+    if len(lines.inlets) > 1:
         notes.append(
-            f"{len(network.inlets)} separate trees: each has its own inlet; remove loose pieces if they are none"
+            f"{len(lines.inlets)} separate trees: each has its own inlet; remove loose pieces if they are none"
         )
-    radius = np.asarray(network.lumen)
+    radius = lines.lumen
     throat = float(radius.min())
     if throat < 0.25e-3:
         notes.append(f"the least radius is {throat * 1e3:.3f} mm: throats this narrow dominate every pressure")
     jump = np.abs(np.log(radius[:, 1] / radius[:, 0]))
     if jump.max() > np.log(2.0):
         v = int(np.argmax(jump))
-        name = network.branch_names[int(network.branch[v])]
+        name = lines.branch_names[int(lines.branch[v])]
         notes.append(f"the radius changes by a factor {np.exp(jump[v]):.1f} within one vessel of branch {name}")
     return notes

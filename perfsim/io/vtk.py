@@ -6,7 +6,6 @@ from perfsim.coupling import Simulation, Solution
 from perfsim.coupling.system import vessel_laws
 from perfsim.coupling.territories import trunk_branch
 from perfsim.darcy import Samples
-from perfsim.network import VesselNetwork
 from perfsim.observe import ffr
 from perfsim.units import ML_MIN, MMHG
 
@@ -36,26 +35,6 @@ def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
         mesh.cell_data[f"flow_mL_min_{name}"] = np.asarray(state.flow) / ML_MIN
         mesh.cell_data[f"pd_pa_{name}"] = np.asarray(ffr(state))
         mesh.point_data[f"pressure_mmHg_{name}"] = np.asarray(state.total_pressure) / MMHG
-    mesh.save(path)
-
-
-def write_centerlines(path: Path, network: VesselNetwork) -> None:
-    """The tree's geometry alone: one polyline per branch with MaximumInscribedSphereRadius, in mm, as VMTK has it."""
-    branch, tail, head = (np.asarray(getattr(network, f)) for f in ("branch", "tail", "head"))
-    lumen = np.asarray(network.lumen) * 1e3
-    points: list[np.ndarray] = []
-    radius, lines, label = [], [], []
-    for index in range(len(network.branch_names)):
-        on = np.flatnonzero(branch == index)
-        if not len(on):
-            continue
-        lines.append(np.concatenate([[len(on) + 1], sum(map(len, points)) + np.arange(len(on) + 1)]))
-        points.append(np.asarray(network.position)[np.concatenate([tail[on[:1]], head[on]])] * 1e3)
-        radius.append(np.concatenate([lumen[on[:1], 0], lumen[on, 1]]))
-        label.append(np.full(len(on) + 1, index))
-    mesh = pv.PolyData(np.concatenate(points), lines=np.concatenate(lines))
-    mesh.point_data["MaximumInscribedSphereRadius"] = np.concatenate(radius)
-    mesh.point_data["BranchId"] = np.concatenate(label)
     mesh.save(path)
 
 

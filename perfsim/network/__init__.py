@@ -1,29 +1,8 @@
-"""Vessel networks: arrays on the device, `networkx.DiGraph` on the host."""
+"""Vessel networks: arrays on the device, `networkx.DiGraph` on the host.
 
-from perfsim.network.compose import depths, relabel, resample, unbranched_runs, union
-from perfsim.network.forest import Forest, branch_table, contract, padded_rows
-from perfsim.network.graph import from_networkx, to_networkx
-from perfsim.network.lumen import Lesions, join, no_lesions, radii, stenosis
-from perfsim.network.vessels import GROWN, VesselNetwork, vessel_into
+Names are resolved on first use (see `__init__.pyi`), so that reading a file does not load jax.
+"""
 
-__all__ = [
-    "GROWN",
-    "Forest",
-    "Lesions",
-    "VesselNetwork",
-    "branch_table",
-    "contract",
-    "depths",
-    "from_networkx",
-    "join",
-    "no_lesions",
-    "padded_rows",
-    "radii",
-    "relabel",
-    "resample",
-    "stenosis",
-    "to_networkx",
-    "unbranched_runs",
-    "union",
-    "vessel_into",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

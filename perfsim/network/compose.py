@@ -36,37 +36,6 @@ def resample(network: VesselNetwork, step: float) -> VesselNetwork:
     )
 
 
-def depths(parent: np.ndarray) -> np.ndarray:
-    """Distance in nodes of each node from its root (parent -1). In a loop the numbers mean nothing, but it ends."""
-    depth = np.full(len(parent), -1)
-    for start in range(len(parent)):
-        path, node = [], start
-        while node >= 0 and depth[node] == -1:
-            depth[node] = -2  # on the way
-            path.append(node)
-            node = int(parent[node])
-        base = depth[node] if node >= 0 and depth[node] >= 0 else -1
-        if path:
-            depth[path[::-1]] = base + 1 + np.arange(len(path))
-    return depth
-
-
-def unbranched_runs(tail: np.ndarray, head: np.ndarray, nodes: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Branch index of each vessel and the branch names b0, b1, ...: one branch per run of vessels that does not divide.
-
-    Vessels must be sorted so that the one above comes first.
-    """
-    children = np.bincount(tail, minlength=nodes)
-    of_node, branch, count = np.full(nodes, -1), np.zeros(len(head), int), 0
-    for v in range(len(head)):
-        if of_node[tail[v]] >= 0 and children[tail[v]] == 1:
-            branch[v] = of_node[tail[v]]
-        else:
-            branch[v], count = count, count + 1
-        of_node[head[v]] = branch[v]
-    return branch, tuple(f"b{i}" for i in range(count))
-
-
 def union(*networks: VesselNetwork) -> VesselNetwork:
     """Several networks as one, each with its own inlets; branch names must differ."""
     names: list[str] = []

@@ -5,8 +5,6 @@
 
 from perfsim.units import ML_MIN_G, MMHG
 
-import jax.numpy as jnp
-
 AORTIC_REST = 93.0 * MMHG
 AORTIC_HYPEREMIA = 88.0 * MMHG
 BACK_EPI = 10.0 * MMHG
@@ -25,14 +23,3 @@ MOBILITY = 3e-11
 """K [m²/(Pa·s)]: screening length √(K/(g_a+g_v)) = 0.70 mm"""
 PIVOT = 46.577 * MMHG
 """p* of the transmural profile: healthy hyperemic endo/epi 1.0"""
-
-
-def transmural_profile(volumes):
-    """Factor on g_a and g_v by transmural depth: (p* - p_b(mean))/(p* - p_b(depth)), mean 1 over the wall.
-
-    Where the back pressure is high the healthy heart has the higher conductance, so that hyperemic flow is even across
-    the wall; p* is the one number that the calibration sets for it.
-    """
-    back = BACK_EPI + (BACK_ENDO - BACK_EPI) * volumes.depth
-    profile = 1.0 / (PIVOT - back)
-    return profile * jnp.sum(volumes.volume) / jnp.sum(volumes.volume * profile)

@@ -1,0 +1,42 @@
+from ._results import RESULTS, InputError, SimulationError
+from .anatomy import EllipsoidWall, MaskWall, coronary_trunks
+from .cohorts import reference_heart, synthetic_patient
+from .coupling import Simulation, Solution, check, check_inputs, simulate
+from .darcy import FiniteVolumes, cut_cells
+from .flow import JetExpansion, Steady, YoungTsai
+from .growth import grow
+from .inverse import fit
+from .network import Lesions, VesselNetwork
+from .observe import aha17
+from .study import dilate, occlude, sensitivity
+
+__version__: str
+__all__ = [
+    "RESULTS",
+    "EllipsoidWall",
+    "FiniteVolumes",
+    "InputError",
+    "JetExpansion",
+    "Lesions",
+    "MaskWall",
+    "Simulation",
+    "SimulationError",
+    "Solution",
+    "Steady",
+    "VesselNetwork",
+    "YoungTsai",
+    "__version__",
+    "aha17",
+    "check",
+    "check_inputs",
+    "coronary_trunks",
+    "cut_cells",
+    "dilate",
+    "fit",
+    "grow",
+    "occlude",
+    "reference_heart",
+    "sensitivity",
+    "simulate",
+    "synthetic_patient",
+]

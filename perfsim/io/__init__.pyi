@@ -1,0 +1,44 @@
+from .build import couple_case, grow_case
+from .case import Case, parse_case, read_case
+from .centerlines import read_centerlines, write_centerlines
+from .nifti import write_mbf
+from .pressure_wire import PressureTrace, read_pressure_wire
+from .provenance import provenance
+from .segments import read_segments, write_segments
+from .simvascular import dilated_radius, read_one_dimensional
+from .summary import segment_mbf, summarize, vessel_ends
+from .svzerod import ZeroDimensionalModel, read_svzerod
+from .swc import read_swc, write_swc
+from .template import DEMO, resolved
+from .trees import read_tree
+from .vtk import write_network, write_tissue
+
+__all__ = [
+    "DEMO",
+    "Case",
+    "PressureTrace",
+    "ZeroDimensionalModel",
+    "couple_case",
+    "dilated_radius",
+    "grow_case",
+    "parse_case",
+    "provenance",
+    "read_case",
+    "read_centerlines",
+    "read_one_dimensional",
+    "read_pressure_wire",
+    "read_segments",
+    "read_svzerod",
+    "read_swc",
+    "read_tree",
+    "resolved",
+    "segment_mbf",
+    "summarize",
+    "vessel_ends",
+    "write_centerlines",
+    "write_mbf",
+    "write_network",
+    "write_segments",
+    "write_swc",
+    "write_tissue",
+]

@@ -1,0 +1,46 @@
+"""Meshes that VTK reads, checked before any filter touches them."""
+
+import warnings
+from pathlib import Path
+
+from perfsim._results import InputError
+
+import numpy as np
+import pyvista as pv
+
+
+def load(path: Path) -> pv.DataSet:
+    """Points and cells of any file that VTK reads; checked to be finite and to name points that are there."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # VTK says what it stumbles over; the checks decide what is usable
+            mesh = pv.read(path)
+    except Exception as error:
+        raise InputError(f"{path}: VTK cannot read it ({error})") from None
+    if not isinstance(mesh, pv.DataSet) or mesh.n_points == 0:
+        raise InputError(f"{path}: holds no points that VTK can read")
+    bad = np.flatnonzero(~np.isfinite(mesh.points).all(1))
+    if len(bad):
+        raise InputError(f"{path}: point {bad[0]} lies at {mesh.points[bad[0]]}: coordinates must be finite")
+    _check_cells(path, mesh)
+    return mesh
+
+
+def _check_cells(path: Path, mesh: pv.DataSet) -> None:
+    """VTK's filters follow the cells' point numbers without looking: numbers that are off end the process."""
+    arrays = [mesh.GetCells()] if isinstance(mesh, pv.UnstructuredGrid) else []
+    if isinstance(mesh, pv.PolyData):
+        arrays = [mesh.GetVerts(), mesh.GetLines(), mesh.GetPolys(), mesh.GetStrips()]
+    for cells in arrays:
+        named = np.asarray(pv.convert_array(cells.GetConnectivityArray()))
+        start = np.asarray(pv.convert_array(cells.GetOffsetsArray()))
+        if len(start) and (start[0] < 0 or start[-1] > len(named) or (np.diff(start) < 0).any()):
+            raise InputError(f"{path}: its cells' offsets do not fit their list of points: the file is damaged")
+        bad = np.flatnonzero((named < 0) | (named >= mesh.n_points))
+        if len(bad):
+            cell = int(np.searchsorted(start, bad[0], side="right")) - 1
+            raise InputError(
+                f"{path}: cell {cell} names point {named[bad[0]]}; points run from 0 to {mesh.n_points - 1}"
+            )

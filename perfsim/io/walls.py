@@ -1,0 +1,93 @@
+"""A left-ventricular wall from segmented surfaces or a volume mesh."""
+
+from pathlib import Path
+
+from perfsim._results import InputError
+from perfsim.anatomy import Frame, MaskWall
+from perfsim.io.meshes import load
+from perfsim.io.surfaces import Surface
+from perfsim.units import MM
+
+import numpy as np
+import pyvista as pv
+from scipy import ndimage
+
+FREE_WALL = 14e-3  # [m]: muscle farther than this from the left cavity belongs to the right ventricle
+CROSSING = 0.1  # share of a cavity that may lie where it cannot before its surfaces are said to cross
+
+
+def wall_from_surfaces(
+    epicardium: Surface,
+    endocardium: Surface,
+    right_ventricle: Surface,
+    frame: Frame,
+    *,
+    unit: float = MM,
+    spacing: float = 1.5e-3,
+) -> MaskWall:
+    """What lies within the epicardium, outside both cavities, and within 14 mm of the left one.
+
+    Openings at the valves are closed where the winding number passes ½. Arguments: surfaces in `unit` [m], the frame
+    [m], and the `spacing` of the mask that is made of them [m]. Raises `InputError` for surfaces that are not the size
+    of a heart, that cross, or that enclose no wall.
+    """
+    for surface in (epicardium, endocardium, right_ventricle):
+        surface.check_unit(unit)
+    grid = _grid(np.stack([endocardium.vertices.min(0), endocardium.vertices.max(0)]), spacing, FREE_WALL, unit)
+    points = grid.reshape(-1, 3)
+    near = endocardium.distance(points, FREE_WALL / unit) < np.inf
+    within, in_left, in_right = (s.inside(points[near]) for s in (epicardium, endocardium, right_ventricle))
+    _complain_of_crossing(in_left, ~within, endocardium, "lies outside", epicardium)
+    _complain_of_crossing(in_left, in_right, endocardium, "lies inside", right_ventricle)
+    mask = np.zeros(len(points), bool)
+    mask[near] = within & ~in_left & ~in_right
+    return MaskWall(_solid(mask.reshape(grid.shape[:3])), grid[0, 0, 0] * unit, spacing, frame)
+
+
+def _complain_of_crossing(cavity, wrong, surface: Surface, relation: str, other: Surface) -> None:
+    share = float((cavity & wrong).sum() / max(cavity.sum(), 1))
+    if share > CROSSING:
+        raise InputError(
+            f"{100 * share:.0f} % of the cavity inside {surface.source} {relation} {other.source}: the surfaces cross, "
+            "or are exchanged, or not in one frame and unit"
+        )
+
+
+def wall_from_mesh(path: str | Path, frame: Frame, *, unit: float = MM, spacing: float = 1.5e-3) -> MaskWall:
+    """The wall that a volume mesh fills (VTU of tetrahedra, hexahedra, ...). Arguments as in `wall_from_surfaces`."""
+    mesh = read_volume_mesh(path)
+    # a margin that keeps off the faces of regular meshes, where a point would belong to the cells on both sides
+    grid = _grid(np.reshape(mesh.bounds, (3, 2)).T, spacing, 1.37 * spacing, unit)
+    inside = np.asarray(mesh.find_containing_cell(grid.reshape(-1, 3))) >= 0
+    return MaskWall(_solid(inside.reshape(grid.shape[:3])), grid[0, 0, 0] * unit, spacing, frame)
+
+
+def read_volume_mesh(path: str | Path) -> pv.UnstructuredGrid:
+    """Read a VTU whose cells all have volume. Raises `InputError` naming the file, the cell and what is wrong."""
+    path = Path(path)
+    mesh = load(path)
+    if not isinstance(mesh, pv.UnstructuredGrid) or mesh.n_cells == 0:
+        raise InputError(f"{path}: is no volume mesh; a wall needs tetrahedra or hexahedra in a .vtu file")
+    volume = np.asarray(mesh.compute_cell_sizes(length=False, area=False)["Volume"])
+    volume = volume * np.sign(volume.sum())  # files of either handedness, but of one
+    bad = np.flatnonzero(~(volume > 0))
+    if len(bad):
+        raise InputError(
+            f"{path}: cell {bad[0]} has the volume {volume[bad[0]]:.3g} ({len(bad)} of {mesh.n_cells} cells have none "
+            "or are turned inside out): mend the mesh"
+        )
+    return mesh
+
+
+def _grid(corners: np.ndarray, spacing: float, margin: float, unit: float) -> np.ndarray:
+    """Points (i, j, k, 3) in `unit` of a grid of `spacing` [m] over a box (two corners in `unit`) and a margin [m]."""
+    axes = [np.arange(a - margin / unit, b + (margin + spacing) / unit, spacing / unit) for a, b in corners.T]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+
+
+def _solid(mask: np.ndarray) -> np.ndarray:
+    """The largest piece of the mask, without sheets a voxel or two thick (where surfaces almost touch)."""
+    label, count = ndimage.label(ndimage.binary_opening(mask))
+    if count == 0:
+        raise InputError("the surfaces enclose no wall: are they of one heart, in one frame and unit?")
+    return label == 1 + np.argmax(np.bincount(label.ravel())[1:])
