@@ -39,7 +39,7 @@ def outlets(network: VesselNetwork, pressure: float, cardiac_output: float, expo
 
 def patient(path: Path, pressure: float, cardiac_output: float):
     """(simulation, hyperemic solution) of an SWC tree."""
-    network = read_swc(path).network()
+    network = VesselNetwork.of(read_swc(path))
     sim = network_only(network, outlets(network, pressure, cardiac_output), aortic_pressure=pressure)
     return sim, check(simulate(sim)).hyperemia
 

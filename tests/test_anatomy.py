@@ -201,14 +201,18 @@ def test_surfaces_are_mended_and_said(tmp_path):
         cup.check_unit(1e-2)
 
 
-def test_trees_in_another_frame_are_refused(ellipsoid):
+def test_trees_in_another_frame_are_refused_with_a_picture(ellipsoid, tmp_path):
     from perfsim.io.build import same_frame
+    from perfsim.viz import frames_picture
 
     tree = coronary_trunks(ellipsoid, only=("LM",))
     assert "taken as it lies" in same_frame(tree, ellipsoid, "t.swc")
     moved = relabel(tree, np.asarray(tree.branch), tree.branch_names, position=np.asarray(tree.position) + 0.05)
-    with pytest.raises(perfsim.InputError, match="different frames"):
+    with pytest.raises(perfsim.InputError, match="different frames") as caught:
         same_frame(moved, ellipsoid, "t.swc")
+    frames_picture(tmp_path / "frames.png", caught.value.tree, caught.value.wall)
+    pixels = pv.read(tmp_path / "frames.png").active_scalars
+    assert (np.abs(pixels[:, :3].astype(int) - [178, 24, 43]).sum(1) < 60).sum() > 50  # the tree's red
 
 
 @pytest.mark.parametrize("handed", [1.0, -1.0])

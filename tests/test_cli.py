@@ -192,6 +192,16 @@ def test_out_that_is_a_file(tmp_path):
     assert run.returncode != 0 and "is a file" in run.stderr and (tmp_path / "out").read_text() == "mine"
 
 
+def test_verbose_adds_and_quiet_removes(tmp_path):
+    small = ("--terminals", "50", "--spacing", "6 mm")
+    loud = perfsim("demo", "-v", *small, "--out", "a", cwd=tmp_path)
+    assert loud.returncode == 0 and all(
+        w in loud.stdout for w in ("float64", "0 dropped", "levels deep", "peak memory")
+    )
+    still = perfsim("demo", "-q", *small, "--out", "b", cwd=tmp_path)
+    assert still.returncode == 0 and not still.stdout
+
+
 def test_help_does_not_import_jax(tmp_path):
     code = "import sys\nfrom perfsim.cli.main import app\ntry:\n app(['--help'])\nexcept SystemExit: pass\nsys.exit('jax' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

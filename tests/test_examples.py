@@ -5,6 +5,7 @@ from pathlib import Path
 
 from perfsim.coupling import check, simulate
 from perfsim.io import read_one_dimensional, read_swc
+from perfsim.network import VesselNetwork
 from perfsim.observe import ffr, mean_mbf
 from perfsim.units import MMHG
 
@@ -50,7 +51,7 @@ def test_branches_are_named_by_geometry(data, tmp_path):
 
     for name in ("P1", "P10"):
         folder = data / "coronary" / "pressure_wire"
-        network, sure = label_left_tree(read_swc(folder / f"{name}.swc").network(), EllipsoidWall())
+        network, sure = label_left_tree(VesselNetwork.of(read_swc(folder / f"{name}.swc")), EllipsoidWall())
         assert sure.swapped_misfit > 1.5 * sure.misfit
         vessel = np.array(json.loads((folder / f"{name}_tree.json").read_text())["vessel"])
         at = np.array(json.loads((folder / f"{name}_tree.json").read_text())["xyz"]) * 1e-2

@@ -3,7 +3,7 @@
 import perfsim
 from perfsim.coupling import check, simulate
 from perfsim.observe import behind, ffr, lesion_sites, territory_mbf, vessel_at
-from perfsim.study import dilate, occlude, sensitivity
+from perfsim.study import dilate, lumen_gain, occlude, sensitivity
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -52,10 +52,31 @@ def test_sensitivity_is_largest_in_the_lesion(small_heart):
     h = 1e-6
 
     def moved(t):
-        lumen = sim.network.lumen.at[worst].add(t)
+        # the lesion leaves a part of the healthy lumen, which is what the network holds
+        lumen = sim.network.lumen.at[worst].add(t / sim.lesions.factor(sim.network)[worst])
         return float(ffr(simulate(eqx.tree_at(lambda x: x.network.lumen, sim, lumen)).hyperemia)[site])
 
     assert slope[worst] == pytest.approx((moved(h) - moved(-h)) / (2 * h) * 1e-3, rel=1e-4)
+
+
+def test_gain_of_lumen_is_a_widened_stretch(small_heart):
+    """0.01 mm more radius along 5 mm around the throat raises FFR by what the map says there, to first order."""
+    sim = small_heart.sim
+    site, network = lesion_sites(sim)[0], sim.network
+    gain = lumen_gain(sim, site)
+    at = vessel_at(network, "LAD", 0.03)
+    s, middle = np.asarray(network.coordinate), float(network.coordinate[at].mean())
+    on = np.asarray(network.branch) == network.branch_names.index("LAD")
+    share = np.clip(
+        (np.minimum(s[:, 1], middle + 2.5e-3) - np.maximum(s[:, 0], middle - 2.5e-3)) / (s[:, 1] - s[:, 0]), 0, 1
+    )
+    step = 0.01e-3 * jnp.asarray((share * on)[:, None]) / sim.lesions.factor(network)
+
+    def read(sign):
+        wider = eqx.tree_at(lambda x: x.network.lumen, sim, network.lumen + sign * step)
+        return float(ffr(simulate(wider).hyperemia)[site])
+
+    assert gain[at] == pytest.approx(10 * (read(1) - read(-1)) / 2, rel=1e-2) and gain[at] > 0.005
 
 
 @pytest.mark.parametrize(

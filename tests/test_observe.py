@@ -2,11 +2,13 @@
 
 from perfsim.anatomy import EllipsoidWall
 from perfsim.coupling import simulate
+from perfsim.io import write_mbf
 from perfsim.observe import SEGMENT_NAMES, aha17, group_means, mean_mbf, share_of, territory_mbf, territory_shares
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,31 @@ def test_territory_means_average_to_the_wall(small_heart):
     state = simulate(sim).hyperemia
     weight = np.bincount(np.asarray(sim.tissue.territory), np.asarray(sim.network.demand))
     assert np.average(territory_mbf(sim, state), weights=weight) == pytest.approx(float(mean_mbf(sim, state)), rel=1e-3)
+
+
+@pytest.mark.parametrize("handed", [1.0, -1.0])
+def test_mbf_on_the_grid_of_another_image(small_heart, tmp_path, handed):
+    """An off-axis, anisotropic, left- or right-handed grid: every voxel holds the MBF of the volume at its center."""
+    import nibabel as nib
+    from scipy.spatial.transform import Rotation
+
+    heart, solution = small_heart, simulate(small_heart.sim)
+    turned = Rotation.from_euler("xyz", [0.3, -0.6, 1.1]).as_matrix() @ np.diag([handed * 2.0, 3.0, 4.5])
+    shape = (60, 50, 40)
+    affine = np.eye(4)
+    affine[:3, :3] = turned
+    center = np.diag([-1e3, -1e3, 1e3]) @ np.asarray(heart.sim.volumes.center).mean(0)
+    affine[:3, 3] = center - turned @ (0.5 * np.array(shape))
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.uint8), affine), tmp_path / "scan.nii.gz")
+    write_mbf(tmp_path / "mbf.nii.gz", solution, heart.samples, like=tmp_path / "scan.nii.gz")
+    image = nib.load(tmp_path / "mbf.nii.gz")
+    np.testing.assert_allclose(image.affine, affine, atol=1e-5)
+    data = image.get_fdata()[..., 1]
+    known = np.argwhere(np.isfinite(data))
+    world = nib.affines.apply_affine(affine, known) @ np.diag([-1e-3, -1e-3, 1e-3])
+    cube = heart.samples.origin + heart.samples.spacing * heart.samples.index
+    gap, nearest = cKDTree(cube).query(world, p=np.inf)
+    assert gap.max() <= 0.5 * heart.samples.spacing * (1 + 1e-6)
+    np.testing.assert_allclose(data[tuple(known.T)], np.asarray(solution.hyperemia.mbf)[nearest], rtol=1e-6)
+    filled = len(known) * abs(np.linalg.det(turned)) * 1e-9
+    assert filled == pytest.approx(len(cube) * heart.samples.spacing**3, rel=0.02)

@@ -104,7 +104,10 @@ class MaskWall(Wall):
         return ndimage.map_coordinates(field, np.moveaxis(at, -1, 0), order=1, mode="nearest")
 
     def signed_distance(self, x):
-        return self._sample(self._signed, x)
+        # beyond the grid: the value at its edge and the way to there
+        last = self.origin + self.spacing * (np.array(self.mask.shape) - 1)
+        beyond = np.linalg.norm(np.asarray(x) - np.clip(x, self.origin, last), axis=-1)
+        return self._sample(self._signed, x) + beyond
 
     def depth(self, x):
         to_epi, to_endo = (np.maximum(self._sample(f, x), 0.0) for f in (self._to_epi, self._to_endo))

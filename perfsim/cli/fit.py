@@ -4,7 +4,8 @@ from pathlib import Path
 
 from perfsim import _runtime, io
 from perfsim._results import InputError
-from perfsim.cli.run import check_folder, run_case
+from perfsim.cli.folder import check_folder
+from perfsim.cli.run import run_case
 from perfsim.cli.stages import Stages
 from perfsim.coupling import Simulation
 from perfsim.inverse import PARAMETERS, FitReport, Observation, fit

@@ -15,6 +15,7 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results; created if need be.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved case and what it would cost.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print devices, growth, solver and memory too.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print warnings and errors only.")]
 
 
@@ -25,15 +26,17 @@ def demo(
     spacing: Annotated[str, typer.Option(help="Mesh spacing, with unit.")] = "1.5 mm",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the main job on the embedded heart with a 60 % LAD stenosis."""
-    from perfsim.cli.run import free_folder, run_case
+    from perfsim.cli.folder import free_folder
+    from perfsim.cli.run import run_case
     from perfsim.io import DEMO, parse_case
 
     text = f'{DEMO}\n[tree]\nterminals = {terminals}\n\n[mesh]\nspacing = "{spacing}"\n'
     default = Path("perfsim-demo")
     folder = out or (default if overwrite else free_folder(default))
-    run_case(parse_case(text, "demo"), folder, overwrite=overwrite, quiet=quiet)
+    run_case(parse_case(text, "demo"), folder, overwrite=overwrite, quiet=quiet, verbose=verbose)
 
 
 @app.command()
@@ -43,6 +46,7 @@ def run(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run a case: rest and hyperemia, maps, FFR, pictures."""
     from perfsim.io import read_case
@@ -55,7 +59,7 @@ def run(
         return
     from perfsim.cli.run import run_case
 
-    run_case(checked, out, overwrite=overwrite, quiet=quiet)
+    run_case(checked, out, overwrite=overwrite, quiet=quiet, verbose=verbose)
 
 
 @app.command()

@@ -1,44 +1,62 @@
 """The main job: from a case to printed results and a folder of files."""
 
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from perfsim import __version__, _runtime, io, viz
 from perfsim._results import InputError
+from perfsim.cli.folder import all_or_nothing, check_folder
 from perfsim.cli.stages import Stages
 from perfsim.cohorts import Heart
-from perfsim.coupling import Solution, check, simulate
-from perfsim.observe import aha17, territory_shares
+from perfsim.coupling import Simulation, Solution, check, simulate
+from perfsim.observe import aha17, branch_ends, ffr, lesion_sites, territory_shares
+from perfsim.study import lumen_gain
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 
 def run_case(
-    case: io.Case, out: Path, fitted: tuple[str, ...] = (), *, overwrite: bool = False, quiet: bool = False
+    case: io.Case,
+    out: Path,
+    fitted: tuple[str, ...] = (),
+    *,
+    overwrite: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Grow, mesh, solve rest and hyperemia, write and print. Nothing is left in `out` if a stage fails.
 
-    `fitted` names the parameters that a fit has changed, for the report.
+    `fitted` names the parameters that a fit has changed, for the report. `verbose` adds devices, growth statistics,
+    solver counts and memory.
     """
     console = Console(width=None if Console().is_terminal else 110, quiet=quiet)
-    _runtime.enable_compile_cache()
+    cache = _runtime.enable_compile_cache()
     check_folder(out, overwrite)
-    stages = Stages(console)
+    stages = Stages(console, verbose)
+    devices = ", ".join(map(str, jax.devices()))
+    stages.detail(f"devices: {devices}; {jax.numpy.zeros(()).dtype}; compiled programs: {cache or 'in memory only'}")
     with stages.show():
-        heart, solution = solve(case, stages)
+        try:
+            heart, solution = solve(case, stages)
+        except io.FrameMismatch as error:
+            picture = out.with_name(f"{out.name}-frames.png")
+            viz.frames_picture(picture, error.tree, error.wall)
+            raise InputError(f"{error}; {picture} shows both") from None
+        with stages.stage("lumen"):
+            read = reading_site(heart.sim, solution)
+            gain = read, lumen_gain(heart.sim, read)
         summary = {"name": case.name, "perfsim": __version__, **io.summarize(heart, solution)}
-        with stages.stage("write") as stage, _all_or_nothing(out) as folder:
-            for done, total in write_results(folder, case, heart, solution, summary, stages, fitted):
+        with stages.stage("write") as stage, all_or_nothing(out) as folder:
+            for done, total in write_results(folder, case, heart, solution, summary, stages, gain, fitted):
                 stage.update(done, total)
+    stages.detail(f"peak memory: {_runtime.peak_memory_mb():.0f} MB")
     print_summary(console, summary | {"seconds": stages.seconds})
     if quiet:
         for warning in summary["warnings"]:
@@ -54,20 +72,37 @@ def solve(case: io.Case, stages: Stages) -> tuple[Heart, Solution]:
     """Build the heart and solve its states, one stage each."""
     with stages.stage("grow") as stage:
         grown = io.grow_case(case, lambda done, total: stage.update(done, total, f"{done} of {total} terminals"))
+        stages.detail(f"growth: {grown.growth}")
     with stages.stage("mesh") as stage:
         heart = io.couple_case(case, grown)
         stage.update(1, 1, f"{len(heart.sim.volumes.volume)} volumes")
+    stages.detail(
+        f"solver sees {heart.sim.forest.chains} chains of {len(heart.sim.network.tail)} vessels, "
+        f"{len(heart.sim.forest.levels)} levels deep"
+    )
     states = {}
     for name in ("rest", "hyperemia"):
         with stages.stage(name) as stage:
             states[name] = jax.block_until_ready(simulate(heart.sim, states=(name,))[name])
             counters = states[name].counters
             stage.update(1, 1, f"{int(counters.newton)} Newton, {int(counters.krylov)} CG iterations")
+        stages.detail(f"{name}: mass defect {float(states[name].mass_defect):.1e} of the inflow")
     return heart, check(Solution(states))
 
 
+def reading_site(sim: Simulation, solution: Solution) -> int:
+    """The vessel whose FFR matters most: behind the worst lesion, or else the lowest end with a lumen above 1.5 mm."""
+    value = np.asarray(ffr(solution.hyperemia))
+    sites = lesion_sites(sim)
+    if not sites:
+        ends = list(branch_ends(sim.network).values())
+        diameter = 2.0 * np.asarray(sim.network.lumen)[ends, 1]
+        sites = [v for v, d in zip(ends, diameter, strict=True) if d >= min(1.5e-3, diameter.max())]
+    return sites[int(np.argmin(value[sites]))]
+
+
 def write_results(
-    folder: Path, case, heart: Heart, solution: Solution, summary, stages, fitted=()
+    folder: Path, case, heart: Heart, solution: Solution, summary, stages, gain, fitted=()
 ) -> Iterator[tuple[int, int]]:
     """Write every file of a run, telling how far it is."""
     sim = heart.sim
@@ -85,7 +120,7 @@ def write_results(
     jobs = [
         lambda: io.write_network(folder / "network.vtp", sim, solution),
         lambda: io.write_tissue(folder / "tissue.vtu", sim, solution, heart.samples, fields),
-        lambda: io.write_mbf(folder / "mbf.nii.gz", solution, heart.samples),
+        lambda: io.write_mbf(folder / "mbf.nii.gz", solution, heart.samples, like=case.anatomy.labels),
         lambda: io.write_segments(folder / "segments.csv", io.segment_mbf(heart, solution)),
         lambda: (folder / "case.toml").write_text(io.resolved(case), encoding="utf-8"),
         lambda: viz.polar_maps(
@@ -104,6 +139,7 @@ def write_results(
             solution,
             heart.samples,
             io.provenance(case, fitted),
+            gain,
         ),
     ]
     for done, job in enumerate(jobs, 1):
@@ -129,42 +165,3 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         console.print()
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
-
-
-def free_folder(default: Path) -> Path:
-    """The default folder, or where it holds results already the first of default-2, default-3, ... that does not."""
-    candidates = [default, *(default.with_name(f"{default.name}-{k}") for k in range(2, 1000))]
-    return next((c for c in candidates if not (c / "summary.json").exists()), default)
-
-
-def check_folder(out: Path, overwrite: bool) -> None:
-    """Refuse a path that cannot become a folder, or holds results already, before anything is computed."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: --out needs a folder")
-    if (out / "summary.json").exists() and not overwrite:
-        raise InputError(f"{out} holds the results of an earlier run: choose another --out, or add --overwrite")
-    parent = out if out.is_dir() else next(p for p in [*out.absolute().parents] if p.exists())
-    if not _writable(parent):
-        raise InputError(f"{parent} is not writable: choose another --out")
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-@contextmanager
-def _all_or_nothing(out: Path) -> Iterator[Path]:
-    """A scratch folder beside `out` whose files move there only when all are written."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        yield scratch
-        out.mkdir(exist_ok=True)
-        for file in scratch.iterdir():
-            file.replace(out / file.name)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

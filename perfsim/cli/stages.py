@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 class Stages:
     """A progress bar per stage on a terminal, one line per finished stage elsewhere."""
 
-    def __init__(self, console: Console):
-        self.console = console
+    def __init__(self, console: Console, verbose: bool = False):
+        self.console, self.verbose = console, verbose
         self.seconds: dict[str, float] = {}
         columns = (
             TextColumn("{task.description:>10}"),
@@ -21,6 +21,11 @@ class Stages:
             TimeElapsedColumn(),
         )
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+
+    def detail(self, text: str) -> None:
+        """A line for those who asked for more (-v)."""
+        if self.verbose:
+            self.console.print(f"{'':>10}  {text}", style="dim", highlight=False, markup=False)
 
     @contextmanager
     def show(self) -> Iterator["Stages"]:

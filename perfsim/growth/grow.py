@@ -35,6 +35,13 @@ class GrowthReport:
     """median of L/V^(1/3) of terminal vessels, V the tissue volume per terminal: c of the ungrown crown"""
     seconds: float
 
+    def __str__(self) -> str:
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.shares.items())
+        return (
+            f"{self.terminals} terminals, {self.dropped} dropped, {self.depth} bifurcations deep, on {shares}, "
+            f"cost {self.cost:.4g} m, {self.seconds:.2f} s"
+        )
+
 
 def grow(
     wall,

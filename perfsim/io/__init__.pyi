@@ -1,4 +1,4 @@
-from .build import couple_case, grow_case
+from .build import FrameMismatch, couple_case, grow_case
 from .case import Case, parse_case, read_case
 from .centerlines import read_centerlines, write_centerlines
 from .nifti import write_mbf
@@ -16,6 +16,7 @@ from .vtk import write_network, write_tissue
 __all__ = [
     "DEMO",
     "Case",
+    "FrameMismatch",
     "PressureTrace",
     "ZeroDimensionalModel",
     "couple_case",

@@ -28,6 +28,14 @@ TRUNK_STEP = 0.8e-3  # [m] between centerline nodes of a tree from a file
 FRAME_TOLERANCE = 12e-3  # [m], median distance of a tree from the wall that it belongs to
 
 
+class FrameMismatch(InputError):
+    """A tree that does not lie on its wall; both are at hand for a picture."""
+
+    def __init__(self, message: str, tree: VesselNetwork, wall: Wall):
+        super().__init__(message)
+        self.tree, self.wall = tree, wall
+
+
 def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) -> GrownHeart:
     """Make wall and trunks of a case and grow its trees. Raises `InputError` for a branch that does not exist."""
     wall, seen = _wall(case)
@@ -69,7 +77,7 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
         tree, notes = at_arterial_pressure(model), noticed(model.lines)
     else:
         lines, notes = read_tree(v.left, v.unit)
-        tree = lines.network()
+        tree = VesselNetwork.of(lines)
     if v.names:
         tree = renamed(tree, v.names)
     else:
@@ -93,12 +101,13 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
 
 
 def same_frame(tree: VesselNetwork, wall: Wall, source: str) -> str:
-    """How far a tree lies from the wall's surface, in words. Raises `InputError` where their frames differ."""
+    """How far a tree lies from the wall's surface, in words. Raises `FrameMismatch` where their frames differ."""
     distance = np.abs(wall.signed_distance(np.asarray(tree.position))) * 1e3
     middle, far = np.median(distance), np.quantile(distance, 0.95)
     said = f"its nodes lie {middle:.0f} mm from the wall's surface (median; 95th percentile {far:.0f} mm)"
     if middle > FRAME_TOLERANCE * 1e3:
-        raise InputError(f"{source}: {said}: tree and wall are in different frames or units; try place = true")
+        message = f"{source}: {said}: tree and wall are in different frames or units; try place = true"
+        raise FrameMismatch(message, tree, wall)
     return f"the left tree was taken as it lies: {said}"
 
 

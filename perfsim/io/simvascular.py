@@ -35,7 +35,9 @@ class OneDimensionalModel:
     @property
     def network(self) -> "VesselNetwork":
         """The segments on the device."""
-        return self.lines.network()
+        from perfsim.network import VesselNetwork
+
+        return VesselNetwork.of(self.lines)
 
 
 def read_one_dimensional(path: str | Path) -> OneDimensionalModel:

@@ -40,6 +40,7 @@ class Surface:
         """Which points (n, 3) lie within, openings closed where the winding number passes ½."""
         low, high = self.vertices.min(0), self.vertices.max(0)
         margin = 0.1 * (high - low)
+        points = np.asarray(points, float)
         near = ((points >= low - margin) & (points <= high + margin)).all(1)
         found = np.zeros(len(points), bool)
         found[near] = winding_number(points[near], self.vertices, self.triangles) > 0.5

@@ -34,11 +34,11 @@ class ZeroDimensionalModel:
         """Mean (inlet pressure by inlet vessel, outlet flow by outlet vessel)."""
         # here, not above: who only looks at a file should not wait for jax
         from perfsim.flow import LumpedOutlets, Steady, solve_network, vessel_system
-        from perfsim.network import contract
+        from perfsim.network import VesselNetwork, contract
 
         import jax.numpy as jnp
 
-        network = self.lines.network()
+        network = VesselNetwork.of(self.lines)
         forest = contract(network)
         system = vessel_system(
             forest, network, jnp.asarray(self.R), jnp.asarray(self.S), inlet_flow=jnp.asarray(self.inflow),

@@ -1,20 +1,19 @@
 """`Centerlines`: a vessel forest as numpy arrays, checked and in order: what files hold, before any device sees it."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from perfsim._results import InputError
 from perfsim.network.topology import depth_first
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from perfsim.network.vessels import VesselNetwork
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Centerlines:
-    """The fields of `VesselNetwork` on the host. Build one with `Centerlines.build`."""
+    """The fields of `VesselNetwork` on the host; `VesselNetwork.of` takes them to the device.
+
+    Build one with `Centerlines.build`.
+    """
 
     position: np.ndarray
     lumen: np.ndarray
@@ -120,12 +119,6 @@ class Centerlines:
         """All lengths times a factor, as for a change of unit."""
         lengths = ("position", "lumen", "coordinate", "root_radius")
         return dataclasses.replace(self, **{name: factor * getattr(self, name) for name in lengths})
-
-    def network(self) -> "VesselNetwork":
-        """The same forest as arrays on the device."""
-        from perfsim.network.vessels import VesselNetwork
-
-        return VesselNetwork.of(self)
 
 
 def _check(position, tail, head, lumen, branch, branch_names) -> None:

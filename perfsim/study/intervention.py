@@ -1,15 +1,12 @@
-"""Virtual interventions: what a stent or an occlusion would change, and where a millimetre of lumen matters."""
+"""Virtual interventions: what a stent or an occlusion would change."""
 
 from perfsim._results import InputError
-from perfsim.coupling import Simulation, simulate
+from perfsim.coupling import Simulation
 from perfsim.network import Lesions, join
-from perfsim.observe import ffr
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 CLOSED = 0.03
 """throat of an occlusion, d/D: flow falls by a factor of a million"""
@@ -45,19 +42,6 @@ def occlude(sim: Simulation, branch: str, position: float, length: float = 5e-3)
     index, old = _branch(sim, branch), sim.lesions
     plug = Lesions(jnp.array([position]), jnp.array([length]), jnp.array([CLOSED]), jnp.array([index]))
     return eqx.tree_at(lambda s: s.lesions, sim, join(old, plug))
-
-
-def sensitivity(sim: Simulation, vessel: int) -> Float[Array, " vessels"]:
-    """d(FFR at a vessel's end)/d(radius) of every vessel, both ends moved together [1/mm].
-
-    One reverse pass. Only measured lumens matter directly; the radii of grown vessels follow from the radius law.
-    """
-
-    def at(lumen):
-        changed = eqx.tree_at(lambda s: s.network.lumen, sim, lumen)
-        return ffr(simulate(changed, states=("hyperemia",)).hyperemia)[vessel]
-
-    return jnp.sum(jax.grad(at)(sim.network.lumen), axis=1) * 1e-3
 
 
 def _branch(sim: Simulation, branch: str) -> int:

@@ -1,9 +1,19 @@
 """Pictures and reports."""
 
+from perfsim.viz.frames import frames_picture
 from perfsim.viz.polar import polar_maps
 from perfsim.viz.pullback import pullback, pullback_figure
 from perfsim.viz.report import tables, write_report
 from perfsim.viz.scene import scene
 from perfsim.viz.tree import tree_picture
 
-__all__ = ["polar_maps", "pullback", "pullback_figure", "scene", "tables", "tree_picture", "write_report"]
+__all__ = [
+    "frames_picture",
+    "polar_maps",
+    "pullback",
+    "pullback_figure",
+    "scene",
+    "tables",
+    "tree_picture",
+    "write_report",
+]

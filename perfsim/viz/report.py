@@ -7,9 +7,11 @@ from typing import Any
 
 from perfsim.coupling import Simulation, Solution
 from perfsim.darcy import Samples
+from perfsim.viz.lumen import lumen_figure
 from perfsim.viz.pullback import pullback_figure
 from perfsim.viz.scene import scene
 
+import numpy as np
 from plotly.offline import get_plotlyjs
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
@@ -17,6 +19,7 @@ table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{padding:.25em .9em;bord
 text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#666;font-size:13px}
 .warn{background:#fff4d6;padding:.5em 1em;border-left:4px solid #e0a800}h2{margin-top:1.6em}"""
 
+GAIN = "gain of FFR, 0.1 mm × 5 mm"
 CAUTIONS = (
     "MBF of a single volume: it shows where the grown arterioles happen to lie; read segments and territories.",
     "Absolute MBF and MFR of the healthy heart: calibrated inputs. What a lesion changes is a prediction.",
@@ -35,16 +38,21 @@ def write_report(
     solution: Solution,
     samples: Samples,
     parameters: list[tuple[str, str, str]],
+    gain: tuple[int, np.ndarray],
 ) -> None:
-    """Numbers, pictures, an interactive view, pull-back curves, parameters and warnings of one run in one file."""
+    """Numbers, pictures, an interactive view, pull-back curves, parameters and warnings of one run in one file.
+
+    `gain` holds the vessel whose FFR is read and, per vessel, what it gains by more lumen there (`study.lumen_gain`).
+    """
     parts = [f"<h1>perfsim: {html.escape(name)}</h1>", f"<p>{html.escape(in_words(summary))}</p>"]
     parts += [f'<p class="warn">{html.escape(warning)}</p>' for warning in summary["warnings"]]
     for caption, picture in pictures.items():
         data = base64.b64encode(picture.read_bytes()).decode()
         alt = html.escape(caption)
         parts.append(f'<h2>{alt}</h2><img alt="{alt}" src="data:image/png;base64,{data}">')
-    parts.append("<h2>Tree and wall</h2>" + _figure(scene(sim, solution, samples), "scene"))
+    parts.append("<h2>Tree and wall</h2>" + _figure(scene(sim, solution, samples, {GAIN: gain[1]}), "scene"))
     parts.append("<h2>Pull-back</h2>" + _figure(pullback_figure(sim, solution.hyperemia), "pullback"))
+    parts.append(_where_lumen_matters(sim, *gain))
     for title, header, rows in tables(summary):
         parts.append(f"<h2>{html.escape(title)}</h2>{_table(header, rows)}")
     parts.append("<h2>What not to trust</h2><ul>" + "".join(f"<li>{html.escape(c)}</li>" for c in CAUTIONS) + "</ul>")
@@ -56,6 +64,22 @@ def write_report(
     script = f"<script>{get_plotlyjs()}</script>"
     head = f"<!doctype html><html lang=en><head><meta charset=utf-8>{title}<style>{_STYLE}</style>{script}</head><body>"
     path.write_text(head + "".join(parts) + "</body></html>", encoding="utf-8")
+
+
+def _where_lumen_matters(sim: Simulation, vessel: int, gain: np.ndarray) -> str:
+    best = int(np.argmax(gain))
+    words = (
+        f"FFR is read on the {_place(sim, vessel)}. To first order it gains most, {gain[best]:+.3f}, where 5 mm of the "
+        f"{_place(sim, best)} get 0.1 mm more radius."
+    )
+    figure = _figure(lumen_figure(sim, vessel, gain), "lumen")
+    return f"<h2>Where a millimetre of lumen matters</h2><p>{html.escape(words)}</p>{figure}"
+
+
+def _place(sim: Simulation, vessel: int) -> str:
+    network = sim.network
+    name = network.branch_names[int(network.branch[vessel])]
+    return f"{name} {1e3 * float(network.coordinate[vessel].mean()):.0f} mm from its origin"
 
 
 def in_words(summary: dict[str, Any]) -> str:

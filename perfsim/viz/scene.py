@@ -16,14 +16,19 @@ SIDES = 8  # of a tube
 WALL_POINTS = 9000
 
 
-def scene(sim: Simulation, solution: Solution, samples: Samples) -> go.Figure:
-    """Trunks as tubes and arterioles as lines, colored by FFR, pressure or flow; the wall by MBF or MFR (two menus)."""
+def scene(
+    sim: Simulation, solution: Solution, samples: Samples, more: dict[str, np.ndarray] | None = None
+) -> go.Figure:
+    """Trunks as tubes and arterioles as lines, colored by FFR, pressure or flow; the wall by MBF or MFR (two menus).
+
+    `more` adds colorings by title, one value per vessel.
+    """
     state = solution.hyperemia
     vessel = {
         "FFR": np.asarray(ffr(state)),
         "pressure [mmHg]": np.asarray(state.static_pressure) / MMHG,
         "log₁₀ flow [mL/min]": np.log10(np.maximum(np.abs(np.asarray(state.flow)) / ML_MIN, 1e-3)),
-    }
+    } | (more or {})
     wall = {"MBF hyperemia": np.asarray(state.mbf)}
     if "rest" in solution.states:
         wall |= {"MBF rest": np.asarray(solution.rest.mbf), "MFR": np.asarray(solution.mfr)}
