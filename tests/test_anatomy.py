@@ -160,6 +160,8 @@ def test_wall_from_open_surfaces(ellipsoid, tmp_path):
         read_surface(tmp_path / "nothing.stl")
     with pytest.raises(perfsim.InputError, match="exchanged"):
         wall_from_surfaces(surfaces[1], surfaces[0], surfaces[2], f)
+    with pytest.raises(perfsim.InputError, match="exchanged with the right ventricle"):
+        wall_from_surfaces(surfaces[0], surfaces[2], surfaces[1], f)
 
 
 def test_winding_number_of_open_spheres(monkeypatch):

@@ -8,18 +8,18 @@ from perfsim._results import InputError
 
 
 def inspect_files(files: list[Path]) -> None:
-    """Print kind, size, unit and problems of each file; raise the last problem that makes one unreadable."""
-    failure = None
+    """Print kind, size, unit and problems of each file; raise `InputError` where one cannot be used."""
+    failures = 0
     for path in files:
         print(path)
         try:
             for line in _describe(path):
                 print(f"  {line}")
         except InputError as error:
-            failure = error
+            failures += 1
             print(f"  cannot be used: {error}")
-    if failure is not None:
-        raise InputError(f"{sum(1 for _ in files)} file(s) inspected, at least one cannot be used")
+    if failures:
+        raise InputError(f"{failures} of {len(files)} file(s) cannot be used")
 
 
 def _describe(path: Path) -> list[str]:
@@ -127,10 +127,9 @@ def _table(path: Path) -> list[str]:
 
 
 def _guide_points(path: Path) -> list[str]:
-    from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
+    from perfsim.io.guide_points import read_frame, read_guide_points
 
-    points = read_guide_points(path)
-    frame = frame_from_guide_points(points)
+    points, frame = read_guide_points(path), read_frame(path)
     counts = ", ".join(
         f"{len(rows)} {name}" for name, rows in sorted(points.items(), key=lambda item: -len(item[1]))[:6]
     )

@@ -11,7 +11,7 @@ from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
 from perfsim.coupling import State
 from perfsim.io.case import Case
-from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
+from perfsim.io.guide_points import read_frame
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
 from perfsim.io.surfaces import read_surface
@@ -59,7 +59,7 @@ def _wall(case: Case) -> tuple[Wall, list[str]]:
     if a.guide_points is None:
         return EllipsoidWall(a.mass), []
     unit = UNITS[a.unit]
-    frame = frame_from_guide_points(read_guide_points(a.guide_points, unit))
+    frame = read_frame(a.guide_points, unit)
     if a.mesh is not None:
         return wall_from_mesh(a.mesh, frame, unit=unit), []
     surfaces = outer, left, right = [read_surface(p) for p in (a.epicardium, a.endocardium, a.right_ventricle)]

@@ -27,6 +27,14 @@ def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarra
     return {name: np.array(rows) for name, rows in points.items()}
 
 
+def read_frame(path: str | Path, unit: float = MM) -> Frame:
+    """The frame that a guide-point table gives; raises `InputError` naming the file and what is missing."""
+    try:
+        return frame_from_guide_points(read_guide_points(path, unit))
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
 def frame_from_guide_points(points: dict[str, np.ndarray]) -> Frame:
     """The anatomical frame: mitral ring to apex, septum between the right ventricle's inserts.
 

@@ -1,6 +1,9 @@
 """Meshes that VTK reads, checked before any filter touches them."""
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from perfsim._results import InputError
@@ -14,8 +17,7 @@ def load(path: Path) -> pv.DataSet:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # VTK says what it stumbles over; the checks decide what is usable
+        with _quiet():
             mesh = pv.read(path)
     except Exception as error:
         raise InputError(f"{path}: VTK cannot read it ({error})") from None
@@ -26,6 +28,19 @@ def load(path: Path) -> pv.DataSet:
         raise InputError(f"{path}: point {bad[0]} lies at {mesh.points[bad[0]]}: coordinates must be finite")
     _check_cells(path, mesh)
     return mesh
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without VTK's own account of what it stumbles over: the checks decide what is usable, and say it better."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _check_cells(path: Path, mesh: pv.DataSet) -> None:

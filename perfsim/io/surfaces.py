@@ -108,15 +108,19 @@ def _rings(triangles: np.ndarray) -> list[np.ndarray]:
     """Vertices of each ring of free edges, in the order in which the triangles pass them."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     _, inverse, count = np.unique(np.sort(edges, 1), axis=0, return_inverse=True, return_counts=True)
-    after = dict(edges[count[inverse.ravel()] == 1].tolist())
+    after: dict[int, list[int]] = {}  # two rings may touch at a vertex
+    for a, b in edges[count[inverse.ravel()] == 1].tolist():
+        after.setdefault(a, []).append(b)
     rings = []
     while after:
-        start, at = after.popitem()
-        ring = [start]
-        while at in after:
+        ring = [next(iter(after))]
+        while ring[-1] in after:
+            ways = after[ring[-1]]
+            at = ways.pop()
+            if not ways:
+                del after[ring[-1]]
             ring.append(at)
-            at = after.pop(at)
-        rings.append(np.array(ring))
+        rings.append(np.array(ring[:-1]))
     return rings
 
 

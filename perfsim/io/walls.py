@@ -35,6 +35,10 @@ def wall_from_surfaces(
         surface.check_unit(unit)
     grid = _grid(np.stack([endocardium.vertices.min(0), endocardium.vertices.max(0)]), spacing, FREE_WALL, unit)
     points = grid.reshape(-1, 3)
+    axis = (frame.base + np.linspace(0.2, 0.7, 26)[:, None] * frame.length * frame.axis) / unit
+    if endocardium.inside(axis).mean() < 0.5:
+        hint = "it is exchanged with the right ventricle" if right_ventricle.inside(axis).mean() > 0.5 else "one frame?"
+        raise InputError(f"{endocardium.source}: the long axis of the guide points does not run inside it: {hint}")
     near = endocardium.distance(points, FREE_WALL / unit) < np.inf
     within, in_left, in_right = (s.inside(points[near]) for s in (epicardium, endocardium, right_ventricle))
     _complain_of_crossing(in_left, ~within, endocardium, "lies outside", epicardium)
