@@ -58,10 +58,10 @@ def test_every_part_of_the_wall_is_fed(grown):
 
 
 def test_fermat_points_minimize():
-    """Against a general minimizer; the core that keeps vessels from collapsing costs at most 0.5 %."""
+    """Against a general minimizer: never worse than it, whether the optimum lies inside the triangle or on an end."""
     rng = np.random.default_rng(2)
     ends, weights = rng.random((20, 3, 3)), 0.6 + rng.random((20, 3))
-    found = fermat_points(ends, weights, steps=2000)
+    found = fermat_points(ends, weights)
     for e, w, x in zip(ends, weights, found, strict=True):
 
         def cost(y, e=e, w=w):
@@ -69,7 +69,7 @@ def test_fermat_points_minimize():
 
         assert (
             cost(x)
-            <= minimize(cost, e.mean(0), method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-12}).fun * 1.005
+            <= minimize(cost, e.mean(0), method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-12}).fun * (1 + 1e-12)
         )
 
 

@@ -6,85 +6,183 @@ import numpy as np
 class GrowingForest:
     """Nodes with parents; the first `trunk` of them are the fixed trunks, whose cost is sunk.
 
-    Flow counts terminals, so a vessel's flow is the number of terminals below it. `alpha` = 2/γ is the power of the
-    flow in the Murray cost Σ Q^α L.
+    A trunk node may carry one sprout; every other branching is a bifurcation with two children. A vessel's flow is the
+    sum of the demands of the terminals below it, and `alpha` = 2/γ its power in the Murray cost Σ Q^α L. Radii follow
+    r = r₀ (Q/Q₀)^(1/γ) with r₀ and Q₀ of the vessel's root: while the forest grows, Q/Q₀ is already what it will be.
     """
 
-    def __init__(self, position: np.ndarray, parent: np.ndarray, attachable: np.ndarray, alpha: float, capacity: int):
-        self.trunk = self.size = len(position)
-        room = self.trunk + 2 * capacity
+    def __init__(self, trunk_position, trunk_root, sprouts, root_radius, exponent: float, demand: np.ndarray):
+        """Arguments: positions of the trunk nodes (n, 3) [m], the root each hangs on, which may sprout, r₀ of each root
+        [m], γ, and the demand of every terminal to come.
+        """
+        self.trunk = self.size = len(trunk_position)
+        room = self.trunk + 2 * len(demand)
         self._position, self._parent = np.zeros((room, 3)), np.full(room, -1)
-        self._position[: self.size], self._parent[: self.size] = position, parent
-        self.attachable = attachable
-        self.alpha = alpha
-        self._terminal = np.zeros(room, bool)
-        self.flow = np.zeros(room)
-        self.depth = np.zeros(room, int)
+        self._position[: self.size] = trunk_position
+        self._child = np.full((room, 2), -1)
+        self._terminal = np.full(room, -1)
+        self._flow = np.zeros(room)
+        self._root = np.zeros(room, int)
+        self._root[: self.size] = trunk_root
+        self._depth = np.zeros(room, int)
+        self._alive = np.zeros(room, bool)
+        self._spare: list[np.ndarray] = []
+        self.sprouts = np.asarray(sprouts, bool)
+        self.root_radius, self.exponent, self.alpha = np.asarray(root_radius, float), exponent, 2.0 / exponent
+        self.demand = demand
+        self._levels: list[np.ndarray] = []
 
-    @property
-    def position(self):
-        return self._position[: self.size]
-
-    @property
-    def parent(self):
-        return self._parent[: self.size]
-
-    @property
-    def terminal(self):
-        return self._terminal[: self.size]
+    position = property(lambda self: self._position[: self.size], doc="(nodes, 3) [m]")
+    parent = property(lambda self: self._parent[: self.size], doc="node at the near end of each node's vessel")
+    child = property(lambda self: self._child[: self.size], doc="(nodes, 2), -1 where there is none")
+    terminal = property(lambda self: self._terminal[: self.size], doc="terminal number of each node, or -1")
+    flow = property(lambda self: self._flow[: self.size], doc="demand below each node, itself included")
+    root = property(lambda self: self._root[: self.size], doc="root each node hangs on")
+    depth = property(lambda self: self._depth[: self.size], doc="vessels between each node and its trunk")
 
     def grown(self) -> np.ndarray:
         """Nodes whose vessel was grown."""
-        return np.arange(self.trunk, self.size)
+        return self.trunk + np.flatnonzero(self._alive[self.trunk : self.size])
 
-    def add(self, position, parent, terminal) -> np.ndarray:
-        """Append nodes; returns their numbers."""
-        new = np.arange(self.size, self.size + len(position))
-        self.size += len(position)
-        self._position[new], self._parent[new], self._terminal[new] = position, parent, terminal
-        return new
+    def free_sprouts(self) -> np.ndarray:
+        """Trunk nodes that may still sprout."""
+        return np.flatnonzero(self.sprouts & (self._child[: self.trunk, 0] < 0))
+
+    def forks(self) -> np.ndarray:
+        """Bifurcations, which may move."""
+        return self.trunk + np.flatnonzero(self._child[self.trunk : self.size, 1] >= 0)
+
+    def placed(self) -> np.ndarray:
+        """Numbers of the terminals that are there."""
+        there = self.terminal
+        return there[there >= 0]
+
+    def sprout(self, node: np.ndarray, points: np.ndarray, terminal: np.ndarray) -> None:
+        """Vessels straight from trunk nodes to terminals."""
+        new = self._new(len(node))
+        self._position[new], self._parent[new], self._terminal[new] = points, node, terminal
+        self._child[node, 0] = new
+        self._root[new] = self._root[node]
+
+    def split(self, node: np.ndarray, fork_at: np.ndarray, points: np.ndarray, terminal: np.ndarray) -> None:
+        """Terminals through new bifurcations in the middle of the vessels that lead to `node`."""
+        fork, tip = self._new(len(node)), self._new(len(node))
+        self._position[fork], self._position[tip], self._terminal[tip] = fork_at, points, terminal
+        # a vessel may hang on another one that is split at the same time: forks first take their places by node
+        self._child[fork] = np.stack([node, tip], 1)
+        above = self._parent[node]
+        self._replace_child(above, node, fork)
+        self._parent[fork], self._parent[node], self._parent[tip] = above, fork, fork
+        self._root[fork] = self._root[tip] = self._root[node]
+
+    def remove(self, tips: np.ndarray) -> np.ndarray:
+        """Take terminals out again, each with the bifurcation above it; what hung on trunks alone stays.
+
+        Returns the numbers of the terminals that were removed. Of two terminals on one bifurcation only one goes.
+        """
+        fork = self._parent[tips]
+        free = fork >= self.trunk
+        tips, fork = tips[free], fork[free]
+        fork, first = np.unique(fork, return_index=True)
+        tips = tips[first]
+        gone = np.zeros(self.size, bool)
+        gone[fork] = True
+        sibling = np.where(self._child[fork, 0] == tips, self._child[fork, 1], self._child[fork, 0])
+        above, below = self._parent[fork], sibling
+        while (moved := gone[above]).any():  # bifurcations in a row that all go
+            above[moved] = self._parent[above[moved]]
+        kept = ~gone[below]
+        top = fork[kept]
+        while (moved := gone[self._parent[top]]).any():
+            top[moved] = self._parent[top[moved]]
+        self._replace_child(above[kept], top, below[kept])
+        self._parent[below[kept]] = above[kept]
+        number = self._terminal[tips]
+        dead = np.concatenate([tips, fork])
+        self._alive[dead], self._terminal[dead], self._child[dead], self._parent[dead] = False, -1, -1, -1
+        self._spare.append(dead)
+        return number
+
+    def tips_below(self, nodes: np.ndarray) -> np.ndarray:
+        """Terminal nodes below nodes, themselves included."""
+        found, at = [np.zeros(0, int)], np.unique(nodes)
+        while len(at):
+            tip = self._terminal[at] >= 0
+            found.append(at[tip])
+            at = np.unique(self._child[at[~tip]])
+            at = at[at >= 0]
+        return np.unique(np.concatenate(found))
 
     def update(self) -> None:
-        """Recompute depth and flow of the grown part. Trunk nodes count as depth 0, flow there is not needed."""
+        """Recompute depth and flow of the grown part."""
         grown = self.grown()
-        depth = np.zeros(self.size, int)
-        waiting = grown
-        level = 1
-        known = np.zeros(self.size, bool)
-        known[: self.trunk] = True
-        self._levels = []
-        while len(waiting):
-            ready = known[self._parent[waiting]]
-            nodes = waiting[ready]
-            depth[nodes] = level
-            self._levels.append(nodes)
-            waiting = waiting[~ready]
-            known[nodes] = True
-            level += 1
-        flow = self.terminal.astype(float)
+        self._levels = self._by_level(grown)
+        flow = np.zeros(self.size)
+        tip = self.terminal >= 0
+        flow[tip] = self.demand[self.terminal[tip]]
         for nodes in reversed(self._levels):
-            np.add.at(flow, self._parent[nodes], flow[nodes])
-        self.flow[: self.size], self.depth[: self.size] = flow, depth
+            fork = nodes[self._child[nodes, 1] >= 0]
+            flow[fork] = flow[self._child[fork, 0]] + flow[self._child[fork, 1]]
+        base = np.flatnonzero(self._child[: self.trunk, 0] >= 0)
+        flow[base] = flow[self._child[base, 0]]
+        self._flow[: self.size] = flow
 
-    def path_price(self) -> np.ndarray:
-        """Cost of one more terminal along the path from each node to its trunk: Σ α Q^(α-1) L."""
+    def count_below(self, nodes: np.ndarray) -> np.ndarray:
+        """Terminals below nodes, as their flow over the mean demand."""
+        return self._flow[nodes] / self.demand.mean()
+
+    def root_flow(self) -> np.ndarray:
+        """Demand on each root."""
+        base = np.flatnonzero(self._child[: self.trunk, 0] >= 0)
+        return np.bincount(self._root[base], self._flow[base], minlength=len(self.root_radius))
+
+    def radius(self, flow: np.ndarray, root: np.ndarray) -> np.ndarray:
+        """r = r₀ (Q/Q₀)^(1/γ) [m], with the demand that each root has now."""
+        return self.root_radius[root] * (flow / np.maximum(self.root_flow()[root], flow)) ** (1.0 / self.exponent)
+
+    def path_price(self, amount: float) -> np.ndarray:
+        """What `amount` more demand costs along the path from each node to its trunk: Σ ((Q+d)^α - Q^α) L / d."""
         price = np.zeros(self.size)
+        step = np.zeros(self.size)
+        grown = self.grown()
+        step[grown] = ((self.flow[grown] + amount) ** self.alpha - self.flow[grown] ** self.alpha) * self.length(grown)
         for nodes in self._levels:
-            up = self._parent[nodes]
-            length = np.linalg.norm(self._position[nodes] - self._position[up], axis=1)
-            price[nodes] = price[up] + self.alpha * self.flow[nodes] ** (self.alpha - 1.0) * length
-        return price
+            price[nodes] = price[self._parent[nodes]] + step[nodes]
+        return price / amount
+
+    def length(self, nodes: np.ndarray) -> np.ndarray:
+        """Lengths of the vessels that lead to nodes [m]."""
+        way = self._position[nodes] - self._position[self._parent[nodes]]
+        return np.sqrt(np.einsum("nd,nd->n", way, way))
 
     def cost(self) -> float:
         """Murray cost of the grown vessels, Σ Q^α L."""
-        g = self.grown()
-        length = np.linalg.norm(self._position[g] - self._position[self._parent[g]], axis=1)
-        return float(np.sum(self.flow[g] ** self.alpha * length))
+        grown = self.grown()
+        return float(np.sum(self.flow[grown] ** self.alpha * self.length(grown)))
 
-    def children(self) -> tuple[np.ndarray, np.ndarray]:
-        """(nodes with two grown children, their children (n, 2)): the bifurcations that may move."""
-        g = self.grown()
-        order = g[np.argsort(self._parent[g], kind="stable")]
-        up = self._parent[order]
-        first = np.flatnonzero((up[1:] == up[:-1]) & (up[1:] >= self.trunk))
-        return up[first], np.stack([order[first], order[first + 1]], 1)
+    def _new(self, count: int) -> np.ndarray:
+        spare = np.concatenate(self._spare) if self._spare else np.zeros(0, int)
+        reused, left = spare[:count], spare[count:]
+        self._spare = [left] if len(left) else []
+        new = np.concatenate([reused, np.arange(self.size, self.size + count - len(reused))])
+        self.size += count - len(reused)
+        self._alive[new] = True
+        return new
+
+    def _replace_child(self, node, old, new) -> None:
+        side = (self._child[node, 1] == old).astype(int)
+        self._child[node, side] = new
+
+    def _by_level(self, grown: np.ndarray) -> list[np.ndarray]:
+        """Nodes by the number of vessels to their trunk; ancestors are found by doubling steps."""
+        depth = np.zeros(self.size, int)
+        depth[grown] = 1
+        above = np.arange(self.size)
+        above[grown] = self._parent[grown]
+        while (inner := grown[above[grown] >= self.trunk]).size:
+            depth[inner] += depth[above[inner]]
+            above[inner] = above[above[inner]]
+            # gathers above are read before they are written, so that every round doubles the step
+        self._depth[: self.size] = depth
+        order = grown[np.argsort(depth[grown].astype(np.int32), kind="stable")]
+        return np.split(order, np.flatnonzero(np.diff(depth[order])) + 1) if len(order) else []

@@ -1,28 +1,35 @@
-"""Where a tree must reach: evenly spread points in the wall, coarse to fine."""
+"""Where a tree must reach: evenly spread points in a domain, coarse to fine."""
+
+from perfsim._results import InputError
+from perfsim.growth.domain import Domain
 
 import numpy as np
 from scipy.stats import qmc
 
 
-def sampled_volume(wall, count: int) -> float:
-    """Volume [m³] of a wall from `count` random points, the same ones every time."""
-    low, high = wall.bounds()
+def sampled_volume(domain: Domain, count: int) -> float:
+    """Volume [m³] of a domain from `count` random points, the same ones every time."""
+    low, high = domain.bounds()
     box = low + (high - low) * np.random.default_rng(0).random((count, 3))
-    return float(wall.inside(box).mean() * np.prod(high - low))
+    return float(np.mean(domain.signed_distance(box) < 0.0) * np.prod(high - low))
 
 
-def terminal_points(wall, count: int, seed: int) -> np.ndarray:
-    """The first `count` points of a scrambled Sobol sequence in the bounding box that lie inside the wall.
+def terminal_points(domain: Domain, count: int, seed: int) -> np.ndarray:
+    """The first `count` points of a scrambled Sobol sequence in the bounding box that lie inside the domain.
 
     A Sobol sequence fills space coarse to fine, so every prefix is itself an even covering. Returns (count, 3) [m].
+    Raises `InputError` where a hundred thousand points find nothing inside.
     """
-    low, high = wall.bounds()
+    low, high = domain.bounds()
     sequence = qmc.Sobol(3, scramble=True, seed=seed)
     found: list[np.ndarray] = []
-    total = 0
+    total = tried = 0
     while total < count:
         points = low + (high - low) * sequence.random(1 << 14)
-        points = points[wall.inside(points)]
+        points = points[domain.signed_distance(points) < 0.0]
         found.append(points)
         total += len(points)
+        tried += 1 << 14
+        if total == 0 and tried > 100_000:
+            raise InputError(f"none of {tried} points between {low} and {high} m lies inside the domain")
     return np.concatenate(found)[:count]

@@ -3,7 +3,7 @@
 import dataclasses
 
 from perfsim._results import InputError
-from perfsim.network.topology import depth_first
+from perfsim.network.topology import accumulate, depth_first
 
 import numpy as np
 
@@ -159,10 +159,10 @@ def _first_radius(inlets, tail, head, lumen):
 def _arc_length(position, tail, head, branch):
     """Arc length of both ends along the branch; a branch's coordinate starts at 0 where it leaves its parent."""
     length = np.linalg.norm(position[head] - position[tail], axis=1)
-    at_head: dict[tuple[int, int], float] = {}
-    out = np.zeros((len(tail), 2))
-    for v in range(len(tail)):
-        s = at_head.get((int(tail[v]), int(branch[v])), 0.0)
-        out[v] = s, s + length[v]
-        at_head[(int(head[v]), int(branch[v]))] = s + length[v]
-    return out
+    branches = np.int64(branch.max() + 1)
+    end, begin = head * branches + branch, tail * branches + branch
+    order = np.argsort(end, kind="stable")
+    found = np.minimum(np.searchsorted(end[order], begin, side="right") - 1, len(end) - 1)
+    above = np.where((found >= 0) & (end[order[found]] == begin), order[found], -1)
+    arc = accumulate(above, length)
+    return np.stack([np.where(above >= 0, arc[above], 0.0), arc], 1)

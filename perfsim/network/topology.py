@@ -3,63 +3,106 @@
 from perfsim._results import InputError
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 
 def depth_first(nodes, tail, head, inlets):
     """Depth-first order of the vessels of an undirected forest, started from the inlets.
 
-    Returns (order, flipped, root, subtree_end), the last three in the new order. Two inlets in one tree are
-    allowed (a confluence): the first one met is the root.
+    Returns (order, flipped, root, subtree_end), the last three in the new order. Two inlets in one tree are allowed (a
+    confluence): the first one is the root. At a node, vessels that leave it come before vessels that enter it, each in
+    their own order. Raises `InputError` for a loop or a vessel that no inlet reaches.
     """
-    vessels = len(tail)
-    ends = np.concatenate([tail, head])
-    by_node = np.argsort(ends, kind="stable")
-    start = np.searchsorted(ends[by_node], np.arange(nodes + 1))
-    incident = by_node % vessels
-    order: list[int] = []
-    flipped: list[bool] = []
-    root: list[int] = []
-    seen_node, seen_vessel = np.zeros(nodes, bool), np.zeros(vessels, bool)
-    size = np.ones(vessels, int)
-    parent_slot: list[int] = []
-    for r, inlet in enumerate(inlets):
-        if seen_node[inlet]:
-            continue
-        seen_node[inlet] = True
-        stack = [(int(v), int(inlet), -1) for v in incident[start[inlet] : start[inlet + 1]][::-1]]
-        while stack:
-            v, near, above = stack.pop()
-            if seen_vessel[v]:
-                continue
-            seen_vessel[v] = True
-            far = int(head[v]) if tail[v] == near else int(tail[v])
-            if seen_node[far]:
-                raise InputError(
-                    f"vessel {v} (node {tail[v]} to node {head[v]}) closes a loop: a tree is required; remove one "
-                    "vessel of the loop"
-                )
-            seen_node[far] = True
-            slot = len(order)
-            order.append(v)
-            flipped.append(bool(head[v] == near))
-            root.append(r)
-            parent_slot.append(above)
-            stack += [(int(w), far, slot) for w in incident[start[far] : start[far + 1]][::-1] if w != v]
-    if not seen_vessel.all():
-        lost = int(np.flatnonzero(~seen_vessel)[0])
+    roots, parent_node = _rooted(nodes, tail, head, inlets)
+    flipped = parent_node[head] != tail
+    near, far = np.where(flipped, head, tail), np.where(flipped, tail, head)
+    into = np.full(nodes, -1)
+    into[far] = np.arange(len(tail))
+    above = into[near]
+    depth = accumulate(above, np.ones(len(tail), int))
+    size = np.ones(len(tail), int)
+    for vessels in reversed(by_depth(depth)):
+        inner = vessels[above[vessels] >= 0]
+        np.add.at(size, above[inner], size[inner])
+    # a vessel starts after the one above it and after all that hangs on its elder siblings
+    place = np.full(nodes, -1)
+    place[inlets[roots]] = roots
+    family = np.where(above >= 0, above, len(tail) + place[near])
+    rank = np.lexsort((np.arange(len(tail)), flipped, family))
+    before = np.concatenate([[0], np.cumsum(size[rank])[:-1]])
+    first = np.append(True, family[rank][1:] != family[rank][:-1])
+    offset = np.zeros(len(tail), int)
+    offset[rank] = before - np.maximum.accumulate(np.where(first, before, 0))
+    eldest = above < 0
+    roots_before = np.concatenate([[0], np.cumsum(np.bincount(place[near[eldest]], size[eldest], len(inlets)))])
+    start = offset + 1
+    start[eldest] += roots_before[place[near[eldest]]].astype(int) - 1
+    position = accumulate(above, start)
+    order = np.argsort(position)
+    top = near.copy()
+    root = root_of(above, place[top])
+    return order, flipped[order], root[order], np.arange(len(tail)) + size[order]
+
+
+def accumulate(above: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Sum of values from each element up to its root; `above` is -1 at roots. Steps double, so that depth is cheap."""
+    total, link = value.copy(), above.copy()
+    while (inner := np.flatnonzero(link >= 0)).size:
+        total[inner] += total[link[inner]]
+        link[inner] = link[link[inner]]
+    return total
+
+
+def root_of(above: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """The label of the root that each element hangs on."""
+    top, link = np.arange(len(above)), above.copy()
+    while (inner := np.flatnonzero(link >= 0)).size:
+        top[inner] = top[link[inner]]
+        link[inner] = link[link[inner]]
+    return label[top]
+
+
+def by_depth(depth: np.ndarray) -> list[np.ndarray]:
+    """Elements of each depth, the least first."""
+    order = np.argsort(depth, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(depth[order])) + 1)
+
+
+def _rooted(nodes, tail, head, inlets) -> tuple[np.ndarray, np.ndarray]:
+    """Which inlets are roots (indices), and the node above each node; complains of loops and of what nothing reaches."""
+    links = coo_matrix((np.ones(2 * len(tail)), (np.append(tail, head), np.append(head, tail))), (nodes, nodes)).tocsr()
+    count, piece = connected_components(links, directed=False)
+    first = np.full(count, -1)
+    for k in range(len(inlets) - 1, -1, -1):
+        first[piece[inlets[k]]] = k
+    lost = np.flatnonzero(first[piece[tail]] < 0)
+    if len(lost):
+        v = lost[0]
         raise InputError(
-            f"{(~seen_vessel).sum()} vessels are reached from no inlet, the first is vessel {lost} (node "
-            f"{tail[lost]} to node {head[lost]}): give its piece an inlet or remove it"
+            f"{len(lost)} vessels are reached from no inlet, the first is vessel {v} (node {tail[v]} to node {head[v]}): "
+            "give its piece an inlet or remove it"
         )
-    for slot in range(vessels - 1, -1, -1):
-        if parent_slot[slot] >= 0:
-            size[parent_slot[slot]] += size[slot]
-    return (
-        np.array(order, int),
-        np.array(flipped, bool),
-        np.array(root, int),
-        np.arange(vessels) + size[:vessels],
-    )
+    roots = np.sort(first[first >= 0])
+    # one breadth-first search from an extra node that is tied to all roots
+    extra = coo_matrix((np.ones(len(roots)), (np.full(len(roots), nodes), inlets[roots])), (nodes + 1, nodes + 1))
+    links.resize(nodes + 1, nodes + 1)
+    _, above = breadth_first_order((links + extra).tocsr(), nodes, directed=True)
+    above = above[:nodes]
+    above[above == nodes] = -1
+    used = (above[head] == tail) | (above[tail] == head)
+    twin = np.zeros(len(tail), bool)
+    pair = np.sort(np.stack([tail, head], 1), axis=1)
+    rank = np.lexsort((np.arange(len(tail)), pair[:, 1], pair[:, 0]))
+    twin[rank[1:]] = (pair[rank[1:]] == pair[rank[:-1]]).all(1)
+    closing = np.flatnonzero(~used | twin)
+    if len(closing):
+        v = closing[0]
+        raise InputError(
+            f"vessel {v} (node {tail[v]} to node {head[v]}) closes a loop: a tree is required; remove one vessel of the "
+            "loop"
+        )
+    return roots, above
 
 
 def depths(parent: np.ndarray) -> np.ndarray:

@@ -1,0 +1,201 @@
+"""One batch of terminals: each takes the cheapest bifurcation among its nearest vessels that breaks no rule."""
+
+import dataclasses
+
+from perfsim.growth.bifurcation import fermat_points
+from perfsim.growth.forest import GrowingForest
+from perfsim.growth.index import VesselIndex
+from perfsim.growth.rules import MARGIN, Rules, closest_points, room, thicker_below
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+CANDIDATES = 10
+NEIGHBORS = 24
+"""points along vessels that are looked up for them"""
+SPROUTS = 3
+"""free trunk nodes among the candidates"""
+ROUNDS = 6
+"""of choosing: a vessel takes one terminal a batch, the others choose again"""
+
+
+@dataclasses.dataclass
+class _Choices:
+    """Terminals (rows) and their candidate vessels (columns)."""
+
+    node: np.ndarray
+    """the vessel, named by the node it leads to, or a trunk node; -1 where there are fewer"""
+    fork: np.ndarray
+    """(rows, columns, 3) where it would branch"""
+    cost: np.ndarray
+    """added cost, infinite where it cannot be"""
+
+
+def attach(
+    forest: GrowingForest, rules: Rules, index: VesselIndex, points, terminal, price: np.ndarray, clash: float
+) -> np.ndarray:
+    """Place what can be placed of a batch and insert it; returns which rows were placed.
+
+    The cost of a candidate is Σ w|x - e| at the exact optimum x, less that of the vessel it splits, plus the widening of
+    the path to the trunk, plus the price of the tree. A candidate that runs through another vessel costs `clash` times
+    the new vessel's own cost more: dearer while the tree finds its shape, all but forbidden when overlaps are mended.
+
+    Arguments: the `index` of the forest's vessels, `points` (rows, 3) [m] and numbers of the terminals, `price` of each root per unit of demand, `clash`.
+    """
+    near = _nearest_vessels(forest, index, points)
+    choices = _priced(forest, points, terminal, near, price)
+    row, column = _chosen(forest, rules, choices, points, terminal, clash)
+    node, fork = choices.node[row, column], choices.fork[row, column]
+    on_trunk = node < forest.trunk
+    forest.sprout(node[on_trunk], points[row[on_trunk]], terminal[row[on_trunk]])
+    inner = ~on_trunk
+    forest.split(node[inner], fork[inner], points[row[inner]], terminal[row[inner]])
+    placed = np.zeros(len(points), bool)
+    placed[row] = True
+    return placed
+
+
+def _nearest_vessels(forest: GrowingForest, index: VesselIndex, points: np.ndarray) -> np.ndarray:
+    """Nearest vessels and free trunk nodes of each point (rows, CANDIDATES), padded with -1."""
+    near = index.nearest(points, NEIGHBORS)
+    sprouts = forest.free_sprouts()
+    if len(sprouts):
+        tree = cKDTree(forest.position[sprouts])
+        _, found = tree.query(points, k=np.arange(1, min(SPROUTS, len(sprouts)) + 1))
+        near = np.concatenate([sprouts[found], near], axis=1)
+    return _distinct(near)
+
+
+def _distinct(near: np.ndarray) -> np.ndarray:
+    """The first CANDIDATES different entries of each row but -1, padded with -1."""
+    order = np.argsort(near, axis=1, kind="stable")
+    ranked = np.take_along_axis(near, order, 1)
+    repeated = np.zeros(near.shape, bool)
+    np.put_along_axis(repeated, order[:, 1:], ranked[:, 1:] == ranked[:, :-1], 1)
+    repeated |= near < 0
+    rank = np.cumsum(~repeated, axis=1) - 1
+    out = np.full((len(near), CANDIDATES), -1)
+    row, column = np.nonzero(~repeated & (rank < CANDIDATES))
+    out[row, rank[row, column]] = near[row, column]
+    return out
+
+
+def _priced(forest: GrowingForest, points, terminal, near, price) -> _Choices:
+    rows, columns = near.shape
+    fork, cost = np.zeros((rows, columns, 3)), np.full((rows, columns), np.inf)
+    path = forest.path_price(float(forest.demand.mean()))
+    r, c = np.nonzero(near >= forest.trunk)
+    node, p, d = near[r, c], points[r], forest.demand[terminal[r]]
+    above = forest.parent[node]
+    a, b, flow = forest.position[above], forest.position[node], forest.flow[node]
+    root = forest.root[node]
+    weight = np.stack([flow + d, flow, np.maximum(d, 1e-9 * forest.demand.max())], 1) ** forest.alpha
+    ends = np.stack([a, b, p], 1)
+    x = fermat_points(ends, weight)
+    upper, lower, new = (forest.radius(q, root) for q in (flow + d, flow, d))
+    need = np.stack(
+        [
+            room(upper, np.maximum(forest.radius(forest.flow[above], root), upper), lower),
+            room(lower, upper, thicker_below(forest, node)),
+            room(new, upper, new),
+        ],
+        1,
+    )
+    x, fits = _with_room(x, ends, MARGIN * need)
+    fork[r, c] = x
+    way = np.sqrt(np.einsum("nkd,nkd->nk", ends - x[:, None], ends - x[:, None]))
+    before = flow**forest.alpha * np.sqrt(np.einsum("nd,nd->n", b - a, b - a))
+    added = np.einsum("nk,nk->n", weight, way) - before + (path[above] + price[root]) * d
+    cost[r, c] = np.where(fits, added, np.inf)
+    r, c = np.nonzero((near >= 0) & (near < forest.trunk))
+    node = near[r, c]
+    fork[r, c] = forest.position[node]
+    straight = np.linalg.norm(points[r] - forest.position[node], axis=1)
+    d = forest.demand[terminal[r]]
+    cost[r, c] = np.maximum(d, 1e-9 * forest.demand.max()) ** forest.alpha * straight + price[forest.root[node]] * d
+    return _Choices(near, fork, cost)
+
+
+def _with_room(x: np.ndarray, ends: np.ndarray, need: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bifurcations slid along the split vessel so that both halves have the length they need; and which then fit."""
+    along = ends[:, 1] - ends[:, 0]
+    length = np.maximum(np.sqrt(np.einsum("nd,nd->n", along, along)), 1e-300)
+    along = along / length[:, None]
+    for k, sign in ((0, 1.0), (1, -1.0)):
+        way = x - ends[:, k]
+        lack = need[:, k] - np.sqrt(np.einsum("nd,nd->n", way, way))
+        # from an end, straight along the vessel, as far as it takes
+        short = lack > 0.0
+        x[short] = ends[short, k] + (sign * need[short, k])[:, None] * along[short]
+    way = np.sqrt(np.einsum("nkd,nkd->nk", ends - x[:, None], ends - x[:, None]))
+    return x, (way >= need * (1.0 - 1e-9)).all(1)
+
+
+def _chosen(forest: GrowingForest, rules: Rules, choices: _Choices, points, terminal, clash):
+    """Rows and columns that win: cheapest first, every terminal and every vessel once, looked at before it counts."""
+    cost = choices.cost.copy()
+    open_rows = np.arange(len(points))
+    known = np.zeros(cost.shape, bool)
+    taken = np.zeros(forest.size, bool)
+    rows, columns = [np.zeros(0, int)], [np.zeros(0, int)]
+    for _ in range(ROUNDS):
+        cost[open_rows] = np.where(taken[choices.node[open_rows]], np.inf, cost[open_rows])
+        best = np.argmin(cost[open_rows], axis=1)
+        able = np.isfinite(cost[open_rows, best])
+        open_rows, best = open_rows[able], best[able]
+        if not len(open_rows):
+            break
+        fresh = ~known[open_rows, best]
+        r, c = open_rows[fresh], best[fresh]
+        cost[r, c] += _penalty(forest, rules, choices, points, terminal, r, c, clash)
+        known[r, c] = True
+        ready = np.argmin(cost[open_rows], axis=1) == best
+        ready &= np.isfinite(cost[open_rows, best])
+        r, c = open_rows[ready], best[ready]
+        order = np.lexsort((cost[r, c], choices.node[r, c]))
+        node = choices.node[r, c][order]
+        first = np.ones(len(order), bool)
+        first[1:] = node[1:] != node[:-1]
+        win = order[first]
+        rows.append(r[win])
+        columns.append(c[win])
+        taken[choices.node[r[win], c[win]]] = True
+        open_rows = np.setdiff1d(open_rows, r[win], assume_unique=True)
+    return np.concatenate(rows), np.concatenate(columns)
+
+
+def _penalty(forest, rules: Rules, choices: _Choices, points, terminal, row, column, clash) -> np.ndarray:
+    """Infinite where the candidate leaves the domain; a price where it runs through a vessel near its terminal."""
+    node, x, p = choices.node[row, column], choices.fork[row, column], points[row]
+    out = rules.outside(x, p)
+    inner = np.flatnonzero(~out & (node >= forest.trunk))
+    a, b = forest.position[forest.parent[node[inner]]], forest.position[node[inner]]
+    out[inner] = rules.outside(a, x[inner]) | rules.outside(x[inner], b)
+    inner = inner[~out[inner]]
+    hit = np.zeros(len(row), bool)
+    hit[inner] = _hits_neighbors(forest, choices, row[inner], node[inner], x[inner], p[inner], terminal)
+    own = forest.demand[terminal[row]] ** forest.alpha * np.sqrt(np.einsum("nd,nd->n", p - x, p - x))
+    return np.where(out, np.inf, np.where(hit, clash * own, 0.0))
+
+
+def _hits_neighbors(forest, choices: _Choices, row, node, x, p, terminal) -> np.ndarray:
+    """Whether one of the three new vessels overlaps one of the terminal's nearest vessels that it does not touch."""
+    other, up = choices.node[row], forest.parent[node]
+    n, k = np.nonzero((other >= forest.trunk) & (other != node[:, None]))
+    far = other[n, k]
+    root, low, high = forest.root[far], forest.position[forest.parent[far]], forest.position[far]
+    far_radius = forest.radius(forest.flow[far], root)
+    hit = np.zeros(len(row), bool)
+    demand = forest.demand[terminal[row]]
+    # the new vessel; what is left of the split one above and below its bifurcation, but for what hangs on its ends
+    parts = (
+        (x, p, demand, np.ones(len(n), bool)),
+        (forest.position[up], x, forest.flow[node] + demand, (forest.parent[far] != up[n]) & (far != up[n])),
+        (x, forest.position[node], forest.flow[node], forest.parent[far] != node[n]),
+    )
+    for a, b, flow, apart in parts:
+        m = n[apart]
+        _, _, distance = closest_points(a[m], b[m], low[apart], high[apart])
+        wide = far_radius[apart] + forest.radius(flow, forest.root[node])[m]
+        hit[m[distance < MARGIN * wide]] = True
+    return hit

@@ -1,0 +1,102 @@
+"""After growth: terminals that would be cheaper elsewhere move there, and vessels that overlap part."""
+
+from perfsim.growth.attach import attach
+from perfsim.growth.forest import GrowingForest
+from perfsim.growth.index import VesselIndex
+from perfsim.growth.relax import push_apart, relax
+from perfsim.growth.rules import SHORTEST, Rules, among, distinct
+
+import numpy as np
+
+REPAIRS = 40
+"""rounds of parting at most"""
+PUSHES = 4
+"""moves between two searches for overlaps"""
+SLACK = 0.15
+"""pairs closer than this many more sums of radii are watched while vessels move"""
+SOFT, HARD = 0.1, 3.0
+"""what running through another vessel costs, in its own cost: while terminals look for the cheapest place, and after"""
+WHOLE = 12
+"""terminals: a vessel that feeds no more than these is placed anew with all of them, one alone at first"""
+
+
+def _placed_anew(forest: GrowingForest, rules: Rules, index, points, waiting, price, tries: int, clash: float):
+    """Place terminals that are out; returns those that found no place."""
+    for _ in range(tries):
+        forest.update()
+        if not len(waiting):
+            break
+        index.refresh(forest)
+        waiting = waiting[~attach(forest, rules, index, points[waiting], waiting, price, clash)]
+    return waiting
+
+
+def improve(forest: GrowingForest, rules: Rules, points, price, left, rounds: int, share: float, rng) -> np.ndarray:
+    """Rounds of leaf reinsertion: a share of all terminals each, then a sweep. `left` and returned: those without a place."""
+    for _ in range(rounds):
+        tips = np.flatnonzero(forest.terminal >= 0)
+        tips = rng.choice(tips, max(1, int(share * len(tips))), replace=False)
+        left = _placed_anew(
+            forest, rules, VesselIndex(forest), points, np.concatenate([left, forest.remove(tips)]), price, 3, SOFT
+        )
+        relax(forest, rules, 2)
+    return left
+
+
+def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np.ndarray:
+    """Push overlapping vessels apart; where that fails, their terminals are placed anew, a little moved.
+
+    `waiting` are terminals that had no place yet: they are moved and tried again, too. Returns those left in the end.
+    """
+    index = VesselIndex(forest, SLACK)
+    watched = _close(forest, *index.touching())
+    for attempt in range(REPAIRS):
+        for _ in range(PUSHES):
+            push_apart(forest, rules, among(forest, *watched))
+        index.refresh(forest)
+        watched = _close(forest, *np.concatenate([watched, index.touching()], axis=1))
+        found, short = among(forest, *watched), _short(forest)
+        if not len(found.first) and not len(short) and not len(waiting):
+            break
+        thin = np.where(forest.flow[found.first] < forest.flow[found.second], found.first, found.second)
+        out = _take_out(forest, np.concatenate([thin, short]), min(WHOLE, 1.3**attempt))
+        waiting = np.concatenate([waiting, out])
+        points[waiting] = _moved(forest, rules, points[waiting], rng)
+        waiting = _placed_anew(forest, rules, index, points, waiting, price, 2, HARD)
+    return waiting
+
+
+def _close(forest: GrowingForest, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Those of the pairs (2, n) that are close enough to watch."""
+    found = among(forest, first, second, SLACK)
+    return distinct(found.first, found.second)
+
+
+def _take_out(forest: GrowingForest, nodes: np.ndarray, whole: float) -> np.ndarray:
+    """Remove the vessels that lead to nodes with all below them, where that is no more than `whole` terminals.
+
+    Returns the numbers of the terminals that were removed.
+    """
+    tips = forest.tips_below(nodes[forest.count_below(nodes) <= whole + 1e-9])
+    removed: list[np.ndarray] = []
+    while len(tips):  # of two terminals on one bifurcation only one goes at a time
+        removed.append(forest.remove(tips))
+        left = forest.terminal[tips] >= 0
+        if left.sum() == len(tips):
+            break  # they hang on trunks alone
+        tips = tips[left]
+    return np.concatenate(removed) if removed else np.zeros(0, int)
+
+
+def _short(forest: GrowingForest) -> np.ndarray:
+    """Nodes whose vessel is shorter than wide."""
+    node = forest.grown()
+    return node[forest.length(node) < SHORTEST * forest.radius(forest.flow[node], forest.root[node])]
+
+
+def _moved(forest: GrowingForest, rules: Rules, points: np.ndarray, rng) -> np.ndarray:
+    """Points moved at random by about half the length of a terminal vessel, within the domain."""
+    tips = np.flatnonzero(forest.terminal >= 0)
+    step = 0.5 * float(np.median(forest.length(tips)))
+    new = points + step * rng.standard_normal(points.shape)
+    return np.where((rules.domain.signed_distance(new) < 0.0)[:, None], new, points)
