@@ -192,6 +192,19 @@ def test_out_that_is_a_file(tmp_path):
     assert run.returncode != 0 and "is a file" in run.stderr and (tmp_path / "out").read_text() == "mine"
 
 
+def test_grow_writes_a_tree(tmp_path):
+    """The tree alone, readable again, with its statistics; a second run does not overwrite it."""
+    (tmp_path / "c.toml").write_text("[tree]\nterminals = 80\n")
+    run = perfsim("grow", "c.toml", "--out", "t", cwd=tmp_path)
+    assert run.returncode == 0 and "80 terminals, 0 dropped" in run.stdout
+    record = json.loads((tmp_path / "t" / "growth.json").read_text())
+    assert record["growth"]["terminals"] == 80 and record["elements"][0]["order"] == 1
+    mesh = pv.read(tmp_path / "t" / "tree.vtp")
+    assert mesh.n_lines > 160 and mesh.cell_data["radius_mm"].min() > 0
+    again = perfsim("grow", "c.toml", "--out", "t", cwd=tmp_path)
+    assert again.returncode == 3 and "--overwrite" in again.stderr
+
+
 def test_verbose_adds_and_quiet_removes(tmp_path):
     small = ("--terminals", "50", "--spacing", "6 mm")
     loud = perfsim("demo", "-v", *small, "--out", "a", cwd=tmp_path)

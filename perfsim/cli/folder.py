@@ -15,11 +15,11 @@ def free_folder(default: Path) -> Path:
     return next((c for c in candidates if not (c / "summary.json").exists()), default)
 
 
-def check_folder(out: Path, overwrite: bool) -> None:
+def check_folder(out: Path, overwrite: bool, mark: str = "summary.json") -> None:
     """Refuse a path that cannot become a folder, or holds results already, before anything is computed."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: --out needs a folder")
-    if (out / "summary.json").exists() and not overwrite:
+    if (out / mark).exists() and not overwrite:
         raise InputError(f"{out} holds the results of an earlier run: choose another --out, or add --overwrite")
     parent = out if out.is_dir() else next(p for p in [*out.absolute().parents] if p.exists())
     if not _writable(parent):

@@ -63,6 +63,20 @@ def run(
 
 
 @app.command()
+def grow(
+    case: Annotated[Path, typer.Argument(help="Case file (TOML).")],
+    out: Out = Path("perfsim-tree"),
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Grow the tree of a case without solving it: geometry, statistics, morphometry."""
+    from perfsim.cli.grow import grow_case
+    from perfsim.io import read_case
+
+    grow_case(read_case(case), out, overwrite, quiet)
+
+
+@app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Folder to create the case in.")]) -> None:
     """Write a commented case file to start from."""
     from perfsim._results import InputError

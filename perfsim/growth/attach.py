@@ -5,7 +5,7 @@ import dataclasses
 from perfsim.growth.bifurcation import fermat_points
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
-from perfsim.growth.rules import MARGIN, Rules, closest_points, room, thicker_below
+from perfsim.growth.rules import CLEAR, MARGIN, Rules, closest_points, room, thicker_below
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -19,9 +19,24 @@ ROUNDS = 6
 """of choosing: a vessel takes one terminal a batch, the others choose again"""
 
 
+@dataclasses.dataclass(frozen=True)
+class Arrivals:
+    """Terminals that look for a place."""
+
+    point: np.ndarray
+    """(rows, 3) [m]"""
+    demand: np.ndarray
+    number: np.ndarray
+
+    @classmethod
+    def of(cls, forest: GrowingForest, points: np.ndarray, number: np.ndarray) -> "Arrivals":
+        """Terminals by their numbers; `points` of all terminals."""
+        return cls(points[number], forest.demand[number], number)
+
+
 @dataclasses.dataclass
 class _Choices:
-    """Terminals (rows) and their candidate vessels (columns)."""
+    """Arrivals (rows) and their candidate vessels (columns)."""
 
     node: np.ndarray
     """the vessel, named by the node it leads to, or a trunk node; -1 where there are fewer"""
@@ -32,25 +47,25 @@ class _Choices:
 
 
 def attach(
-    forest: GrowingForest, rules: Rules, index: VesselIndex, points, terminal, price: np.ndarray, clash: float
+    forest: GrowingForest, rules: Rules, index: VesselIndex, arrivals: Arrivals, price: np.ndarray, clash: float
 ) -> np.ndarray:
     """Place what can be placed of a batch and insert it; returns which rows were placed.
 
-    The cost of a candidate is Σ w|x - e| at the exact optimum x, less that of the vessel it splits, plus the widening of
-    the path to the trunk, plus the price of the tree. A candidate that runs through another vessel costs `clash` times
-    the new vessel's own cost more: dearer while the tree finds its shape, all but forbidden when overlaps are mended.
-
-    Arguments: the `index` of the forest's vessels, `points` (rows, 3) [m] and numbers of the terminals, `price` of each root per unit of demand, `clash`.
+    The cost of a candidate is Σ w|x - e| at the exact optimum x, less that of the vessel it splits, plus the widening
+    of the path to the trunk, plus the price of the tree. A candidate that runs through another vessel costs `clash`
+    times the new vessel's own cost more: dearer while the tree finds its shape, all but forbidden when overlaps are
+    mended. Arguments: the `index` of the vessels that may be split, `price` of each root per unit of demand, `clash`.
     """
-    near = _nearest_vessels(forest, index, points)
-    choices = _priced(forest, points, terminal, near, price)
-    row, column = _chosen(forest, rules, choices, points, terminal, clash)
+    near = _nearest_vessels(forest, index, arrivals.point)
+    choices = _priced(forest, arrivals, near, price)
+    row, column = _chosen(forest, rules, choices, arrivals, clash)
     node, fork = choices.node[row, column], choices.fork[row, column]
     on_trunk = node < forest.trunk
-    forest.sprout(node[on_trunk], points[row[on_trunk]], terminal[row[on_trunk]])
+    p, number = arrivals.point[row], arrivals.number[row]
+    forest.sprout(node[on_trunk], p[on_trunk], number[on_trunk])
     inner = ~on_trunk
-    forest.split(node[inner], fork[inner], points[row[inner]], terminal[row[inner]])
-    placed = np.zeros(len(points), bool)
+    forest.split(node[inner], fork[inner], p[inner], number[inner])
+    placed = np.zeros(len(arrivals.point), bool)
     placed[row] = True
     return placed
 
@@ -80,16 +95,16 @@ def _distinct(near: np.ndarray) -> np.ndarray:
     return out
 
 
-def _priced(forest: GrowingForest, points, terminal, near, price) -> _Choices:
+def _priced(forest: GrowingForest, arrivals: Arrivals, near: np.ndarray, price: np.ndarray) -> _Choices:
     rows, columns = near.shape
     fork, cost = np.zeros((rows, columns, 3)), np.full((rows, columns), np.inf)
-    path = forest.path_price(float(forest.demand.mean()))
+    least = 1e-9 * forest.demand.max()
     r, c = np.nonzero(near >= forest.trunk)
-    node, p, d = near[r, c], points[r], forest.demand[terminal[r]]
+    node, p, d = near[r, c], arrivals.point[r], arrivals.demand[r]
     above = forest.parent[node]
     a, b, flow = forest.position[above], forest.position[node], forest.flow[node]
     root = forest.root[node]
-    weight = np.stack([flow + d, flow, np.maximum(d, 1e-9 * forest.demand.max())], 1) ** forest.alpha
+    weight = np.stack([flow + d, flow, np.maximum(d, least)], 1) ** forest.alpha
     ends = np.stack([a, b, p], 1)
     x = fermat_points(ends, weight)
     upper, lower, new = (forest.radius(q, root) for q in (flow + d, flow, d))
@@ -105,14 +120,13 @@ def _priced(forest: GrowingForest, points, terminal, near, price) -> _Choices:
     fork[r, c] = x
     way = np.sqrt(np.einsum("nkd,nkd->nk", ends - x[:, None], ends - x[:, None]))
     before = flow**forest.alpha * np.sqrt(np.einsum("nd,nd->n", b - a, b - a))
-    added = np.einsum("nk,nk->n", weight, way) - before + (path[above] + price[root]) * d
+    added = np.einsum("nk,nk->n", weight, way) - before + forest.path_cost(above, d) + price[root] * d
     cost[r, c] = np.where(fits, added, np.inf)
     r, c = np.nonzero((near >= 0) & (near < forest.trunk))
-    node = near[r, c]
+    node, d = near[r, c], arrivals.demand[r]
     fork[r, c] = forest.position[node]
-    straight = np.linalg.norm(points[r] - forest.position[node], axis=1)
-    d = forest.demand[terminal[r]]
-    cost[r, c] = np.maximum(d, 1e-9 * forest.demand.max()) ** forest.alpha * straight + price[forest.root[node]] * d
+    straight = np.linalg.norm(arrivals.point[r] - forest.position[node], axis=1)
+    cost[r, c] = np.maximum(d, least) ** forest.alpha * straight + price[forest.root[node]] * d
     return _Choices(near, fork, cost)
 
 
@@ -131,10 +145,10 @@ def _with_room(x: np.ndarray, ends: np.ndarray, need: np.ndarray) -> tuple[np.nd
     return x, (way >= need * (1.0 - 1e-9)).all(1)
 
 
-def _chosen(forest: GrowingForest, rules: Rules, choices: _Choices, points, terminal, clash):
+def _chosen(forest: GrowingForest, rules: Rules, choices: _Choices, arrivals: Arrivals, clash: float):
     """Rows and columns that win: cheapest first, every terminal and every vessel once, looked at before it counts."""
     cost = choices.cost.copy()
-    open_rows = np.arange(len(points))
+    open_rows = np.arange(len(arrivals.point))
     known = np.zeros(cost.shape, bool)
     taken = np.zeros(forest.size, bool)
     rows, columns = [np.zeros(0, int)], [np.zeros(0, int)]
@@ -147,7 +161,7 @@ def _chosen(forest: GrowingForest, rules: Rules, choices: _Choices, points, term
             break
         fresh = ~known[open_rows, best]
         r, c = open_rows[fresh], best[fresh]
-        cost[r, c] += _penalty(forest, rules, choices, points, terminal, r, c, clash)
+        cost[r, c] += _penalty(forest, rules, choices, arrivals, r, c, clash)
         known[r, c] = True
         ready = np.argmin(cost[open_rows], axis=1) == best
         ready &= np.isfinite(cost[open_rows, best])
@@ -164,21 +178,22 @@ def _chosen(forest: GrowingForest, rules: Rules, choices: _Choices, points, term
     return np.concatenate(rows), np.concatenate(columns)
 
 
-def _penalty(forest, rules: Rules, choices: _Choices, points, terminal, row, column, clash) -> np.ndarray:
+def _penalty(forest, rules: Rules, choices: _Choices, arrivals: Arrivals, row, column, clash) -> np.ndarray:
     """Infinite where the candidate leaves the domain; a price where it runs through a vessel near its terminal."""
-    node, x, p = choices.node[row, column], choices.fork[row, column], points[row]
+    node, x, p = choices.node[row, column], choices.fork[row, column], arrivals.point[row]
     out = rules.outside(x, p)
     inner = np.flatnonzero(~out & (node >= forest.trunk))
     a, b = forest.position[forest.parent[node[inner]]], forest.position[node[inner]]
     out[inner] = rules.outside(a, x[inner]) | rules.outside(x[inner], b)
     inner = inner[~out[inner]]
     hit = np.zeros(len(row), bool)
-    hit[inner] = _hits_neighbors(forest, choices, row[inner], node[inner], x[inner], p[inner], terminal)
-    own = forest.demand[terminal[row]] ** forest.alpha * np.sqrt(np.einsum("nd,nd->n", p - x, p - x))
+    demand = arrivals.demand[row]
+    hit[inner] = _hits_neighbors(forest, choices, row[inner], node[inner], x[inner], p[inner], demand[inner])
+    own = demand**forest.alpha * np.sqrt(np.einsum("nd,nd->n", p - x, p - x))
     return np.where(out, np.inf, np.where(hit, clash * own, 0.0))
 
 
-def _hits_neighbors(forest, choices: _Choices, row, node, x, p, terminal) -> np.ndarray:
+def _hits_neighbors(forest, choices: _Choices, row, node, x, p, demand) -> np.ndarray:
     """Whether one of the three new vessels overlaps one of the terminal's nearest vessels that it does not touch."""
     other, up = choices.node[row], forest.parent[node]
     n, k = np.nonzero((other >= forest.trunk) & (other != node[:, None]))
@@ -186,7 +201,6 @@ def _hits_neighbors(forest, choices: _Choices, row, node, x, p, terminal) -> np.
     root, low, high = forest.root[far], forest.position[forest.parent[far]], forest.position[far]
     far_radius = forest.radius(forest.flow[far], root)
     hit = np.zeros(len(row), bool)
-    demand = forest.demand[terminal[row]]
     # the new vessel; what is left of the split one above and below its bifurcation, but for what hangs on its ends
     parts = (
         (x, p, demand, np.ones(len(n), bool)),
@@ -197,5 +211,5 @@ def _hits_neighbors(forest, choices: _Choices, row, node, x, p, terminal) -> np.
         m = n[apart]
         _, _, distance = closest_points(a[m], b[m], low[apart], high[apart])
         wide = far_radius[apart] + forest.radius(flow, forest.root[node])[m]
-        hit[m[distance < MARGIN * wide]] = True
+        hit[m[distance < CLEAR * wide]] = True
     return hit

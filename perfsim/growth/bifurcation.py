@@ -7,9 +7,9 @@ def fermat_points(ends: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Points x (n, 3) that minimize Σ_k w_k |x - e_k|; `ends` (n, 3, 3), `weights` (n, 3).
 
     With fixed flows this is the part of the Murray cost Σ Q^(2/γ) L that a bifurcation can change. At an inner optimum
-    the vessels to e_i and e_j meet at π - φ_k, with φ_k the angle that faces w_k in a triangle of sides w. The lines from
-    e_k to the tips of such triangles, raised on the opposite sides, meet in it (Jacobi's theorem), so that its barycentric
-    coordinates are
+    the vessels to e_i and e_j meet at π - φ_k, with φ_k the angle that faces w_k in a triangle of sides w. The lines
+    from e_k to the tips of such triangles, raised on the opposite sides, meet in it (Jacobi's theorem), so that its
+    barycentric coordinates are
 
         λ_k ∝ 1 / (2A (w_i² + w_j² - w_k²)/2 + 2W (e_i - e_k)·(e_j - e_k)),
 

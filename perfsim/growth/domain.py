@@ -85,23 +85,23 @@ def leaves(domain: Domain, a: np.ndarray, b: np.ndarray, tolerance: float, piece
     length = np.sqrt(np.einsum("nd,nd->n", b - a, b - a))
     out = np.zeros(len(a), bool)
     segment, low, high = np.arange(len(a)), np.zeros(len(a)), np.ones(len(a))
-    allowed = None
+    allowed = np.full(len(a), tolerance)
+    first = True
     while len(segment):
         middle = 0.5 * (low + high)
         distance = domain.signed_distance(a[segment] + middle[:, None] * (b - a)[segment])
         half = 0.5 * (high - low) * length[segment]
-        suspect = np.flatnonzero(distance + half > tolerance)
-        segment, middle, low, high = (v[suspect] for v in (segment, middle, low, high))
+        suspect = distance + half > tolerance
+        segment, low, middle, high = segment[suspect], low[suspect], middle[suspect], high[suspect]
         distance, half = distance[suspect], half[suspect]
-        if allowed is None and len(segment):
+        if first and len(segment):
             # a trunk may lie a little off the wall: what leaves it may start from there
-            allowed = np.full(len(a), tolerance)
             ends = np.maximum(domain.signed_distance(a[segment]), domain.signed_distance(b[segment]))
             allowed[segment] = np.maximum(tolerance, ends + tolerance * (ends > tolerance))
-        if len(segment):
-            out[segment[distance > allowed[segment]]] = True
+            first = False
+        out[segment[distance > allowed[segment]]] = True
         again = (2.0 * half > piece) & ~out[segment]
-        segment, middle, low, high = (v[again] for v in (segment, middle, low, high))
+        segment, low, middle, high = segment[again], low[again], middle[again], high[again]
         segment = np.concatenate([segment, segment])
         low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
     return out

@@ -59,16 +59,15 @@ class GrowingForest:
 
     def sprout(self, node: np.ndarray, points: np.ndarray, terminal: np.ndarray) -> None:
         """Vessels straight from trunk nodes to terminals."""
-        new = self._new(len(node))
-        self._position[new], self._parent[new], self._terminal[new] = points, node, terminal
-        self._child[node, 0] = new
-        self._root[new] = self._root[node]
+        tip = self._new(len(node))
+        self._position[tip], self._parent[tip], self._terminal[tip] = points, node, terminal
+        self._root[tip] = self._root[node]
+        self._child[node, 0] = tip
 
     def split(self, node: np.ndarray, fork_at: np.ndarray, points: np.ndarray, terminal: np.ndarray) -> None:
         """Terminals through new bifurcations in the middle of the vessels that lead to `node`."""
         fork, tip = self._new(len(node)), self._new(len(node))
         self._position[fork], self._position[tip], self._terminal[tip] = fork_at, points, terminal
-        # a vessel may hang on another one that is split at the same time: forks first take their places by node
         self._child[fork] = np.stack([node, tip], 1)
         above = self._parent[node]
         self._replace_child(above, node, fork)
@@ -76,27 +75,24 @@ class GrowingForest:
         self._root[fork] = self._root[tip] = self._root[node]
 
     def remove(self, tips: np.ndarray) -> np.ndarray:
-        """Take terminals out again, each with the bifurcation above it; what hung on trunks alone stays.
+        """Take terminals out again, each with the bifurcation above it; what hangs on trunks alone stays.
 
         Returns the numbers of the terminals that were removed. Of two terminals on one bifurcation only one goes.
         """
         fork = self._parent[tips]
         free = fork >= self.trunk
-        tips, fork = tips[free], fork[free]
-        fork, first = np.unique(fork, return_index=True)
-        tips = tips[first]
+        fork, first = np.unique(fork[free], return_index=True)
+        tips = tips[free][first]
         gone = np.zeros(self.size, bool)
         gone[fork] = True
         sibling = np.where(self._child[fork, 0] == tips, self._child[fork, 1], self._child[fork, 0])
-        above, below = self._parent[fork], sibling
-        while (moved := gone[above]).any():  # bifurcations in a row that all go
-            above[moved] = self._parent[above[moved]]
-        kept = ~gone[below]
-        top = fork[kept]
-        while (moved := gone[self._parent[top]]).any():
+        kept = ~gone[sibling]
+        top, below = fork[kept], sibling[kept]
+        while (moved := gone[self._parent[top]]).any():  # bifurcations in a row that all go
             top[moved] = self._parent[top[moved]]
-        self._replace_child(above[kept], top, below[kept])
-        self._parent[below[kept]] = above[kept]
+        above = self._parent[top]
+        self._replace_child(above, top, below)
+        self._parent[below] = above
         number = self._terminal[tips]
         dead = np.concatenate([tips, fork])
         self._alive[dead], self._terminal[dead], self._child[dead], self._parent[dead] = False, -1, -1, -1
@@ -140,15 +136,34 @@ class GrowingForest:
         """r = r₀ (Q/Q₀)^(1/γ) [m], with the demand that each root has now."""
         return self.root_radius[root] * (flow / np.maximum(self.root_flow()[root], flow)) ** (1.0 / self.exponent)
 
-    def path_price(self, amount: float) -> np.ndarray:
-        """What `amount` more demand costs along the path from each node to its trunk: Σ ((Q+d)^α - Q^α) L / d."""
-        price = np.zeros(self.size)
-        step = np.zeros(self.size)
-        grown = self.grown()
-        step[grown] = ((self.flow[grown] + amount) ** self.alpha - self.flow[grown] ** self.alpha) * self.length(grown)
+    def path_cost(self, nodes: np.ndarray, demand: np.ndarray) -> np.ndarray:
+        """What more demand at nodes costs on the way to their trunks: Σ ((Q+d)^α - Q^α) L over each path.
+
+        For the usual demand of a terminal from one sum for all nodes, for others by walking up.
+        """
+        unit = float(self.demand.mean())
+        cost = self._unit_path()[nodes] * (demand / unit)
+        walk = np.flatnonzero(demand > 2.0 * unit)
+        at, d = nodes[walk], demand[walk]
+        total = np.zeros(len(walk))
+        moving = np.flatnonzero(at >= self.trunk)
+        while len(moving):
+            n = at[moving]
+            wider = (self._flow[n] + d[moving]) ** self.alpha - self._flow[n] ** self.alpha
+            total[moving] += wider * self.length(n)
+            at[moving] = self._parent[n]
+            moving = moving[at[moving] >= self.trunk]
+        cost[walk] = total
+        return cost
+
+    def _unit_path(self) -> np.ndarray:
+        unit = float(self.demand.mean())
+        price, step, grown = np.zeros(self.size), np.zeros(self.size), self.grown()
+        wider = (self._flow[grown] + unit) ** self.alpha - self._flow[grown] ** self.alpha
+        step[grown] = wider * self.length(grown)
         for nodes in self._levels:
             price[nodes] = price[self._parent[nodes]] + step[nodes]
-        return price / amount
+        return price
 
     def length(self, nodes: np.ndarray) -> np.ndarray:
         """Lengths of the vessels that lead to nodes [m]."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from perfsim._results import InputError
 from perfsim.anatomy.trunks import OFF_WALL
+from perfsim.growth.attach import Arrivals
 from perfsim.growth.attach import attach as attach_batch
 from perfsim.growth.domain import Domain, check_bounds
 from perfsim.growth.forest import GrowingForest
@@ -14,7 +15,8 @@ from perfsim.growth.relax import relax
 from perfsim.growth.repair import improve, part
 from perfsim.growth.report import GrowthReport, measure
 from perfsim.growth.rules import Rules
-from perfsim.growth.terminals import sampled_volume, terminal_points
+from perfsim.growth.shares import COARSE, find_price, goal_of
+from perfsim.growth.terminals import moved_aside, sampled_volume, terminal_points
 from perfsim.network import GROWN, VesselNetwork
 
 import numpy as np
@@ -46,18 +48,19 @@ def grow(
     Terminals are added in batches, coarse to fine. Each takes, among its ~10 nearest vessels, the bifurcation with the
     least increase of the Murray cost Σ Q^(2/γ) L: the local change at the exact optimum point plus the widening of the
     path to the trunk (trunks are sunk cost). One terminal per vessel and batch; losers choose again, then wait. Between
-    batches all bifurcations relax to their Fermat points (the cost is convex in them). At the end terminals move to where
-    they are cheaper, and vessels that overlap part. Vessels stay in the domain and are longer than wide throughout.
+    batches all bifurcations relax to their Fermat points (the cost is convex in them). At the end terminals move to
+    where they are cheaper, and vessels that overlap part. Vessels stay in the domain and are longer than wide.
 
-    Arguments: `domain` (anything with `bounds` and `signed_distance`: an `anatomy.Wall`, or see `growth.domain`), `trunks`
-    (kept as they are; every node may sprout once), number of `terminals`, `exponent` γ, `demand` of the terminals as a
-    function of their points (n, 3) or an array (default: all the same), `shares` of the demand by inlet name that the trees
-    must meet (default: they compete freely), `attach` the branches that may sprout (default: all that lie in or on the
-    domain but the trunks of `anatomy.trunks.OFF_WALL`), the terminals' `points` (n, 3) [m] if not the domain's own, `seed`,
-    `progress(done, total)`.
+    Arguments: `domain` (anything with `bounds` and `signed_distance`: an `anatomy.Wall`, or see `growth.domain`),
+    `trunks` (kept as they are; every node may sprout once), number of `terminals`, `exponent` γ, `demand` of the
+    terminals as a function of their points (n, 3) or an array (default: all the same), `shares` of the demand by inlet
+    name that the trees must meet (default: they compete freely), `attach` the branches that may sprout (default: all
+    that lie in or on the domain but the trunks of `anatomy.trunks.OFF_WALL`), the terminals' `points` (n, 3) [m] if not
+    the domain's own, `seed`, `progress(done, total)`.
 
-    Returns the network (trunks whose ends fed nothing are pruned) and a `GrowthReport`. Raises `InputError` where nothing
-    can sprout or an argument cannot be met. The method follows Schreiner & Buxbaum (1993) IEEE TBME 40:482, batched.
+    Returns the network (trunks whose ends fed nothing are pruned) and a `GrowthReport`. Raises `InputError` where
+    nothing can sprout or an argument cannot be met. The method follows Schreiner & Buxbaum (1993) IEEE TBME 40:482,
+    batched.
     """
     check_bounds(domain)
     seconds: dict[str, float] = {}
@@ -65,14 +68,19 @@ def grow(
     with _timed(seconds, "terminals"):
         points = _points(domain, terminals, seed, points)
         rules = _rules(domain, points)
-        forest = _start(domain, trunks, exponent, attach, _demand(demand, points))
-    goal = None if shares is None else _goal(shares, trunks.inlet_names)
+        demand = _demand(demand, points)
+        forest = _start(domain, trunks, exponent, attach, demand)
+    goal = None if shares is None else goal_of(shares, trunks.inlet_names)
+    price = np.zeros(len(trunks.inlets))
+    if goal is not None:
+        with _timed(seconds, "shares"):
+            price = _price(domain, trunks, exponent, attach, points, demand, goal)
     with _timed(seconds, "attach"):
-        waiting, price = _attach_all(forest, rules, points, goal, rng, progress)
-    with _timed(seconds, "relax"):
-        relax(forest, rules, sweeps=6)
+        waiting = _attach_all(forest, rules, points, price, rng, progress)
     with _timed(seconds, "improve"):
-        waiting = improve(forest, rules, points, price, waiting, 2, 0.15, rng)
+        waiting, price = improve(forest, rules, points, price, waiting, goal, rng)
+    with _timed(seconds, "relax"):
+        relax(forest, rules, sweeps=int(np.clip(30_000 / len(points), 6, 60)))
     with _timed(seconds, "part"):
         waiting = part(forest, rules, points, price, waiting, rng)
     with _timed(seconds, "finish"):
@@ -101,22 +109,14 @@ def _points(domain: Domain, terminals: int, seed: int, points) -> np.ndarray:
 
 
 def _demand(demand, points: np.ndarray) -> np.ndarray:
-    value = (
-        np.ones(len(points)) if demand is None else demand(points) if callable(demand) else np.asarray(demand, float)
-    )
+    """Demand of every terminal, 1 in the mean and at least a millionth of it, so that every vessel has a lumen."""
+    if demand is None:
+        return np.ones(len(points))
+    value = np.asarray(demand(points) if callable(demand) else demand, float)
     if value.shape != (len(points),) or not np.isfinite(value).all() or (value < 0).any() or not value.sum() > 0:
         raise InputError(f"demand must be {len(points)} finite numbers ≥ 0, not all zero; its shape is {value.shape}")
-    return value * (len(points) / value.sum())
-
-
-def _goal(shares: Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:
-    unknown = sorted(set(shares) - set(names))
-    if unknown:
-        raise InputError(f"shares names {unknown[0]!r}, but the inlets are {', '.join(names)}")
-    goal = np.array([shares.get(n, 0.0) for n in names], float)
-    if (goal < 0).any() or abs(goal.sum() - 1.0) > 1e-6:
-        raise InputError(f"shares must not be negative and sum to 1: they sum to {goal.sum():.4g}")
-    return goal
+    value = np.maximum(value, 1e-6 * value.mean())
+    return value / value.mean()
 
 
 def _rules(domain: Domain, points: np.ndarray) -> Rules:
@@ -146,32 +146,44 @@ def _start(domain: Domain, trunks: VesselNetwork, exponent, attach, demand) -> G
     return GrowingForest(position, root, sprouts, np.asarray(trunks.root_radius), exponent, demand)
 
 
-def _attach_all(forest: GrowingForest, rules: Rules, points, goal, rng, progress) -> tuple[np.ndarray, np.ndarray]:
-    """Batch after batch; returns the terminals without a place and the price of each root."""
-    price = np.zeros(len(forest.root_radius))
+def _price(domain: Domain, trunks: VesselNetwork, exponent, attach, points, demand, goal) -> np.ndarray:
+    """The price of each root at which small forests have the wanted shares."""
+    few = min(COARSE, len(points))
+    coarse, part_demand = points[:few].copy(), demand[:few]
+    rules = _rules(domain, coarse)
+
+    def grown_share(price: np.ndarray) -> np.ndarray:
+        forest = _start(domain, trunks, exponent, attach, part_demand)
+        _attach_all(forest, rules, coarse.copy(), price, np.random.default_rng(0))
+        forest.update()
+        share = forest.root_flow()
+        return share / share.sum()
+
+    return find_price(grown_share, goal)
+
+
+def _attach_all(forest: GrowingForest, rules: Rules, points, price: np.ndarray, rng, progress=None) -> np.ndarray:
+    """Batch after batch; returns the terminals without a place. `price` of each root, in mean costs of a terminal."""
     waiting, done, more = np.arange(len(points)), 0, 1
     while len(waiting) and more < 1e6:
         batch = waiting[: more * max(FIRST, int(BATCH * done))]
         forest.update()
-        placed = attach_batch(forest, rules, VesselIndex(forest), points[batch], batch, price, CLASH)
+        unit = forest.cost() / max(done, 1)
+        arrivals = Arrivals.of(forest, points, batch)
+        placed = attach_batch(forest, rules, VesselIndex(forest), arrivals, price * unit, CLASH)
         waiting = np.concatenate([batch[~placed], waiting[len(batch) :]])
         done += int(placed.sum())
         if not len(batch) < len(waiting) + placed.sum() and placed.sum() < FEW * len(batch):
             break  # what is left needs to be moved, which parting does
         if not placed.any():  # nothing can be reached from here: look farther ahead, and a little aside
             more *= 4
-            nearby = points[batch] + 0.3 * rules.piece * rng.uniform(-1.0, 1.0, (len(batch), 3))
-            inside = rules.domain.signed_distance(nearby) < 0.0
-            points[batch[inside]] = nearby[inside]
+            points[batch] = moved_aside(rules.domain, points, batch, 0.3 * rules.piece, rng)
             continue
         more = 1
         relax(forest, rules, sweeps=2)
-        if goal is not None:
-            share = forest.root_flow()
-            price += (share / share.sum() - goal) * forest.cost() / done
         if progress is not None:
             progress(done, len(points))
-    return waiting, price
+    return waiting
 
 
 def _finish(trunks: VesselNetwork, forest: GrowingForest, exponent: float) -> VesselNetwork:

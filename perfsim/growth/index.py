@@ -75,9 +75,16 @@ class VesselIndex:
     """All grown vessels in one tree, those that changed since it was made in a small one beside it."""
 
     def __init__(self, forest: GrowingForest, slack: float = 0.0):
+        """Balls are wider by `slack` times the radius."""
         self._slack, self._forest = slack, forest
+        self._last: tuple[np.ndarray, np.ndarray]
+        self._since: np.ndarray
+        self._base: Pieces
+        self._spacing: float
         self._unpaired = forest.grown()
         """vessels that have changed since pairs were asked for"""
+        self.last_changed = self._unpaired
+        """what those were when they were last asked for"""
         self._rebuild(forest)
 
     def refresh(self, forest: GrowingForest) -> None:
@@ -85,7 +92,8 @@ class VesselIndex:
         changed = _changed(forest, *self._last)
         self._last = forest.position.copy(), forest.parent.copy()
         self._since, self._unpaired = (
-            both[forest.parent[both] >= 0] for both in (np.union1d(self._since, changed), np.union1d(self._unpaired, changed))
+            both[forest.parent[both] >= 0]
+            for both in (np.union1d(self._since, changed), np.union1d(self._unpaired, changed))
         )
         if len(self._since) > REBUILD * len(self._base.node):
             self._rebuild(forest)
@@ -118,6 +126,7 @@ class VesselIndex:
     def touching(self) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of vessels whose balls touch, at least one of which has changed since they were asked for last."""
         changed, self._unpaired = self._unpaired, np.zeros(0, int)
+        self.last_changed = changed
         if len(changed) > REBUILD * len(self._base.node):
             self._rebuild(self._forest)
             return self._base.touching()

@@ -124,7 +124,7 @@ def _lengths(x: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def _off_the_ends(x: np.ndarray, ends: np.ndarray, need: np.ndarray) -> np.ndarray:
-    """Points pushed away from ends that are closer than `need`, thickest first; from an end itself towards the others."""
+    """Points pushed away from ends that are closer than `need`; from an end itself towards the other two."""
     for k in (2, 1, 0):
         way = x - ends[:, k]
         length = np.sqrt(np.einsum("nd,nd->n", way, way))

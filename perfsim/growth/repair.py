@@ -1,13 +1,20 @@
 """After growth: terminals that would be cheaper elsewhere move there, and vessels that overlap part."""
 
-from perfsim.growth.attach import attach
+from perfsim.growth.attach import Arrivals, attach
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
 from perfsim.growth.relax import push_apart, relax
 from perfsim.growth.rules import SHORTEST, Rules, among, distinct
+from perfsim.growth.terminals import moved_aside
 
 import numpy as np
 
+ROUNDS, BALANCING = 2, 12
+"""of leaf reinsertion, without and at most with shares to meet"""
+SHARE = 0.15
+"""of the terminals that are placed anew in a round"""
+CLOSE_ENOUGH = 0.002
+"""error of a root's share"""
 REPAIRS = 40
 """rounds of parting at most"""
 PUSHES = 4
@@ -27,20 +34,32 @@ def _placed_anew(forest: GrowingForest, rules: Rules, index, points, waiting, pr
         if not len(waiting):
             break
         index.refresh(forest)
-        waiting = waiting[~attach(forest, rules, index, points[waiting], waiting, price, clash)]
+        unit = forest.cost() / forest.demand.sum()
+        arrivals = Arrivals.of(forest, points, waiting)
+        waiting = waiting[~attach(forest, rules, index, arrivals, price * unit, clash)]
     return waiting
 
 
-def improve(forest: GrowingForest, rules: Rules, points, price, left, rounds: int, share: float, rng) -> np.ndarray:
-    """Rounds of leaf reinsertion: a share of all terminals each, then a sweep. `left` and returned: those without a place."""
-    for _ in range(rounds):
+def improve(forest: GrowingForest, rules: Rules, points, price, left, goal, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds of leaf reinsertion, a share of all terminals each, then a sweep.
+
+    Where the roots have a `goal` for their shares, prices follow what is missing and rounds go on until it is met.
+    Arguments: `price` of each root in mean costs of a terminal, terminals `left` without a place. Returns both.
+    """
+    for k in range(ROUNDS if goal is None else BALANCING):
+        forest.update()
+        if goal is not None:
+            share = forest.root_flow()
+            error = share / share.sum() - goal
+            if k >= ROUNDS and np.abs(error).max() < CLOSE_ENOUGH:
+                break
+            price = price + 2.0 * error
         tips = np.flatnonzero(forest.terminal >= 0)
-        tips = rng.choice(tips, max(1, int(share * len(tips))), replace=False)
-        left = _placed_anew(
-            forest, rules, VesselIndex(forest), points, np.concatenate([left, forest.remove(tips)]), price, 3, SOFT
-        )
+        tips = rng.choice(tips, max(1, int(SHARE * len(tips))), replace=False)
+        waiting = np.concatenate([left, forest.remove(tips)])
+        left = _placed_anew(forest, rules, VesselIndex(forest), points, waiting, price, 3, SOFT)
         relax(forest, rules, 2)
-    return left
+    return left, price
 
 
 def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np.ndarray:
@@ -55,13 +74,14 @@ def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np
             push_apart(forest, rules, among(forest, *watched))
         index.refresh(forest)
         watched = _close(forest, *np.concatenate([watched, index.touching()], axis=1))
-        found, short = among(forest, *watched), _short(forest)
-        if not len(found.first) and not len(short) and not len(waiting):
+        found = among(forest, *watched)
+        bad = np.concatenate([_short(forest), _outside(forest, rules, index.last_changed)])
+        if not len(found.first) and not len(bad) and not len(waiting):
             break
         thin = np.where(forest.flow[found.first] < forest.flow[found.second], found.first, found.second)
-        out = _take_out(forest, np.concatenate([thin, short]), min(WHOLE, 1.3**attempt))
+        out = _take_out(forest, np.concatenate([thin, bad]), min(WHOLE, 1.3**attempt))
         waiting = np.concatenate([waiting, out])
-        points[waiting] = _moved(forest, rules, points[waiting], rng)
+        points[waiting] = moved_aside(rules.domain, points, waiting, 0.8 * _tip_length(forest), rng)
         waiting = _placed_anew(forest, rules, index, points, waiting, price, 2, HARD)
     return waiting
 
@@ -88,15 +108,17 @@ def _take_out(forest: GrowingForest, nodes: np.ndarray, whole: float) -> np.ndar
     return np.concatenate(removed) if removed else np.zeros(0, int)
 
 
+def _outside(forest: GrowingForest, rules: Rules, nodes: np.ndarray) -> np.ndarray:
+    """Those of the nodes whose vessel leaves the domain: where a bifurcation was taken out, the way is straight."""
+    nodes = nodes[forest.parent[nodes] >= 0]
+    return nodes[rules.outside(forest.position[forest.parent[nodes]], forest.position[nodes])]
+
+
+def _tip_length(forest: GrowingForest) -> float:
+    return float(np.median(forest.length(np.flatnonzero(forest.terminal >= 0))))
+
+
 def _short(forest: GrowingForest) -> np.ndarray:
     """Nodes whose vessel is shorter than wide."""
     node = forest.grown()
     return node[forest.length(node) < SHORTEST * forest.radius(forest.flow[node], forest.root[node])]
-
-
-def _moved(forest: GrowingForest, rules: Rules, points: np.ndarray, rng) -> np.ndarray:
-    """Points moved at random by about half the length of a terminal vessel, within the domain."""
-    tips = np.flatnonzero(forest.terminal >= 0)
-    step = 0.5 * float(np.median(forest.length(tips)))
-    new = points + step * rng.standard_normal(points.shape)
-    return np.where((rules.domain.signed_distance(new) < 0.0)[:, None], new, points)

@@ -12,6 +12,8 @@ SHORTEST = 2.0
 """length over radius of a vessel at least"""
 MARGIN = 1.08
 """by which growth keeps off the rules, since fractions of the flow still change a little"""
+CLEAR = 1.05
+"""sums of radii that vessels keep apart in growth; less than the margin, so that what just has room counts as clear"""
 
 
 def room(own: np.ndarray, above: np.ndarray, below: np.ndarray) -> np.ndarray:

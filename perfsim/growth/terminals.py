@@ -14,6 +14,19 @@ def sampled_volume(domain: Domain, count: int) -> float:
     return float(np.mean(domain.signed_distance(box) < 0.0) * np.prod(high - low))
 
 
+def moved_aside(domain: Domain, points: np.ndarray, some: np.ndarray, step: float, rng) -> np.ndarray:
+    """Those of the points with indices `some`, moved at random by about `step` [m], within the domain.
+
+    Directions are those between random pairs of points, so that a rotated problem has the rotated answer.
+    """
+    i, j = rng.integers(0, len(points), (2, len(some)))
+    way = points[i] - points[j]
+    length = np.linalg.norm(way, axis=1)
+    way /= np.where(length > 0, length, 1.0)[:, None]
+    new = points[some] + step * rng.standard_normal(len(some))[:, None] * way
+    return np.where((domain.signed_distance(new) < 0.0)[:, None], new, points[some])
+
+
 def terminal_points(domain: Domain, count: int, seed: int) -> np.ndarray:
     """The first `count` points of a scrambled Sobol sequence in the bounding box that lie inside the domain.
 

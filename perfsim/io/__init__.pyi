@@ -11,7 +11,7 @@ from .svzerod import ZeroDimensionalModel, read_svzerod
 from .swc import read_swc, write_swc
 from .template import DEMO, resolved
 from .trees import read_tree
-from .vtk import write_network, write_tissue
+from .vtk import write_geometry, write_network, write_tissue
 
 __all__ = [
     "DEMO",
@@ -37,6 +37,7 @@ __all__ = [
     "summarize",
     "vessel_ends",
     "write_centerlines",
+    "write_geometry",
     "write_mbf",
     "write_network",
     "write_segments",

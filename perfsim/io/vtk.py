@@ -6,6 +6,7 @@ from perfsim.coupling import Simulation, Solution
 from perfsim.coupling.system import vessel_laws
 from perfsim.coupling.territories import trunk_branch
 from perfsim.darcy import Samples
+from perfsim.network import VesselNetwork, no_lesions, radii
 from perfsim.observe import ffr
 from perfsim.units import ML_MIN, MMHG
 
@@ -35,6 +36,20 @@ def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
         mesh.cell_data[f"flow_mL_min_{name}"] = np.asarray(state.flow) / ML_MIN
         mesh.cell_data[f"pd_pa_{name}"] = np.asarray(ffr(state))
         mesh.point_data[f"pressure_mmHg_{name}"] = np.asarray(state.total_pressure) / MMHG
+    mesh.save(path)
+
+
+def write_geometry(path: Path, network: VesselNetwork) -> None:
+    """A network without a solution: vessels as lines with radius_mm, branch, grown and the demand they feed."""
+    radius = np.asarray(radii(network, no_lesions()))
+    tail, head = np.asarray(network.tail), np.asarray(network.head)
+    lines = np.column_stack([np.full(len(tail), 2), tail, head]).ravel()
+    mesh = pv.PolyData(np.asarray(network.position) * 1e3, lines=lines)
+    mesh.cell_data["radius_mm"] = radius.mean(1) * 1e3
+    mesh.cell_data["branch"] = np.asarray(network.branch)
+    mesh.cell_data["grown"] = (~np.asarray(network.measured)).astype(int)
+    mesh.cell_data["demand"] = np.asarray(network.design_flow()[0])
+    mesh.field_data["branch_names"] = list(network.branch_names)
     mesh.save(path)
 
 

@@ -70,8 +70,9 @@ def by_depth(depth: np.ndarray) -> list[np.ndarray]:
 
 
 def _rooted(nodes, tail, head, inlets) -> tuple[np.ndarray, np.ndarray]:
-    """Which inlets are roots (indices), and the node above each node; complains of loops and of what nothing reaches."""
-    links = coo_matrix((np.ones(2 * len(tail)), (np.append(tail, head), np.append(head, tail))), (nodes, nodes)).tocsr()
+    """Which inlets are roots (indices), and the node above each; complains of loops and of what nothing reaches."""
+    both = np.append(tail, head), np.append(head, tail)
+    links = coo_matrix((np.ones(2 * len(tail)), both), (nodes, nodes)).tocsr()
     count, piece = connected_components(links, directed=False)
     first = np.full(count, -1)
     for k in range(len(inlets) - 1, -1, -1):
@@ -80,8 +81,8 @@ def _rooted(nodes, tail, head, inlets) -> tuple[np.ndarray, np.ndarray]:
     if len(lost):
         v = lost[0]
         raise InputError(
-            f"{len(lost)} vessels are reached from no inlet, the first is vessel {v} (node {tail[v]} to node {head[v]}): "
-            "give its piece an inlet or remove it"
+            f"{len(lost)} vessels are reached from no inlet, the first is {v} (node {tail[v]} to node "
+            f"{head[v]}): give its piece an inlet or remove it"
         )
     roots = np.sort(first[first >= 0])
     # one breadth-first search from an extra node that is tied to all roots
@@ -99,8 +100,8 @@ def _rooted(nodes, tail, head, inlets) -> tuple[np.ndarray, np.ndarray]:
     if len(closing):
         v = closing[0]
         raise InputError(
-            f"vessel {v} (node {tail[v]} to node {head[v]}) closes a loop: a tree is required; remove one vessel of the "
-            "loop"
+            f"vessel {v} (node {tail[v]} to node {head[v]}) closes a loop: a tree is required; remove one vessel of "
+            "the loop"
         )
     return roots, above
 
