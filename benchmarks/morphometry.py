@@ -1,8 +1,8 @@
 """A crown like the LAD's beside Kassab's (1993) measurements: 60 cm³ of wall, 9,000 terminals, γ = 7/3, a trunk.
 
-The domain is a sector of a ventricular shell, the trunk runs down its middle on the epicardium; its lumen, 3.18 mm at the
-root, follows the radius law like all others. Prints one JSON object: elements by order beside the table, crown exponents,
-and the spread of total length and volume over seeds.
+The domain is a sector of a ventricular shell, the trunk runs down its middle on the epicardium; its lumen, 3.18 mm at
+the root, follows the radius law like all others. Prints one JSON object: elements by order beside the table, crown
+exponents, and the spread of total length and volume over seeds.
 """
 
 import argparse

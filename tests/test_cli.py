@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from perfsim import InputError
-from perfsim.io import DEMO, parse_case, read_segments, resolved
+from perfsim.io import DEMO, grow_case, parse_case, read_segments, resolved
 
 import nibabel as nib
 import numpy as np
@@ -190,6 +190,15 @@ def test_out_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("mine")
     run = perfsim("demo", "--out", "out", cwd=tmp_path)
     assert run.returncode != 0 and "is a file" in run.stderr and (tmp_path / "out").read_text() == "mine"
+
+
+def test_shares_of_a_case_are_met_and_written_down(tmp_path):
+    case = parse_case("[tree]\nterminals = 300\nshares = { LM = 0.6, RCA = 0.4 }\n")
+    assert parse_case(resolved(case)).tree.shares == {"LM": 0.6, "RCA": 0.4}
+    report = grow_case(case).growth
+    assert report.shares["LM"] == pytest.approx(0.6, abs=0.015)
+    with pytest.raises(InputError, match="LCA"):
+        grow_case(parse_case("[tree]\nterminals = 30\nshares = { LCA = 1.0 }\n"))
 
 
 def test_grow_writes_a_tree(tmp_path):

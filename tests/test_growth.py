@@ -211,6 +211,24 @@ def test_shares_are_met():
     assert report.cost < 1.015 * free.cost
 
 
+def test_epicardial_stage():
+    """Arteries of the first stage stay in the outer fifth of the wall, carry the flow there, and rules hold."""
+    root = stub_roots([[RIM, 0, 15e-3]], [[0, 0, 1]], [1e-3])
+    plain, _ = grow(SHELL, root, 1500, exponent=3.0)
+    staged, report = grow(SHELL, root, 1500, exponent=3.0, epicardial=0.2)
+    assert report.dropped == 0 and report.far_overlaps == 0 and report.outside_share == 0.0
+
+    def depth_of_large(network):
+        flow = np.asarray(network.design_flow()[0])
+        large = flow > 0.1 * flow.max()
+        middle = 0.5 * (network.position[network.tail] + network.position[network.head])
+        return np.average(SHELL.depth(np.asarray(middle))[large], weights=np.asarray(network.length)[large])
+
+    assert depth_of_large(staged) < 0.2 and depth_of_large(plain) > 0.5
+    with pytest.raises(perfsim.InputError, match="depth"):
+        grow(Ball(np.zeros(3), 1e-2), stub_roots([[0, 1e-2, 0]], [[0, 1, 0]], [1e-4]), 50, epicardial=0.1)
+
+
 def test_demand_decides_flow():
     """Twice the demand on one side of a box draws twice the flow there; terminals without demand are reached as well."""
     box = Box(np.full(3, -5e-3), np.full(3, 5e-3))

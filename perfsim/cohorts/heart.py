@@ -1,7 +1,7 @@
 """The reference heart: the embedded anatomy, grown, meshed and coupled."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from perfsim import physiology
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks
@@ -72,6 +72,7 @@ def grow_heart(
     terminals: int,
     seed: int = 0,
     exponent: float = 7 / 3,
+    shares: Mapping[str, float] | None = None,
     attach: tuple[str, ...] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GrownHeart:
@@ -82,7 +83,9 @@ def grow_heart(
         finest = physiology.REFERENCE_DIAMETER * 1e6
         warnings.append(f"growth stops at vessels of {finest:.0f} µm: {limit} terminals instead of {terminals}")
         terminals = limit
-    network, report = grow(wall, trunks, terminals, exponent=exponent, seed=seed, attach=attach, progress=progress)
+    network, report = grow(
+        wall, trunks, terminals, exponent=exponent, seed=seed, shares=shares, attach=attach, progress=progress
+    )
     return GrownHeart(wall, network, report, tuple(warnings))
 
 

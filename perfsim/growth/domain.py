@@ -22,6 +22,13 @@ class Domain(Protocol):
         """Distance to the boundary [m], negative inside; near the boundary correct to first order."""
 
 
+class Layered(Domain, Protocol):
+    """A domain with an outer and an inner surface, such as a wall."""
+
+    def depth(self, x: np.ndarray) -> np.ndarray:
+        """Transmural depth: 0 at the outer surface, 1 at the inner one."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Box:
     """A box between two corners [m]."""
@@ -67,6 +74,28 @@ class EllipsoidShell:
     def signed_distance(self, x):
         x = np.asarray(x)
         return np.maximum.reduce([_ellipsoid(x, self.outer), -_ellipsoid(x, self.inner), x[..., 2] - self.top])
+
+    def depth(self, x):
+        """Transmural depth: 0 at the outer ellipsoid, 1 at the inner one."""
+        to_outer, to_inner = -_ellipsoid(np.asarray(x), self.outer), _ellipsoid(np.asarray(x), self.inner)
+        to_outer = np.maximum(to_outer, 0.0)
+        return to_outer / np.maximum(to_outer + np.maximum(to_inner, 0.0), 1e-12)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OuterLayer:
+    """The part of a wall nearer to its outer surface than a share of its thickness [m]."""
+
+    wall: Layered
+    share: float
+    thickness: float
+
+    def bounds(self):
+        return self.wall.bounds()
+
+    def signed_distance(self, x):
+        beyond = (self.wall.depth(x) - self.share) * self.thickness
+        return np.maximum(self.wall.signed_distance(x), beyond)
 
 
 def _ellipsoid(x: np.ndarray, axes: np.ndarray) -> np.ndarray:

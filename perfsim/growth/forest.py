@@ -26,6 +26,7 @@ class GrowingForest:
         self._root[: self.size] = trunk_root
         self._depth = np.zeros(room, int)
         self._alive = np.zeros(room, bool)
+        self._pinned = np.zeros(room, bool)
         self._spare: list[np.ndarray] = []
         self.sprouts = np.asarray(sprouts, bool)
         self.root_radius, self.exponent, self.alpha = np.asarray(root_radius, float), exponent, 2.0 / exponent
@@ -49,8 +50,13 @@ class GrowingForest:
         return np.flatnonzero(self.sprouts & (self._child[: self.trunk, 0] < 0))
 
     def forks(self) -> np.ndarray:
-        """Bifurcations, which may move."""
-        return self.trunk + np.flatnonzero(self._child[self.trunk : self.size, 1] >= 0)
+        """Bifurcations that may move."""
+        here = slice(self.trunk, self.size)
+        return self.trunk + np.flatnonzero((self._child[here, 1] >= 0) & ~self._pinned[here])
+
+    def pin(self) -> None:
+        """Keep all bifurcations of now where they are."""
+        self._pinned[self.forks()] = True
 
     def placed(self) -> np.ndarray:
         """Numbers of the terminals that are there."""
@@ -181,7 +187,7 @@ class GrowingForest:
         self._spare = [left] if len(left) else []
         new = np.concatenate([reused, np.arange(self.size, self.size + count - len(reused))])
         self.size += count - len(reused)
-        self._alive[new] = True
+        self._alive[new], self._pinned[new] = True, False
         return new
 
     def _replace_child(self, node, old, new) -> None:

@@ -1,5 +1,6 @@
 """Growth of a forest of synthetic vessels from trunks into a domain, in batches."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from perfsim._results import InputError
 from perfsim.anatomy.trunks import OFF_WALL
 from perfsim.growth.attach import Arrivals
 from perfsim.growth.attach import attach as attach_batch
-from perfsim.growth.domain import Domain, check_bounds
+from perfsim.growth.domain import Domain, OuterLayer, check_bounds
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
 from perfsim.growth.relax import relax
@@ -16,7 +17,7 @@ from perfsim.growth.repair import improve, part
 from perfsim.growth.report import GrowthReport, measure
 from perfsim.growth.rules import Rules
 from perfsim.growth.shares import COARSE, find_price, goal_of
-from perfsim.growth.terminals import moved_aside, sampled_volume, terminal_points
+from perfsim.growth.terminals import moved_aside, outer_first, sampled_volume, terminal_points
 from perfsim.network import GROWN, VesselNetwork
 
 import numpy as np
@@ -27,6 +28,7 @@ FEW = 0.2  # of the last batch: below it growth hands the rest over
 FIRST = 4  # terminals of the first batches: the main stems take shape one by one
 STRICT = 1e-3  # of the domain's thickness that a vessel may leave it by
 PIECE = 0.12  # of the thickness: chords this short leave no boundary that curves like a ventricle's by more than that
+OUTER = 0.2  # of the thickness: where the epicardial stage lays its arteries
 OFF_DOMAIN = 4e-3  # [m] that a trunk may lie off the domain and still sprout
 
 
@@ -40,6 +42,7 @@ def grow(
     shares: Mapping[str, float] | None = None,
     attach: tuple[str, ...] | None = None,
     points: np.ndarray | None = None,
+    epicardial: float = 0.0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[VesselNetwork, GrowthReport]:
@@ -56,7 +59,8 @@ def grow(
     terminals as a function of their points (n, 3) or an array (default: all the same), `shares` of the demand by inlet
     name that the trees must meet (default: they compete freely), `attach` the branches that may sprout (default: all
     that lie in or on the domain but the trunks of `anatomy.trunks.OFF_WALL`), the terminals' `points` (n, 3) [m] if not
-    the domain's own, `seed`, `progress(done, total)`.
+    the domain's own, the share of terminals that an `epicardial` stage lays first, in the outer fifth of the wall, to
+    stay there (the domain needs `depth`), `seed`, `progress(done, total)`.
 
     Returns the network (trunks whose ends fed nothing are pruned) and a `GrowthReport`. Raises `InputError` where
     nothing can sprout or an argument cannot be met. The method follows Schreiner & Buxbaum (1993) IEEE TBME 40:482,
@@ -69,14 +73,24 @@ def grow(
         points = _points(domain, terminals, seed, points)
         rules = _rules(domain, points)
         demand = _demand(demand, points)
+        order, outer = outer_first(domain, points, round(epicardial * len(points)), OUTER)
+        points, demand = points[order], demand[order]
         forest = _start(domain, trunks, exponent, attach, demand)
     goal = None if shares is None else goal_of(shares, trunks.inlet_names)
     price = np.zeros(len(trunks.inlets))
     if goal is not None:
         with _timed(seconds, "shares"):
             price = _price(domain, trunks, exponent, attach, points, demand, goal)
+    waiting = np.arange(len(points))
+    if outer:
+        with _timed(seconds, "epicardial"):
+            layer = OuterLayer(domain, OUTER, rules.tolerance / STRICT)
+            left = _attach_all(forest, dataclasses.replace(rules, domain=layer), points, waiting[:outer], price, rng)
+            relax(forest, dataclasses.replace(rules, domain=layer), sweeps=20)
+            forest.pin()
+            waiting = np.concatenate([left, waiting[outer:]])
     with _timed(seconds, "attach"):
-        waiting = _attach_all(forest, rules, points, price, rng, progress)
+        waiting = _attach_all(forest, rules, points, waiting, price, rng, progress)
     with _timed(seconds, "improve"):
         waiting, price = improve(forest, rules, points, price, waiting, goal, rng)
     with _timed(seconds, "relax"):
@@ -154,7 +168,7 @@ def _price(domain: Domain, trunks: VesselNetwork, exponent, attach, points, dema
 
     def grown_share(price: np.ndarray) -> np.ndarray:
         forest = _start(domain, trunks, exponent, attach, part_demand)
-        _attach_all(forest, rules, coarse.copy(), price, np.random.default_rng(0))
+        _attach_all(forest, rules, coarse.copy(), np.arange(few), price, np.random.default_rng(0))
         forest.update()
         share = forest.root_flow()
         return share / share.sum()
@@ -162,9 +176,12 @@ def _price(domain: Domain, trunks: VesselNetwork, exponent, attach, points, dema
     return find_price(grown_share, goal)
 
 
-def _attach_all(forest: GrowingForest, rules: Rules, points, price: np.ndarray, rng, progress=None) -> np.ndarray:
-    """Batch after batch; returns the terminals without a place. `price` of each root, in mean costs of a terminal."""
-    waiting, done, more = np.arange(len(points)), 0, 1
+def _attach_all(forest: GrowingForest, rules: Rules, points, waiting, price, rng, progress=None) -> np.ndarray:
+    """Batch after batch; returns the terminals without a place.
+
+    Arguments: `points` of all terminals, numbers of those `waiting`, `price` of each root in mean costs of a terminal.
+    """
+    done, more = len(forest.placed()), 1
     while len(waiting) and more < 1e6:
         batch = waiting[: more * max(FIRST, int(BATCH * done))]
         forest.update()

@@ -40,9 +40,9 @@ def refine(
 ) -> tuple[VesselNetwork, Refinement]:
     """Minimize an objective over the positions of the grown bifurcations by L-BFGS.
 
-    Added to the objective, relative to its first value, are `weight` × Σ max(0, 2.16 r - L)²/L̄² over the grown vessels
-    and `weight` × Σ max(0, s)²/L̄² over the moved nodes, s the signed distance to the domain (sampled on a grid of 96 cells
-    along its longest side) and L̄ the mean vessel length. Trunks and terminals stay.
+    Added to the objective, relative to its first value, are `weight` × Σ max(0, 2.16 r - L)²/L̄² over the grown
+    vessels and `weight` × Σ max(0, s)²/L̄² over the moved nodes, s the signed distance to the domain (sampled on a grid
+    of 96 cells along its longest side) and L̄ the mean vessel length. Trunks and terminals stay.
 
     Arguments: the network, any differentiable function of it (see `network.murray_cost`, `lumen_volume`,
     `pressure_drop`), the domain it grew in. Returns the moved network and a `Refinement`.

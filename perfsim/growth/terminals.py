@@ -14,6 +14,16 @@ def sampled_volume(domain: Domain, count: int) -> float:
     return float(np.mean(domain.signed_distance(box) < 0.0) * np.prod(high - low))
 
 
+def outer_first(domain: Domain, points: np.ndarray, count: int, depth: float) -> tuple[np.ndarray, int]:
+    """An order of points in which `count` that lie in the outer layer come first, and how many there are."""
+    if count == 0:
+        return np.arange(len(points)), 0
+    if not hasattr(domain, "depth"):
+        raise InputError("an epicardial stage needs a domain with `depth`, the share of the wall outside of a point")
+    first = np.flatnonzero(domain.depth(points) < depth)[:count]
+    return np.concatenate([first, np.setdiff1d(np.arange(len(points)), first)]), len(first)
+
+
 def moved_aside(domain: Domain, points: np.ndarray, some: np.ndarray, step: float, rng) -> np.ndarray:
     """Those of the points with indices `some`, moved at random by about `step` [m], within the domain.
 

@@ -46,7 +46,14 @@ def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) ->
     attach = None if case.vessels.left is None else tuple(b for b in trunks.branch_names if b not in stems)
     tree = case.tree
     grown = grow_heart(
-        wall, trunks, terminals=tree.terminals, seed=tree.seed, exponent=tree.exponent, attach=attach, progress=progress
+        wall,
+        trunks,
+        terminals=tree.terminals,
+        seed=tree.seed,
+        exponent=tree.exponent,
+        shares=tree.shares or None,
+        attach=attach,
+        progress=progress,
     )
     return dataclasses.replace(grown, warnings=(*notes, *grown.warnings))
 

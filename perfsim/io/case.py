@@ -103,6 +103,7 @@ class Tree(_Section):
     terminals: Annotated[int, Field(ge=10, le=1_000_000)] = 2000
     seed: Annotated[int, Field(ge=0)] = 0
     exponent: Annotated[float, Field(ge=2.0, le=3.5)] = 7 / 3
+    shares: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
 
 
 class Mesh(_Section):

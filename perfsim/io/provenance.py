@@ -49,7 +49,7 @@ def _origin(name: str, given: bool, fitted: tuple[str, ...]) -> str:
 
 def _value(key: str, value) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k} {v:.4g}" for k, v in value.items()) or "1 everywhere"
+        return ", ".join(f"{k} {v:.4g}" for k, v in value.items()) or ("1 everywhere" if key == "tone" else "free")
     if isinstance(value, float):
         scale, unit = _UNITS.get(key, (1.0, ""))
         return f"{value * scale:.5g} {unit}".strip()

@@ -38,7 +38,7 @@ def resolved(case: Case) -> str:
         f'diameter_reduction = {s.diameter_reduction:.6g}\nlength = "{s.length * 1e3:.6g} mm"\n'
         for s in c.stenosis
     )
-    tone = ", ".join(f"{k} = {v:.9g}" for k, v in c.tissue.tone.items())
+    tone, shares = (", ".join(f"{k} = {v:.9g}" for k, v in values.items()) for values in (c.tissue.tone, c.tree.shares))
     return f'''# A perfsim case. Quantities carry units; every key is optional, shown with the value in force.
 name = "{c.name}"
 
@@ -50,6 +50,7 @@ dominance = "{c.anatomy.dominance}"            # right, left or co
 terminals = {c.tree.terminals}
 seed = {c.tree.seed}
 exponent = {c.tree.exponent:.9g}          # of the radius law r = r0 (Q/Q0)^(1/exponent)
+shares = {{ {shares} }}                   # of the flow by inlet, e.g. {{ LM = 0.7, RCA = 0.3 }}; empty: trees compete
 
 [mesh]
 spacing = "{c.mesh.spacing * 1e3:.6g} mm"             # edge of a control volume

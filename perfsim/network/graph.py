@@ -1,6 +1,8 @@
 """`VesselNetwork` to and from `networkx.DiGraph`, without loss."""
 
-from collections.abc import Hashable
+import gc
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 
 from perfsim._results import InputError
 from perfsim.network.vessels import VesselNetwork
@@ -14,6 +16,19 @@ _GLOBAL = ("root_radius", "exponent", "demand", "outlet_demand", "inlets", "term
 _NAMES = ("branch_names", "inlet_names", "outlet_names")
 
 
+@contextmanager
+def _many_objects() -> Iterator[None]:
+    """Without garbage collection, which would look at every new dictionary again and again: half of the time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+@_many_objects()
 def to_networkx(network: VesselNetwork) -> nx.DiGraph:
     """A graph with one node per network node and one edge per vessel, from tail to head.
 
@@ -24,11 +39,12 @@ def to_networkx(network: VesselNetwork) -> nx.DiGraph:
         **{name: np.asarray(getattr(network, name)) for name in _GLOBAL},
         **{name: getattr(network, name) for name in _NAMES},
     )
-    for n, x in enumerate(np.asarray(network.position)):
-        graph.add_node(n, position=x)
-    columns = {name: np.asarray(getattr(network, name)) for name in _PER_VESSEL}
-    for v, (a, b) in enumerate(zip(np.asarray(network.tail), np.asarray(network.head), strict=True)):
-        graph.add_edge(int(a), int(b), index=v, **{name: column[v] for name, column in columns.items()})
+    graph.add_nodes_from((n, {"position": x}) for n, x in enumerate(np.asarray(network.position).tolist()))
+    names = ("index", *_PER_VESSEL)
+    columns = [range(len(network.tail)), *(np.asarray(getattr(network, name)).tolist() for name in _PER_VESSEL)]
+    ends = (np.asarray(x).tolist() for x in (network.tail, network.head))
+    rows = zip(*ends, zip(*columns, strict=True), strict=True)
+    graph.add_edges_from((a, b, dict(zip(names, values, strict=True))) for a, b, values in rows)
     return graph
 
 
@@ -69,14 +85,16 @@ def _radii(graph, a, b, data):
         raise InputError(f"edge {a!r} → {b!r} has no 'radius' [m], nor do both of its nodes") from None
 
 
+@_many_objects()
 def _restore(graph: nx.DiGraph) -> VesselNetwork:
     edges = sorted(graph.edges(data=True), key=lambda edge: edge[2]["index"])
-    position = np.stack([graph.nodes[n]["position"] for n in range(graph.number_of_nodes())])
+    place = nx.get_node_attributes(graph, "position")
+    position = np.array([place[n] for n in range(len(place))])
     return VesselNetwork(
         position=jnp.asarray(position),
-        tail=jnp.asarray([a for a, _, _ in edges]),
-        head=jnp.asarray([b for _, b, _ in edges]),
-        **{name: jnp.asarray(np.stack([data[name] for _, _, data in edges])) for name in _PER_VESSEL},
+        tail=jnp.asarray(np.array([a for a, _, _ in edges])),
+        head=jnp.asarray(np.array([b for _, b, _ in edges])),
+        **{name: jnp.asarray(np.array([data[name] for _, _, data in edges])) for name in _PER_VESSEL},
         **{name: jnp.asarray(graph.graph[name]) for name in _GLOBAL},
         **{name: graph.graph[name] for name in _NAMES},
     )

@@ -17,7 +17,7 @@ def murray_cost(network: VesselNetwork) -> Float[Array, ""]:
     flow, inlet_flow = network.design_flow()
     lawful = ~network.measured & (flow > 0)
     share = jnp.where(lawful, flow, 1.0) / jnp.sum(inlet_flow)
-    return jnp.sum(jnp.where(lawful, share ** (2.0 / network.exponent) * network.length, 0.0))
+    return jnp.sum(jnp.where(lawful, jnp.exp(2.0 / network.exponent * jnp.log(share)) * network.length, 0.0))
 
 
 def lumen_volume(network: VesselNetwork) -> Float[Array, ""]:
