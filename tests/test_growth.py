@@ -322,6 +322,7 @@ def test_what_cannot_be_grown_is_refused(grown):
     for options, words in (
         ({"terminals": 0}, "at least one"),
         ({"points": np.full((3, 3), 0.5)}, "lie in the domain"),
+        ({"points": np.zeros((3, 2))}, "shape"),
         ({"demand": np.ones(7)}, "demand must be"),
         ({"shares": {"root1": 1.0}}, "root1"),
         ({"shares": {"root0": 0.4}}, "sum to 0.4"),

@@ -116,9 +116,11 @@ def _points(domain: Domain, terminals: int, seed: int, points) -> np.ndarray:
             raise InputError(f"terminals = {terminals}: at least one is needed")
         return terminal_points(domain, terminals, seed)
     points = np.array(points, float)
-    outside = domain.signed_distance(points) > 0.0
-    if points.ndim != 2 or points.shape[1] != 3 or outside.any():
-        raise InputError(f"points must be (n, 3) and lie in the domain: shape {points.shape}, {outside.sum()} outside")
+    if points.ndim != 2 or points.shape[1] != 3 or not len(points) or not np.isfinite(points).all():
+        raise InputError(f"points must be finite and of shape (n, 3); their shape is {points.shape}")
+    outside = np.flatnonzero(domain.signed_distance(points) > 0.0)
+    if len(outside):
+        raise InputError(f"points must lie in the domain: point {outside[0]}, {points[outside[0]]} m, does not")
     return points
 
 
@@ -188,9 +190,10 @@ def _attach_all(forest: GrowingForest, rules: Rules, points, waiting, price, rng
         unit = forest.cost() / max(done, 1)
         arrivals = Arrivals.of(forest, points, batch)
         placed = attach_batch(forest, rules, VesselIndex(forest), arrivals, price * unit, CLASH)
+        last = len(batch) == len(waiting)
         waiting = np.concatenate([batch[~placed], waiting[len(batch) :]])
         done += int(placed.sum())
-        if not len(batch) < len(waiting) + placed.sum() and placed.sum() < FEW * len(batch):
+        if last and placed.sum() < FEW * len(batch):
             break  # what is left needs to be moved, which parting does
         if not placed.any():  # nothing can be reached from here: look farther ahead, and a little aside
             more *= 4
