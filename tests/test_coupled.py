@@ -120,3 +120,17 @@ def test_nan_parameter_is_reported(small_heart):
     with pytest.raises(perfsim.InputError, match=r"tissue\.supply"):
         perfsim.check_inputs(sim)
     assert perfsim.check_inputs(small_heart.sim) is small_heart.sim
+
+
+def test_where_tissue_begins_does_not_matter():
+    """Vessels ending at 70 instead of 100 µm, the crown in between moved from the tissue to the tree: the same MBF."""
+    from perfsim.cohorts import reference_heart
+    from perfsim.observe import mean_mbf
+
+    coarse, fine = (reference_heart(terminals=300, spacing=4e-3, reference_diameter=d) for d in (100e-6, 70e-6))
+    assert float(fine.sim.tissue.supply) > 1.3 * float(coarse.sim.tissue.supply)
+    for state in ("rest", "hyperemia"):
+        mbf = [float(mean_mbf(h.sim, simulate(h.sim, states=(state,))[state])) for h in (coarse, fine)]
+        assert mbf[1] == pytest.approx(mbf[0], rel=0.01)
+    with pytest.raises(perfsim.InputError, match="raise it"):
+        reference_heart(terminals=50, spacing=6e-3, reference_diameter=30e-6)

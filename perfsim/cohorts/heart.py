@@ -44,14 +44,20 @@ def reference_heart(
     stenoses: tuple[Stenosis, ...] = (),
     states: tuple[State, ...] | None = None,
     exponent: float = 7 / 3,
+    reference_diameter: float = physiology.REFERENCE_DIAMETER,
 ) -> Heart:
     """The embedded heart, ready for `simulate(heart.sim)`.
 
     Arguments: number of grown `terminals`, mesh `spacing` [m], `seed` of the tree, left-ventricular `mass` [kg],
-    `dominance` (right, left or co), `stenoses`, `states` (default rest and hyperemia), radius `exponent` γ.
+    `dominance` (right, left or co), `stenoses`, `states` (default rest and hyperemia), radius `exponent` γ, and the
+    `reference_diameter` D_ref [m] at which vessels end and tissue begins (what lies between it and 100 µm moves from
+    the tissue to the tree).
     """
     wall = EllipsoidWall(mass)
-    grown = grow_heart(wall, coronary_trunks(wall, dominance), terminals=terminals, seed=seed, exponent=exponent)
+    trunks = coronary_trunks(wall, dominance)
+    grown = grow_heart(
+        wall, trunks, terminals=terminals, seed=seed, exponent=exponent, reference_diameter=reference_diameter
+    )
     return couple(grown, spacing=spacing, stenoses=stenoses, states=states)
 
 
@@ -63,6 +69,8 @@ class GrownHeart:
     network: VesselNetwork
     growth: GrowthReport
     warnings: tuple[str, ...]
+    reference_diameter: float = physiology.REFERENCE_DIAMETER
+    """D_ref [m]"""
 
 
 def grow_heart(
@@ -73,20 +81,21 @@ def grow_heart(
     seed: int = 0,
     exponent: float = 7 / 3,
     shares: Mapping[str, float] | None = None,
+    reference_diameter: float = physiology.REFERENCE_DIAMETER,
     attach: tuple[str, ...] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GrownHeart:
     """Grow a forest from any trunks into any wall, no finer than D_ref; arguments as in `growth.grow`."""
-    limit = terminal_limit(wall, trunks, exponent)
+    limit = terminal_limit(wall, trunks, exponent, reference_diameter)
     warnings = []
     if terminals > limit:
-        finest = physiology.REFERENCE_DIAMETER * 1e6
+        finest = reference_diameter * 1e6
         warnings.append(f"growth stops at vessels of {finest:.0f} µm: {limit} terminals instead of {terminals}")
         terminals = limit
     network, report = grow(
         wall, trunks, terminals, exponent=exponent, seed=seed, shares=shares, attach=attach, progress=progress
     )
-    return GrownHeart(wall, network, report, tuple(warnings))
+    return GrownHeart(wall, network, report, tuple(warnings), reference_diameter)
 
 
 def couple(
@@ -99,18 +108,22 @@ def couple(
     """Mesh the wall of a grown heart at `spacing` [m] and couple the two."""
     made = lesions(grown.network, stenoses)
     volumes, samples = cut_cells(grown.wall, spacing)
-    sim = assemble(grown.network, volumes, samples, states=states, lesions=made)
+    sim = assemble(
+        grown.network, volumes, samples, states=states, lesions=made, reference_diameter=grown.reference_diameter
+    )
     return Heart(sim, grown.wall, samples, grown.growth, grown.warnings)
 
 
-def terminal_limit(wall: Wall, trunks: VesselNetwork, exponent: float) -> int:
+def terminal_limit(
+    wall: Wall, trunks: VesselNetwork, exponent: float, reference_diameter: float = physiology.REFERENCE_DIAMETER
+) -> int:
     """Number of terminals at which the mean terminal has the diameter D_ref, below which vessels belong to the tissue.
 
     By the radius law a root of diameter D₀ splits into (D₀/D_ref)^γ terminals, less what its lumped outlets take.
     """
     volume = sampled_volume(wall, 100_000)
     share = volume / (volume + float(np.sum(trunks.outlet_demand)))
-    roots = (2.0 * np.asarray(trunks.root_radius) / physiology.REFERENCE_DIAMETER) ** exponent
+    roots = (2.0 * np.asarray(trunks.root_radius) / reference_diameter) ** exponent
     return int(share * roots.sum())
 
 

@@ -9,6 +9,7 @@ from perfsim.coupling.simulation import (
     check_inputs,
     default_states,
     network_only,
+    supply_at,
 )
 from perfsim.coupling.solution import Perfusion, Solution, check
 from perfsim.coupling.territories import (
@@ -36,6 +37,7 @@ __all__ = [
     "nearest_terminals",
     "network_only",
     "simulate",
+    "supply_at",
     "territory_of_branches",
     "territory_of_terminals",
     "transmural_profile",

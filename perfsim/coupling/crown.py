@@ -1,6 +1,8 @@
 """The ungrown crown: what lies between a terminal's own diameter and the diameter where tissue takes over."""
 
+from perfsim._results import InputError
 from perfsim.blood import Viscosity
+from perfsim.physiology import REFERENCE_DIAMETER
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,3 +34,31 @@ def crown_resistance(
     L = length_factor * jnp.cbrt(volume)[:, None] * 2.0 ** (-k / 3.0)
     f = 128.0 * viscosity(D) * L / (jnp.pi * D**4) / 2.0**k
     return 0.5 * generations * jnp.sum(_WEIGHTS * f, axis=1)
+
+
+def supply_from(
+    reference: float, supply: float, volume: float, viscosity: Viscosity, exponent: float, length_factor: float
+) -> float:
+    """g_a of a tissue that starts at another D_ref than 100 µm, such that nothing else changes [1/(Pa·s)].
+
+    Between 100 µm and D_ref lies, per vessel of 100 µm and the volume V that it feeds, a crown of the resistance R; it
+    moves from the tissue to the tree: 1/(g_a' V) = 1/(g_a V) - R. Arguments: D_ref [m] of at most 100 µm, the `supply`
+    g_a at 100 µm, V [m³], viscosity, γ, c. Raises `InputError` where the crown alone resists more than the tissue did.
+    """
+    R = float(
+        crown_resistance(
+            jnp.array([REFERENCE_DIAMETER]),
+            jnp.array([volume]),
+            viscosity,
+            exponent=jnp.asarray(exponent),
+            reference=jnp.asarray(reference),
+            length_factor=jnp.asarray(length_factor),
+        )[0]
+    )
+    left = 1.0 - supply * volume * R
+    if not (0.0 < reference <= REFERENCE_DIAMETER and left > 0.05):
+        raise InputError(
+            f"with a reference diameter of {1e6 * reference:.4g} µm, {100 * (1.0 - left):.0f} % of what tissue resists "
+            "from 100 µm on would lie in the tree: raise it (at most to 100 µm)"
+        )
+    return supply / left

@@ -4,6 +4,7 @@ from perfsim import physiology
 from perfsim._results import InputError
 from perfsim.anatomy import MYOCARDIUM
 from perfsim.blood import PriesInVivo, Viscosity
+from perfsim.coupling.crown import supply_from
 from perfsim.coupling.territories import Couplings, nearest_terminals, territory_of_terminals, volumes_fed
 from perfsim.coupling.transmural import transmural_profile
 from perfsim.darcy import ControlVolumes, Samples
@@ -91,11 +92,14 @@ def assemble(
     lesions: Lesions | None = None,
     viscosity: Viscosity | None = None,
     loss: StenosisLaw | None = None,
+    supply: float = physiology.SUPPLY,
+    reference_diameter: float = physiology.REFERENCE_DIAMETER,
 ) -> Simulation:
     """Couple a grown network to the control volumes of its wall, with the calibrated healthy tissue.
 
-    Design flows of the terminals are set to the tissue each feeds. Raises `InputError` for a network without
-    terminals.
+    Design flows of the terminals are set to the tissue each feeds. `supply` is g_a of a tissue that starts at 100 µm;
+    where `reference_diameter` D_ref [m] is less, it is rescaled by the crown in between. Raises `InputError` for a
+    network without terminals, or a D_ref that leaves no tissue.
     """
     if len(network.terminals) == 0:
         raise InputError("the network has no terminals to feed the wall: grow it first (perfsim.grow)")
@@ -105,7 +109,7 @@ def assemble(
     network = eqx.tree_at(lambda n: n.demand, network, jnp.asarray(fed))
     territory, names = territory_of_terminals(network)
     tissue = Tissue(
-        supply=physiology.SUPPLY,
+        supply=supply_at(network, viscosity or PriesInVivo(), supply, reference_diameter),
         drainage=physiology.DRAINAGE,
         mobility=physiology.MOBILITY,
         transmural=transmural_profile(volumes),
@@ -114,8 +118,20 @@ def assemble(
         territory_names=names,
     )
     return _simulation(
-        network, states or default_states(), lesions, viscosity, loss, no_outlets(), volumes, links, tissue
-    )
+        network, states or default_states(), lesions, viscosity, loss, no_outlets(), volumes, links, tissue,
+        reference_diameter=reference_diameter,
+    )  # fmt: skip
+
+
+def supply_at(network: VesselNetwork, viscosity: Viscosity, supply: float, reference: float) -> float:
+    """g_a of a tissue that starts at D_ref (see `crown.supply_from`); a 100 µm vessel feeds what the law says."""
+    if reference == physiology.REFERENCE_DIAMETER:
+        return supply
+    exponent = float(network.exponent)
+    fed = np.asarray(network.design_flow()[1])
+    vessels = (2.0 * np.asarray(network.root_radius) / physiology.REFERENCE_DIAMETER) ** exponent
+    volume = float(np.average(fed / vessels, weights=fed))
+    return supply_from(reference, supply, volume, viscosity, exponent, physiology.CROWN_LENGTH)
 
 
 def network_only(
@@ -159,7 +175,19 @@ def default_states() -> tuple[State, ...]:
     )
 
 
-def _simulation(network, states, lesions, viscosity, loss, outlets, volumes, links, tissue, profile=2.0) -> Simulation:
+def _simulation(
+    network,
+    states,
+    lesions,
+    viscosity,
+    loss,
+    outlets,
+    volumes,
+    links,
+    tissue,
+    profile=2.0,
+    reference_diameter=physiology.REFERENCE_DIAMETER,
+) -> Simulation:
     vessel_to = vessel_into(network)
     return Simulation(
         network=network,
@@ -175,7 +203,7 @@ def _simulation(network, states, lesions, viscosity, loss, outlets, volumes, lin
         states=tuple(states),
         profile=jnp.asarray(profile),
         crown_length=jnp.asarray(physiology.CROWN_LENGTH),
-        reference_diameter=jnp.asarray(physiology.REFERENCE_DIAMETER),
+        reference_diameter=jnp.asarray(reference_diameter),
         terminal_vessel=jnp.asarray(vessel_to[np.asarray(network.terminals, int)]),
         outlet_vessel=jnp.asarray(vessel_to[np.asarray(network.outlets, int)]),
     )

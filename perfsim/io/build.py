@@ -9,7 +9,7 @@ from perfsim._results import InputError
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
 from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
-from perfsim.coupling import State
+from perfsim.coupling import State, supply_at
 from perfsim.io.case import Case
 from perfsim.io.guide_points import read_frame
 from perfsim.io.labelmap import wall_from_labels
@@ -52,6 +52,7 @@ def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) ->
         seed=tree.seed,
         exponent=tree.exponent,
         shares=tree.shares or None,
+        reference_diameter=tree.reference_diameter,
         attach=attach,
         progress=progress,
     )
@@ -153,6 +154,8 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
     )
     heart = couple(grown, spacing=case.mesh.spacing, stenoses=_stenoses(case), states=states)
     sim = heart.sim
+    viscosity = PriesInVivo(case.blood.plasma_viscosity, case.blood.hematocrit)
+    supply = supply_at(sim.network, viscosity, case.tissue.supply, case.tree.reference_diameter)
     names = sim.parts()[2].territory_names
     for territory in case.tissue.tone:
         if territory not in names:
@@ -163,11 +166,11 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
         lambda s: (s.tissue.supply, s.tissue.drainage, s.tissue.mobility, s.tissue.tone, s.viscosity),
         sim,
         (
-            jnp.asarray(case.tissue.supply),
+            jnp.asarray(supply),
             jnp.asarray(case.tissue.drainage),
             jnp.asarray(case.tissue.mobility),
             jnp.asarray([case.tissue.tone.get(n, 1.0) for n in names]),
-            PriesInVivo(case.blood.plasma_viscosity, case.blood.hematocrit),
+            viscosity,
         ),
     )
     return dataclasses.replace(heart, sim=sim)

@@ -104,6 +104,7 @@ class Tree(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
     exponent: Annotated[float, Field(ge=2.0, le=3.5)] = 7 / 3
     shares: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
+    reference_diameter: Annotated[float, _quantity("length", 40, 100, "um")] = physiology.REFERENCE_DIAMETER
 
 
 class Mesh(_Section):

@@ -7,6 +7,7 @@ _CALIBRATED = {"tissue.supply", "tissue.drainage"}
 _UNITS = {
     "mass": (1e3, "g"),
     "spacing": (1e3, "mm"),
+    "reference_diameter": (1e6, "µm"),
     "position": (1e3, "mm"),
     "length": (1e3, "mm"),
     "aortic_pressure": (1 / MMHG, "mmHg"),

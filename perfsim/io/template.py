@@ -51,6 +51,7 @@ terminals = {c.tree.terminals}
 seed = {c.tree.seed}
 exponent = {c.tree.exponent:.9g}          # of the radius law r = r0 (Q/Q0)^(1/exponent)
 shares = {{ {shares} }}                   # of the flow by inlet, e.g. {{ LM = 0.7, RCA = 0.3 }}; empty: trees compete
+reference_diameter = "{c.tree.reference_diameter * 1e6:.6g} um"   # where vessels end and tissue begins
 
 [mesh]
 spacing = "{c.mesh.spacing * 1e3:.6g} mm"             # edge of a control volume
