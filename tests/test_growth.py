@@ -211,6 +211,15 @@ def test_shares_are_met():
     assert report.cost < 1.015 * free.cost
 
 
+def test_crown_factor(grown):
+    """Crowns of 32 to 127 terminals resist as a symmetric crown with c of about 0.4 does, and much alike."""
+    mean, deviation = grown[3].crown_factor
+    assert 0.3 < mean < 0.5 and deviation < 0.08
+    assert np.isnan(
+        grow(Ball(np.zeros(3), 1e-2), stub_roots([[0, 1e-2, 0]], [[0, 1, 0]], [1e-4]), 5)[1].crown_factor[0]
+    )
+
+
 def test_epicardial_stage():
     """Arteries of the first stage stay in the outer fifth of the wall, carry the flow there, and rules hold."""
     root = stub_roots([[RIM, 0, 15e-3]], [[0, 0, 1]], [1e-3])

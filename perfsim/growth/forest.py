@@ -122,8 +122,7 @@ class GrowingForest:
         flow = np.zeros(self.size)
         tip = self.terminal >= 0
         flow[tip] = self.demand[self.terminal[tip]]
-        for nodes in reversed(self._levels):
-            fork = nodes[self._child[nodes, 1] >= 0]
+        for fork in self.forks_upwards():
             flow[fork] = flow[self._child[fork, 0]] + flow[self._child[fork, 1]]
         base = np.flatnonzero(self._child[: self.trunk, 0] >= 0)
         flow[base] = flow[self._child[base, 0]]
@@ -132,6 +131,10 @@ class GrowingForest:
     def count_below(self, nodes: np.ndarray) -> np.ndarray:
         """Terminals below nodes, as their flow over the mean demand."""
         return self._flow[nodes] / self.demand.mean()
+
+    def forks_upwards(self) -> list[np.ndarray]:
+        """Bifurcations level by level, the deepest first."""
+        return [nodes[self._child[nodes, 1] >= 0] for nodes in reversed(self._levels)]
 
     def root_flow(self) -> np.ndarray:
         """Demand on each root."""
