@@ -1,6 +1,6 @@
 """Radii by constrained constructive optimization: all terminals at one pressure, Murray's law at every fork."""
 
-from perfsim.network import Centerlines, VesselNetwork
+from perfsim.network import Centerlines, VesselNetwork, vessel_above
 from perfsim.network.topology import accumulate, by_depth
 
 import numpy as np
@@ -17,11 +17,11 @@ def equal_pressure_radii(network: VesselNetwork) -> VesselNetwork:
     β_k the radius of daughter k over its parent's (viscosity cancels). The lumens are then kept like measured ones, and
     no longer follow the exponent or the demands.
     """
-    above, depth, grown = _links(network)
+    above, grown = vessel_above(network), ~np.asarray(network.measured)
     length, flow = np.asarray(network.length), np.asarray(network.design_flow()[0])
     gamma = float(network.exponent)
     reduced, beta = length.copy(), np.ones(len(length))
-    levels = by_depth(depth)
+    levels = by_depth(accumulate(above, np.ones(len(above), int)))
     for vessels in reversed(levels):
         below = vessels[grown[vessels] & (above[vessels] >= 0)]
         below = below[grown[above[below]]]
@@ -46,16 +46,6 @@ def equal_pressure_radii(network: VesselNetwork) -> VesselNetwork:
     lumen[grown] = radius[grown][:, None]
     measured[grown] = True
     return _with_lumen(network, lumen, measured)
-
-
-def _links(network: VesselNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The vessel above each vessel, depths, and which vessels follow the radius law."""
-    far, tail, head = (np.asarray(getattr(network, name)) for name in ("far", "tail", "head"))
-    near = np.where(far == head, tail, head)
-    into = np.full(len(network.position), -1)
-    into[far] = np.arange(len(far))
-    above = into[near]
-    return above, accumulate(above, np.ones(len(above), int)), ~np.asarray(network.measured)
 
 
 def _with_lumen(network: VesselNetwork, lumen: np.ndarray, measured: np.ndarray) -> VesselNetwork:

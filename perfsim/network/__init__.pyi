@@ -16,7 +16,7 @@ from .morphometry import (
 )
 from .sums import lumen_volume, murray_cost, path_sum, pressure_drop
 from .topology import depths, unbranched_runs
-from .vessels import GROWN, VesselNetwork, vessel_into
+from .vessels import GROWN, VesselNetwork, vessel_above, vessel_into
 
 __all__ = [
     "GROWN",
@@ -51,5 +51,6 @@ __all__ = [
     "to_networkx",
     "unbranched_runs",
     "union",
+    "vessel_above",
     "vessel_into",
 ]

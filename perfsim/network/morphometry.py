@@ -6,7 +6,7 @@ from perfsim._results import InputError
 from perfsim.network.centerlines import Centerlines
 from perfsim.network.kassab import KASSAB
 from perfsim.network.topology import accumulate, by_depth
-from perfsim.network.vessels import VesselNetwork
+from perfsim.network.vessels import VesselNetwork, vessel_above
 
 import numpy as np
 
@@ -168,11 +168,7 @@ def compare_kassab(tree: Tree, diameter: np.ndarray, artery: str) -> list[Kassab
 
 def _links(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
     """The vessel above each vessel (-1 at inlets), and its depth."""
-    far, tail, head = (np.asarray(getattr(tree, name)) for name in ("far", "tail", "head"))
-    near = np.where(far == head, tail, head)
-    into = np.full(len(tree.position), -1)
-    into[far] = np.arange(len(far))
-    above = into[near]
+    above = vessel_above(tree)
     return above, accumulate(above, np.ones(len(above), int))
 
 

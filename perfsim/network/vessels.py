@@ -90,8 +90,14 @@ class VesselNetwork(eqx.Module):
         return flow, inlet_flow
 
 
-def vessel_into(network: VesselNetwork) -> np.ndarray:
+def vessel_into(network: VesselNetwork | Centerlines) -> np.ndarray:
     """For every node the vessel that leads to it from its inlet, -1 at inlets (host)."""
     into = np.full(len(network.position), -1)
     into[np.asarray(network.far)] = np.arange(len(network.tail))
     return into
+
+
+def vessel_above(network: VesselNetwork | Centerlines) -> np.ndarray:
+    """For every vessel the one upstream of it, -1 at inlets (host)."""
+    far, tail, head = (np.asarray(getattr(network, name)) for name in ("far", "tail", "head"))
+    return vessel_into(network)[np.where(far == head, tail, head)]

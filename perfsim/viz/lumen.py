@@ -2,7 +2,7 @@
 
 from perfsim.coupling import Simulation
 from perfsim.coupling.system import vessel_laws
-from perfsim.network import vessel_into
+from perfsim.network import vessel_above
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,12 +10,10 @@ import plotly.graph_objects as go
 
 def upstream(sim: Simulation, vessel: int) -> np.ndarray:
     """Vessels from the inlet to a vessel, in order."""
-    network = sim.network
-    into, far = vessel_into(network), np.asarray(network.far)
-    near = np.where(far == np.asarray(network.head), np.asarray(network.tail), np.asarray(network.head))
+    above = vessel_above(sim.network)
     way = [vessel]
-    while into[near[way[-1]]] >= 0:
-        way.append(int(into[near[way[-1]]]))
+    while above[way[-1]] >= 0:
+        way.append(int(above[way[-1]]))
     return np.array(way[::-1])
 
 
