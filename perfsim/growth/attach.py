@@ -189,6 +189,8 @@ def _penalty(forest, rules: Rules, choices: _Choices, arrivals: Arrivals, row, c
     hit = np.zeros(len(row), bool)
     demand = arrivals.demand[row]
     hit[inner] = _hits_neighbors(forest, choices, row[inner], node[inner], x[inner], p[inner], demand[inner])
+    sprout = np.flatnonzero(~out & (node < forest.trunk))
+    hit[sprout] = _hits_neighbors(forest, choices, row[sprout], node[sprout], x[sprout], p[sprout], demand[sprout])
     own = demand**forest.alpha * np.sqrt(np.einsum("nd,nd->n", p - x, p - x))
     return np.where(out, np.inf, np.where(hit, clash * own, 0.0))
 
@@ -201,11 +203,17 @@ def _hits_neighbors(forest, choices: _Choices, row, node, x, p, demand) -> np.nd
     root, low, high = forest.root[far], forest.position[forest.parent[far]], forest.position[far]
     far_radius = forest.radius(forest.flow[far], root)
     hit = np.zeros(len(row), bool)
-    # the new vessel; what is left of the split one above and below its bifurcation, but for what hangs on its ends
+    # the new vessel; what is left of a split one above and below its bifurcation, but for what hangs on its ends
+    split = node[n] >= forest.trunk
     parts = (
         (x, p, demand, np.ones(len(n), bool)),
-        (forest.position[up], x, forest.flow[node] + demand, (forest.parent[far] != up[n]) & (far != up[n])),
-        (x, forest.position[node], forest.flow[node], forest.parent[far] != node[n]),
+        (
+            forest.position[up],
+            x,
+            forest.flow[node] + demand,
+            split & (forest.parent[far] != up[n]) & (far != up[n]),
+        ),
+        (x, forest.position[node], forest.flow[node], split & (forest.parent[far] != node[n])),
     )
     for a, b, flow, apart in parts:
         m = n[apart]

@@ -81,14 +81,15 @@ class GrowingForest:
         self._root[fork] = self._root[tip] = self._root[node]
 
     def remove(self, tips: np.ndarray) -> np.ndarray:
-        """Take terminals out again, each with the bifurcation above it; what hangs on trunks alone stays.
+        """Take terminals out again, each with the bifurcation above it, if it does not hang on a trunk alone.
 
         Returns the numbers of the terminals that were removed. Of two terminals on one bifurcation only one goes.
         """
-        fork = self._parent[tips]
-        free = fork >= self.trunk
-        fork, first = np.unique(fork[free], return_index=True)
-        tips = tips[free][first]
+        alone = tips[self._parent[tips] < self.trunk]
+        self._child[self._parent[alone], 0] = -1
+        tips = tips[self._parent[tips] >= self.trunk]
+        fork, first = np.unique(self._parent[tips], return_index=True)
+        tips = tips[first]
         gone = np.zeros(self.size, bool)
         gone[fork] = True
         sibling = np.where(self._child[fork, 0] == tips, self._child[fork, 1], self._child[fork, 0])
@@ -99,8 +100,8 @@ class GrowingForest:
         above = self._parent[top]
         self._replace_child(above, top, below)
         self._parent[below] = above
-        number = self._terminal[tips]
-        dead = np.concatenate([tips, fork])
+        number = self._terminal[np.concatenate([tips, alone])]
+        dead = np.concatenate([tips, alone, fork])
         self._alive[dead], self._terminal[dead], self._child[dead], self._parent[dead] = False, -1, -1, -1
         self._spare.append(dead)
         return number
@@ -143,7 +144,9 @@ class GrowingForest:
 
     def radius(self, flow: np.ndarray, root: np.ndarray) -> np.ndarray:
         """r = r₀ (Q/Q₀)^(1/γ) [m], with the demand that each root has now."""
-        return self.root_radius[root] * (flow / np.maximum(self.root_flow()[root], flow)) ** (1.0 / self.exponent)
+        return self.root_radius[root] * (flow / np.maximum(np.maximum(self.root_flow()[root], flow), 1e-300)) ** (
+            1.0 / self.exponent
+        )
 
     def path_cost(self, nodes: np.ndarray, demand: np.ndarray) -> np.ndarray:
         """What more demand at nodes costs on the way to their trunks: Σ ((Q+d)^α - Q^α) L over each path.

@@ -17,6 +17,8 @@ CLOSE_ENOUGH = 0.002
 """error of a root's share"""
 REPAIRS = 40
 """rounds of parting at most"""
+PLACES = 20
+"""at most that what is left in the end tries"""
 PUSHES = 4
 """moves between two searches for overlaps"""
 SLACK = 0.15
@@ -29,14 +31,15 @@ WHOLE = 12
 
 def _placed_anew(forest: GrowingForest, rules: Rules, index, points, waiting, price, tries: int, clash: float):
     """Place terminals that are out; returns those that found no place."""
+    forest.update()
     for _ in range(tries):
-        forest.update()
         if not len(waiting):
             break
         index.refresh(forest)
         unit = forest.cost() / forest.demand.sum()
         arrivals = Arrivals.of(forest, points, waiting)
         waiting = waiting[~attach(forest, rules, index, arrivals, price * unit, clash)]
+        forest.update()
     return waiting
 
 
@@ -83,6 +86,11 @@ def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np
         waiting = np.concatenate([waiting, out])
         points[waiting] = moved_aside(rules.domain, points, waiting, 0.8 * _tip_length(forest), rng)
         waiting = _placed_anew(forest, rules, index, points, waiting, price, 2, HARD)
+    for _ in range(PLACES):  # what is left takes any place
+        if not len(waiting):
+            break
+        points[waiting] = moved_aside(rules.domain, points, waiting, 1.5 * _tip_length(forest), rng)
+        waiting = _placed_anew(forest, rules, index, points, waiting, price, 1, SOFT)
     return waiting
 
 
@@ -101,10 +109,7 @@ def _take_out(forest: GrowingForest, nodes: np.ndarray, whole: float) -> np.ndar
     removed: list[np.ndarray] = []
     while len(tips):  # of two terminals on one bifurcation only one goes at a time
         removed.append(forest.remove(tips))
-        left = forest.terminal[tips] >= 0
-        if left.sum() == len(tips):
-            break  # they hang on trunks alone
-        tips = tips[left]
+        tips = tips[forest.terminal[tips] >= 0]
     return np.concatenate(removed) if removed else np.zeros(0, int)
 
 
