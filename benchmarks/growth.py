@@ -26,6 +26,7 @@ from perfsim.network import (
     no_lesions,
     radii,
     to_networkx,
+    vessel_into,
 )
 
 import numpy as np
@@ -47,9 +48,8 @@ def residuals(network: VesselNetwork) -> tuple[float, float]:
     """Largest relative residual of Murray's law and of the flow at bifurcations of synthetic vessels."""
     radius = np.asarray(radii(network, no_lesions()))[:, 0]
     flow = np.asarray(network.design_flow()[0])
-    tail, head = np.asarray(network.tail), np.asarray(network.head)
-    into = np.full(len(network.position), -1)
-    into[head] = np.arange(len(head))
+    tail = np.asarray(network.tail)
+    into = vessel_into(network)
     below = np.zeros((2, len(network.position)))
     np.add.at(below[0], tail, radius**GAMMA)
     np.add.at(below[1], tail, flow)

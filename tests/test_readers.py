@@ -16,7 +16,7 @@ from perfsim.io import (
     write_centerlines,
     write_swc,
 )
-from perfsim.io.guide_points import read_frame
+from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.surfaces import read_surface
 from perfsim.io.trees import read_tree
@@ -212,7 +212,7 @@ def sound(tree, tmp_path_factory):
         "json": ("z.json", lambda p: read_svzerod(p).solve()),
         "trace": ("w.csv", read_pressure_wire),
         "segments": ("s.csv", lambda p: read_segments(p, 0.2)),
-        "guide points": ("g.txt", read_frame),
+        "guide points": ("g.txt", lambda p: frame_from_guide_points(read_guide_points(p), p)),
         "obj": ("s.obj", lambda p: read_surface(p).inside(np.zeros((1, 3)))),
         "stl": ("s.stl", lambda p: read_surface(p).volume()),
         "vtu": ("m.vtu", lambda p: read_volume_mesh(p).n_cells),

@@ -10,6 +10,16 @@ from scipy.optimize import brentq
 MYOCARDIUM = 1050.0  # [kg/m³]
 
 
+def ellipsoid_distance(x: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Signed distance to an ellipsoid about the origin, to first order and exact on it: (f - 1)/|∇f|, f² = Σ (x/a)².
+
+    Points (..., 3) and semi-axes (3,) in one unit; negative inside.
+    """
+    f = np.sqrt(np.sum((x / axes) ** 2, axis=-1))
+    slope = np.sqrt(np.sum((x / np.square(axes)) ** 2, axis=-1)) / np.maximum(f, 1e-12)
+    return (f - 1.0) / np.maximum(slope, 1e-12)
+
+
 class EllipsoidWall(Wall):
     """A shell between two coaxial ellipsoids with a common center, cut by the plane of the base.
 
@@ -46,10 +56,7 @@ class EllipsoidWall(Wall):
 
     def _distance(self, x, t):
         """First-order signed distance to the ellipsoid with semi-axes (a+t, a+t, c+t)."""
-        axes = np.array([self.a + t, self.a + t, self.c + t])
-        f = np.sqrt(np.sum((x / axes) ** 2, axis=-1))
-        slope = np.sqrt(np.sum((x / axes**2) ** 2, axis=-1)) / np.maximum(f, 1e-12)
-        return (f - 1.0) / np.maximum(slope, 1e-12)
+        return ellipsoid_distance(x, np.array([self.a + t, self.a + t, self.c + t]))
 
     def signed_distance(self, x):
         x = np.asarray(x)

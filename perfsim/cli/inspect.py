@@ -127,9 +127,10 @@ def _table(path: Path) -> list[str]:
 
 
 def _guide_points(path: Path) -> list[str]:
-    from perfsim.io.guide_points import read_frame, read_guide_points
+    from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 
-    points, frame = read_guide_points(path), read_frame(path)
+    points = read_guide_points(path)
+    frame = frame_from_guide_points(points, path)
     counts = ", ".join(
         f"{len(rows)} {name}" for name, rows in sorted(points.items(), key=lambda item: -len(item[1]))[:6]
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from perfsim import physiology
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks
+from perfsim.blood import Viscosity
 from perfsim.coupling import Simulation, State, assemble
 from perfsim.darcy import Samples, cut_cells
 from perfsim.growth import GrowthReport, grow, sampled_volume
@@ -104,12 +105,21 @@ def couple(
     spacing: float = 1.5e-3,
     stenoses: tuple[Stenosis, ...] = (),
     states: tuple[State, ...] | None = None,
+    viscosity: Viscosity | None = None,
+    supply: float = physiology.SUPPLY,
 ) -> Heart:
-    """Mesh the wall of a grown heart at `spacing` [m] and couple the two."""
+    """Mesh the wall of a grown heart at `spacing` [m] and couple the two; see `assemble` for the other arguments."""
     made = lesions(grown.network, stenoses)
     volumes, samples = cut_cells(grown.wall, spacing)
     sim = assemble(
-        grown.network, volumes, samples, states=states, lesions=made, reference_diameter=grown.reference_diameter
+        grown.network,
+        volumes,
+        samples,
+        states=states,
+        lesions=made,
+        viscosity=viscosity,
+        supply=supply,
+        reference_diameter=grown.reference_diameter,
     )
     return Heart(sim, grown.wall, samples, grown.growth, grown.warnings)
 

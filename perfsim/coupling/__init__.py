@@ -9,7 +9,6 @@ from perfsim.coupling.simulation import (
     check_inputs,
     default_states,
     network_only,
-    supply_at,
 )
 from perfsim.coupling.solution import Perfusion, Solution, check
 from perfsim.coupling.territories import (
@@ -37,7 +36,6 @@ __all__ = [
     "nearest_terminals",
     "network_only",
     "simulate",
-    "supply_at",
     "territory_of_branches",
     "territory_of_terminals",
     "transmural_profile",

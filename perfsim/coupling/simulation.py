@@ -109,7 +109,7 @@ def assemble(
     network = eqx.tree_at(lambda n: n.demand, network, jnp.asarray(fed))
     territory, names = territory_of_terminals(network)
     tissue = Tissue(
-        supply=supply_at(network, viscosity or PriesInVivo(), supply, reference_diameter),
+        supply=_supply_at(network, viscosity or PriesInVivo(), supply, reference_diameter),
         drainage=physiology.DRAINAGE,
         mobility=physiology.MOBILITY,
         transmural=transmural_profile(volumes),
@@ -123,7 +123,7 @@ def assemble(
     )  # fmt: skip
 
 
-def supply_at(network: VesselNetwork, viscosity: Viscosity, supply: float, reference: float) -> float:
+def _supply_at(network: VesselNetwork, viscosity: Viscosity, supply: float, reference: float) -> float:
     """g_a of a tissue that starts at D_ref (see `crown.supply_from`); a 100 µm vessel feeds what the law says."""
     if reference == physiology.REFERENCE_DIAMETER:
         return supply

@@ -6,6 +6,7 @@ from perfsim.growth.bifurcation import fermat_points
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
 from perfsim.growth.rules import CLEAR, MARGIN, Rules, closest_points, room, thicker_below
+from perfsim.growth.vectors import norm
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -118,8 +119,8 @@ def _priced(forest: GrowingForest, arrivals: Arrivals, near: np.ndarray, price: 
     )
     x, fits = _with_room(x, ends, MARGIN * need)
     fork[r, c] = x
-    way = np.sqrt(np.einsum("nkd,nkd->nk", ends - x[:, None], ends - x[:, None]))
-    before = flow**forest.alpha * np.sqrt(np.einsum("nd,nd->n", b - a, b - a))
+    way = norm(ends - x[:, None])
+    before = flow**forest.alpha * norm(b - a)
     added = np.einsum("nk,nk->n", weight, way) - before + forest.path_cost(above, d) + price[root] * d
     cost[r, c] = np.where(fits, added, np.inf)
     r, c = np.nonzero((near >= 0) & (near < forest.trunk))
@@ -133,16 +134,15 @@ def _priced(forest: GrowingForest, arrivals: Arrivals, near: np.ndarray, price: 
 def _with_room(x: np.ndarray, ends: np.ndarray, need: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bifurcations slid along the split vessel so that both halves have the length they need; and which then fit."""
     along = ends[:, 1] - ends[:, 0]
-    length = np.maximum(np.sqrt(np.einsum("nd,nd->n", along, along)), 1e-300)
+    length = np.maximum(norm(along), 1e-300)
     along = along / length[:, None]
     for k, sign in ((0, 1.0), (1, -1.0)):
         way = x - ends[:, k]
-        lack = need[:, k] - np.sqrt(np.einsum("nd,nd->n", way, way))
+        lack = need[:, k] - norm(way)
         # from an end, straight along the vessel, as far as it takes
         short = lack > 0.0
         x[short] = ends[short, k] + (sign * need[short, k])[:, None] * along[short]
-    way = np.sqrt(np.einsum("nkd,nkd->nk", ends - x[:, None], ends - x[:, None]))
-    return x, (way >= need * (1.0 - 1e-9)).all(1)
+    return x, np.all(norm(ends - x[:, None]) >= need * (1.0 - 1e-9), axis=1)
 
 
 def _chosen(forest: GrowingForest, rules: Rules, choices: _Choices, arrivals: Arrivals, clash: float):
@@ -191,7 +191,7 @@ def _penalty(forest, rules: Rules, choices: _Choices, arrivals: Arrivals, row, c
     hit[inner] = _hits_neighbors(forest, choices, row[inner], node[inner], x[inner], p[inner], demand[inner])
     sprout = np.flatnonzero(~out & (node < forest.trunk))
     hit[sprout] = _hits_neighbors(forest, choices, row[sprout], node[sprout], x[sprout], p[sprout], demand[sprout])
-    own = demand**forest.alpha * np.sqrt(np.einsum("nd,nd->n", p - x, p - x))
+    own = demand**forest.alpha * norm(p - x)
     return np.where(out, np.inf, np.where(hit, clash * own, 0.0))
 
 

@@ -4,6 +4,8 @@ import dataclasses
 from typing import Protocol
 
 from perfsim._results import InputError
+from perfsim.anatomy.ellipsoid import ellipsoid_distance
+from perfsim.growth.vectors import norm
 
 import numpy as np
 
@@ -73,11 +75,13 @@ class EllipsoidShell:
 
     def signed_distance(self, x):
         x = np.asarray(x)
-        return np.maximum.reduce([_ellipsoid(x, self.outer), -_ellipsoid(x, self.inner), x[..., 2] - self.top])
+        within, beyond = ellipsoid_distance(x, self.outer), -ellipsoid_distance(x, self.inner)
+        return np.maximum.reduce([within, beyond, x[..., 2] - self.top])
 
     def depth(self, x):
         """Transmural depth: 0 at the outer ellipsoid, 1 at the inner one."""
-        to_outer, to_inner = -_ellipsoid(np.asarray(x), self.outer), _ellipsoid(np.asarray(x), self.inner)
+        x = np.asarray(x)
+        to_outer, to_inner = -ellipsoid_distance(x, self.outer), ellipsoid_distance(x, self.inner)
         to_outer = np.maximum(to_outer, 0.0)
         return to_outer / np.maximum(to_outer + np.maximum(to_inner, 0.0), 1e-12)
 
@@ -98,20 +102,13 @@ class OuterLayer:
         return np.maximum(self.wall.signed_distance(x), beyond)
 
 
-def _ellipsoid(x: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """First-order signed distance to an ellipsoid, exact on it: (f - 1)/|∇f| with f² = Σ (x/a)²."""
-    f = np.sqrt(np.sum((x / axes) ** 2, axis=-1))
-    slope = np.sqrt(np.sum((x / np.square(axes)) ** 2, axis=-1)) / np.maximum(f, 1e-12)
-    return (f - 1.0) / np.maximum(slope, 1e-12)
-
-
 def leaves(domain: Domain, a: np.ndarray, b: np.ndarray, tolerance: float, piece: float) -> np.ndarray:
     """Which segments a-b (n, 3) leave the domain by more than `tolerance`, or by more than their ends do.
 
     Segments are halved until a piece is shorter than `piece` [m] or its middle is deeper inside than it is long: the
     distance to the boundary changes by no more than the way.
     """
-    length = np.sqrt(np.einsum("nd,nd->n", b - a, b - a))
+    length = norm(b - a)
     out = np.zeros(len(a), bool)
     segment, low, high = np.arange(len(a)), np.zeros(len(a)), np.ones(len(a))
     allowed = np.full(len(a), tolerance)

@@ -1,5 +1,8 @@
 """The growing forest: host arrays, one row per node, each node with the vessel that leads to it."""
 
+from perfsim.growth.vectors import norm
+from perfsim.network.topology import accumulate, by_depth
+
 import numpy as np
 
 
@@ -119,7 +122,10 @@ class GrowingForest:
     def update(self) -> None:
         """Recompute depth and flow of the grown part."""
         grown = self.grown()
-        self._levels = self._by_level(grown)
+        above = self.parent.copy()
+        above[: self.trunk] = -1
+        self._depth[: self.size] = accumulate(above, (np.arange(self.size) >= self.trunk).astype(int))
+        self._levels = [grown[level] for level in by_depth(self.depth[grown])]
         flow = np.zeros(self.size)
         tip = self.terminal >= 0
         flow[tip] = self.demand[self.terminal[tip]]
@@ -180,7 +186,7 @@ class GrowingForest:
     def length(self, nodes: np.ndarray) -> np.ndarray:
         """Lengths of the vessels that lead to nodes [m]."""
         way = self._position[nodes] - self._position[self._parent[nodes]]
-        return np.sqrt(np.einsum("nd,nd->n", way, way))
+        return norm(way)
 
     def cost(self) -> float:
         """Murray cost of the grown vessels, Σ Q^α L."""
@@ -199,17 +205,3 @@ class GrowingForest:
     def _replace_child(self, node, old, new) -> None:
         side = (self._child[node, 1] == old).astype(int)
         self._child[node, side] = new
-
-    def _by_level(self, grown: np.ndarray) -> list[np.ndarray]:
-        """Nodes by the number of vessels to their trunk; ancestors are found by doubling steps."""
-        depth = np.zeros(self.size, int)
-        depth[grown] = 1
-        above = np.arange(self.size)
-        above[grown] = self._parent[grown]
-        while (inner := grown[above[grown] >= self.trunk]).size:
-            depth[inner] += depth[above[inner]]
-            above[inner] = above[above[inner]]
-            # gathers above are read before they are written, so that every round doubles the step
-        self._depth[: self.size] = depth
-        order = grown[np.argsort(depth[grown].astype(np.int32), kind="stable")]
-        return np.split(order, np.flatnonzero(np.diff(depth[order])) + 1) if len(order) else []

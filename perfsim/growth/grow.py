@@ -84,9 +84,9 @@ def grow(
     waiting = np.arange(len(points))
     if outer:
         with _timed(seconds, "epicardial"):
-            layer = OuterLayer(domain, OUTER, rules.tolerance / STRICT)
-            left = _attach_all(forest, dataclasses.replace(rules, domain=layer), points, waiting[:outer], price, rng)
-            relax(forest, dataclasses.replace(rules, domain=layer), sweeps=20)
+            layer = dataclasses.replace(rules, domain=OuterLayer(domain, OUTER, rules.tolerance / STRICT))
+            left = _attach_all(forest, layer, points, waiting[:outer], price, rng)
+            relax(forest, layer, sweeps=20)
             forest.pin()
             waiting = np.concatenate([left, waiting[outer:]])
     with _timed(seconds, "attach"):

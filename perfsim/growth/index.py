@@ -24,10 +24,10 @@ class Pieces:
 
     @classmethod
     def of(cls, forest: GrowingForest, nodes: np.ndarray, slack: float = 0.0, spacing: float | None = None) -> "Pieces":
-        """Cut the vessels that lead to nodes, at `spacing` [m] (their median length)."""
+        """Cut the vessels that lead to nodes, at `spacing` [m] (default: about their median length)."""
         a, b = forest.position[forest.parent[nodes]], forest.position[nodes]
         length = forest.length(nodes)
-        step = spacing or max(1.1 * float(np.median(length)) if len(nodes) else 1.0, 1e-12)
+        step = spacing or usual_spacing(length)
         count = np.maximum(np.ceil(length / step).astype(int), 1)
         owner = np.repeat(np.arange(len(nodes)), count)
         k = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
@@ -71,6 +71,11 @@ class Pieces:
         return np.concatenate([i for i, _ in found]), np.concatenate([j for _, j in found])
 
 
+def usual_spacing(length: np.ndarray) -> float:
+    """A little more than the median, so that most vessels are one piece [m]."""
+    return max(1.1 * float(np.median(length)) if len(length) else 1.0, 1e-12)
+
+
 class VesselIndex:
     """All grown vessels in one tree, those that changed since it was made in a small one beside it."""
 
@@ -85,10 +90,11 @@ class VesselIndex:
         """vessels that have changed since pairs were asked for"""
         self.last_changed = self._unpaired
         """what those were when they were last asked for"""
-        self._rebuild(forest)
+        self._rebuild()
 
-    def refresh(self, forest: GrowingForest) -> None:
+    def refresh(self) -> None:
         """Look at the forest again."""
+        forest = self._forest
         changed = _changed(forest, *self._last)
         self._last = forest.position.copy(), forest.parent.copy()
         self._since, self._unpaired = (
@@ -96,7 +102,7 @@ class VesselIndex:
             for both in (np.union1d(self._since, changed), np.union1d(self._unpaired, changed))
         )
         if len(self._since) > REBUILD * len(self._base.node):
-            self._rebuild(forest)
+            self._rebuild()
             return
         self._stale = np.ones(forest.size, bool)
         self._stale[forest.grown()] = False
@@ -128,7 +134,7 @@ class VesselIndex:
         changed, self._unpaired = self._unpaired, np.zeros(0, int)
         self.last_changed = changed
         if len(changed) > REBUILD * len(self._base.node):
-            self._rebuild(self._forest)
+            self._rebuild()
             return self._base.touching()
         new = Pieces.of(self._forest, changed, self._slack, self._spacing)
         a, b = new.touching(self._base)
@@ -136,11 +142,12 @@ class VesselIndex:
         c, d = new.touching(self._fresh)
         return np.concatenate([a[kept], c]), np.concatenate([b[kept], d])
 
-    def _rebuild(self, forest: GrowingForest) -> None:
+    def _rebuild(self) -> None:
         """Everything anew."""
+        forest = self._forest
         self._last = forest.position.copy(), forest.parent.copy()
         nodes = forest.grown()
-        self._spacing = max(1.1 * float(np.median(forest.length(nodes))) if len(nodes) else 1.0, 1e-12)
+        self._spacing = usual_spacing(forest.length(nodes))
         self._base = Pieces.of(forest, nodes, self._slack, self._spacing)
         self._fresh = Pieces.of(forest, np.zeros(0, int), self._slack, self._spacing)
         self._since = np.zeros(0, int)

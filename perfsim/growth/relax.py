@@ -3,6 +3,7 @@
 from perfsim.growth.bifurcation import fermat_points
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.rules import MARGIN, Overlaps, Rules, room, thicker_below
+from perfsim.growth.vectors import norm
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def push_apart(forest: GrowingForest, rules: Rules, found: Overlaps) -> None:
     pairs = ((found.first, found.s), (found.second, found.t))
     middle = [_at(forest, node, s) for node, s in pairs]
     way = middle[0] - middle[1]
-    distance = np.sqrt(np.einsum("nd,nd->n", way, way))
+    distance = norm(way)
     degenerate = distance < 1e-9
     way[degenerate] = (
         np.cross(_along(forest, found.first[degenerate]), _along(forest, found.second[degenerate])) + 1e-12
@@ -81,7 +82,7 @@ def _move_tips(forest: GrowingForest, rules: Rules, tips, shift) -> None:
     radius, above = (forest.radius(forest.flow[n], forest.root[tips]) for n in (tips, forest.parent[tips]))
     need = MARGIN * room(radius, above, radius)
     way = x - up
-    good = np.sqrt(np.einsum("nd,nd->n", way, way)) >= need
+    good = norm(way) >= need
     good &= rules.domain.signed_distance(x) < 0.0
     good[good] = ~rules.outside(up[good], x[good])
     forest.position[tips[good]] = x[good]
@@ -120,14 +121,14 @@ def _star_leaves(rules: Rules, x: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 def _lengths(x: np.ndarray, ends: np.ndarray) -> np.ndarray:
     way = ends - x[:, None]
-    return np.sqrt(np.einsum("nkd,nkd->nk", way, way))
+    return norm(way)
 
 
 def _off_the_ends(x: np.ndarray, ends: np.ndarray, need: np.ndarray) -> np.ndarray:
     """Points pushed away from ends that are closer than `need`; from an end itself towards the other two."""
     for k in (2, 1, 0):
         way = x - ends[:, k]
-        length = np.sqrt(np.einsum("nd,nd->n", way, way))
+        length = norm(way)
         short = np.flatnonzero(length < need[:, k])
         if not len(short):
             continue

@@ -35,7 +35,7 @@ def _placed_anew(forest: GrowingForest, rules: Rules, index, points, waiting, pr
     for _ in range(tries):
         if not len(waiting):
             break
-        index.refresh(forest)
+        index.refresh()
         unit = forest.cost() / forest.demand.sum()
         arrivals = Arrivals.of(forest, points, waiting)
         waiting = waiting[~attach(forest, rules, index, arrivals, price * unit, clash)]
@@ -75,7 +75,7 @@ def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np
     for attempt in range(REPAIRS):
         for _ in range(PUSHES):
             push_apart(forest, rules, among(forest, *watched))
-        index.refresh(forest)
+        index.refresh()
         watched = _close(forest, *np.concatenate([watched, index.touching()], axis=1))
         found = among(forest, *watched)
         bad = np.concatenate([_short(forest), _outside(forest, rules, index.last_changed)])

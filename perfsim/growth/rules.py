@@ -5,6 +5,7 @@ import dataclasses
 from perfsim.growth.domain import Domain, leaves
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import Pieces
+from perfsim.growth.vectors import norm
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def closest_points(a, b, c, d) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     t = np.clip((uv * s + vw) / vv, 0.0, 1.0)
     s = np.clip((uv * t - uw) / uu, 0.0, 1.0)
     gap = w + s[:, None] * u - t[:, None] * v
-    return s, t, np.sqrt(np.einsum("nd,nd->n", gap, gap))
+    return s, t, norm(gap)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,9 @@ from perfsim._results import InputError
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
 from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
-from perfsim.coupling import State, supply_at
+from perfsim.coupling import State
 from perfsim.io.case import Case
-from perfsim.io.guide_points import read_frame
+from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
 from perfsim.io.surfaces import read_surface
@@ -67,7 +67,7 @@ def _wall(case: Case) -> tuple[Wall, list[str]]:
     if a.guide_points is None:
         return EllipsoidWall(a.mass), []
     unit = UNITS[a.unit]
-    frame = read_frame(a.guide_points, unit)
+    frame = frame_from_guide_points(read_guide_points(a.guide_points, unit), a.guide_points)
     if a.mesh is not None:
         return wall_from_mesh(a.mesh, frame, unit=unit), []
     surfaces = outer, left, right = [read_surface(p) for p in (a.epicardium, a.endocardium, a.right_ventricle)]
@@ -152,10 +152,15 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
         State("rest", r.aortic_pressure, r.back_pressure_epi, r.back_pressure_endo, jnp.asarray(r.demand)),
         State("hyperemia", h.aortic_pressure, h.back_pressure_epi, h.back_pressure_endo, None),
     )
-    heart = couple(grown, spacing=case.mesh.spacing, stenoses=_stenoses(case), states=states)
+    heart = couple(
+        grown,
+        spacing=case.mesh.spacing,
+        stenoses=_stenoses(case),
+        states=states,
+        viscosity=PriesInVivo(case.blood.plasma_viscosity, case.blood.hematocrit),
+        supply=case.tissue.supply,
+    )
     sim = heart.sim
-    viscosity = PriesInVivo(case.blood.plasma_viscosity, case.blood.hematocrit)
-    supply = supply_at(sim.network, viscosity, case.tissue.supply, case.tree.reference_diameter)
     names = sim.parts()[2].territory_names
     for territory in case.tissue.tone:
         if territory not in names:
@@ -163,14 +168,12 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
             hint = f"did you mean {close[0]!r}?" if close else f"this heart has {', '.join(names)}"
             raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
     sim = eqx.tree_at(
-        lambda s: (s.tissue.supply, s.tissue.drainage, s.tissue.mobility, s.tissue.tone, s.viscosity),
+        lambda s: (s.tissue.drainage, s.tissue.mobility, s.tissue.tone),
         sim,
         (
-            jnp.asarray(supply),
             jnp.asarray(case.tissue.drainage),
             jnp.asarray(case.tissue.mobility),
             jnp.asarray([case.tissue.tone.get(n, 1.0) for n in names]),
-            viscosity,
         ),
     )
     return dataclasses.replace(heart, sim=sim)

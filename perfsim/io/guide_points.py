@@ -27,30 +27,25 @@ def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarra
     return {name: np.array(rows) for name, rows in points.items()}
 
 
-def read_frame(path: str | Path, unit: float = MM) -> Frame:
-    """The frame that a guide-point table gives; raises `InputError` naming the file and what is missing."""
-    try:
-        return frame_from_guide_points(read_guide_points(path, unit))
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-
-
-def frame_from_guide_points(points: dict[str, np.ndarray]) -> Frame:
+def frame_from_guide_points(points: dict[str, np.ndarray], source: str | Path) -> Frame:
     """The anatomical frame: mitral ring to apex, septum between the right ventricle's inserts.
 
-    Which insert is anterior follows from handedness: (lateral, anterior, towards the apex) is right-handed.
+    Which insert is anterior follows from handedness: (lateral, anterior, towards the apex) is right-handed. Raises
+    `InputError` naming the `source` and what is missing.
     """
     for name in ("MITRAL_VALVE", "APEX_POINT", "RV_INSERT"):
         if name not in points:
-            raise InputError(f"the guide points have no {name}: the long axis and the septum need it")
+            raise InputError(f"{source}: the guide points have no {name}: the long axis and the septum need it")
     base, apex, inserts = points["MITRAL_VALVE"], points["APEX_POINT"][0], points["RV_INSERT"]
     if np.linalg.norm(apex - base.mean(0)) < 1e-3:
-        raise InputError("the apex lies at the base: the guide points give no long axis")
+        raise InputError(f"{source}: the apex lies at the base: the guide points give no long axis")
     axis = (apex - base.mean(0)) / np.linalg.norm(apex - base.mean(0))
     across = inserts - base.mean(0)
     across -= np.outer(across @ axis, axis)
     anterior = np.cross(axis, -across.mean(0))
     upper, lower = (inserts[side] for side in (across @ anterior > 0, across @ anterior < 0))
     if not len(upper) or not len(lower):
-        raise InputError("the guide points need RV_INSERT points on both sides of the septum, anterior and inferior")
+        raise InputError(
+            f"{source}: the guide points need RV_INSERT points on both sides of the septum, anterior and inferior"
+        )
     return frame_from_points(base, apex, upper, lower)

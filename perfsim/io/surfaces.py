@@ -6,7 +6,7 @@ from pathlib import Path
 from perfsim._results import InputError
 from perfsim.anatomy.winding import winding_number
 from perfsim.io.meshes import load
-from perfsim.units import MM
+from perfsim.io.trees import UNITS
 
 import numpy as np
 import pyvista as pv
@@ -79,7 +79,7 @@ class Surface:
     def plausible_units(self) -> list[str]:
         """Units in which the surface is the size of a ventricle or heart."""
         size = float(self.extent.max())
-        return [name for name, u in (("m", 1.0), ("cm", 1e-2), ("mm", MM)) if EXTENT[0] <= size * u <= EXTENT[1]]
+        return [name for name, u in UNITS.items() if EXTENT[0] <= size * u <= EXTENT[1]]
 
 
 def read_surface(path: str | Path) -> Surface:
@@ -106,7 +106,7 @@ def read_surface(path: str | Path) -> Surface:
 
 def _rings(triangles: np.ndarray) -> list[np.ndarray]:
     """Vertices of each ring of free edges, in the order in which the triangles pass them."""
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = _edges(triangles)
     _, inverse, count = np.unique(np.sort(edges, 1), axis=0, return_inverse=True, return_counts=True)
     after: dict[int, list[int]] = {}  # two rings may touch at a vertex
     for a, b in edges[count[inverse.ravel()] == 1].tolist():
@@ -124,6 +124,11 @@ def _rings(triangles: np.ndarray) -> list[np.ndarray]:
     return rings
 
 
+def _edges(triangles: np.ndarray) -> np.ndarray:
+    """The three edges of every triangle, each in the direction in which the triangle passes it."""
+    return np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+
+
 def _signed_volume(vertices: np.ndarray, triangles: np.ndarray, rings: list[np.ndarray]) -> float:
     """∮ x·n dA / 3 over the triangles and, across each ring, a cone to its middle."""
     total = _divergence(vertices[triangles])
@@ -139,5 +144,5 @@ def _divergence(corner: np.ndarray) -> float:
 
 def _disagreeing(triangles: np.ndarray) -> int:
     """Edges that two triangles run through in the same direction."""
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = _edges(triangles)
     return len(edges) - len(np.unique(edges, axis=0))

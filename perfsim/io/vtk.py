@@ -17,16 +17,12 @@ import pyvista as pv
 def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
     """Vessels as lines with radius_mm, flow_mL_min, pressure_mmHg and pd_pa of each state (use a Tube filter)."""
     network = sim.network
-    tail, head = np.asarray(network.tail), np.asarray(network.head)
-    lines = np.column_stack([np.full(len(tail), 2), tail, head]).ravel()
-    mesh = pv.PolyData(np.asarray(network.position) * 1e3, lines=lines)
-    radius = np.asarray(vessel_laws(sim).radius)
-    mesh.cell_data["radius_mm"] = radius.mean(1) * 1e3
+    head, radius = np.asarray(network.head), np.asarray(vessel_laws(sim).radius)
+    mesh = _as_lines(network, radius)
     mesh.cell_data["branch"] = trunk_branch(network)
     mesh.cell_data["grown"] = np.asarray(~network.measured & (network.branch == len(network.branch_names) - 1)).astype(
         int
     )
-    mesh.field_data["branch_names"] = list(network.branch_names)
     at_node = np.zeros(len(network.position))
     at_node[head] = radius[:, 1] * 1e3
     roots = np.asarray(network.inlets)
@@ -41,16 +37,21 @@ def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
 
 def write_geometry(path: Path, network: VesselNetwork) -> None:
     """A network without a solution: vessels as lines with radius_mm, branch, grown and the demand they feed."""
-    radius = np.asarray(radii(network, no_lesions()))
+    mesh = _as_lines(network, np.asarray(radii(network, no_lesions())))
+    mesh.cell_data["branch"] = np.asarray(network.branch)
+    mesh.cell_data["grown"] = (~np.asarray(network.measured)).astype(int)
+    mesh.cell_data["demand"] = np.asarray(network.design_flow()[0])
+    mesh.save(path)
+
+
+def _as_lines(network: VesselNetwork, radius: np.ndarray) -> pv.PolyData:
+    """Every vessel as a line, with its mean radius and the names of the branches."""
     tail, head = np.asarray(network.tail), np.asarray(network.head)
     lines = np.column_stack([np.full(len(tail), 2), tail, head]).ravel()
     mesh = pv.PolyData(np.asarray(network.position) * 1e3, lines=lines)
     mesh.cell_data["radius_mm"] = radius.mean(1) * 1e3
-    mesh.cell_data["branch"] = np.asarray(network.branch)
-    mesh.cell_data["grown"] = (~np.asarray(network.measured)).astype(int)
-    mesh.cell_data["demand"] = np.asarray(network.design_flow()[0])
     mesh.field_data["branch_names"] = list(network.branch_names)
-    mesh.save(path)
+    return mesh
 
 
 def write_tissue(path: Path, sim: Simulation, solution: Solution, samples: Samples, cell_data: dict) -> None:

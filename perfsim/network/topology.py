@@ -35,14 +35,13 @@ def depth_first(nodes, tail, head, inlets):
     offset = np.zeros(len(tail), int)
     offset[rank] = before - np.maximum.accumulate(np.where(first, before, 0))
     eldest = above < 0
-    roots_before = np.concatenate([[0], np.cumsum(np.bincount(place[near[eldest]], size[eldest], len(inlets)))])
+    of_root = np.zeros(len(inlets), int)
+    np.add.at(of_root, place[near[eldest]], size[eldest])
     start = offset + 1
-    start[eldest] += roots_before[place[near[eldest]]].astype(int) - 1
-    position = accumulate(above, start)
-    order = np.argsort(position)
-    top = near.copy()
-    root = root_of(above, place[top])
-    return order, flipped[order], root[order], np.arange(len(tail)) + size[order]
+    start[eldest] += (np.cumsum(of_root) - of_root)[place[near[eldest]]] - 1
+    order = np.argsort(accumulate(above, start))
+    root = np.repeat(np.arange(len(inlets)), of_root)
+    return order, flipped[order], root, np.arange(len(tail)) + size[order]
 
 
 def accumulate(above: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -52,15 +51,6 @@ def accumulate(above: np.ndarray, value: np.ndarray) -> np.ndarray:
         total[inner] += total[link[inner]]
         link[inner] = link[link[inner]]
     return total
-
-
-def root_of(above: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """The label of the root that each element hangs on."""
-    top, link = np.arange(len(above)), above.copy()
-    while (inner := np.flatnonzero(link >= 0)).size:
-        top[inner] = top[link[inner]]
-        link[inner] = link[link[inner]]
-    return label[top]
 
 
 def by_depth(depth: np.ndarray) -> list[np.ndarray]:
