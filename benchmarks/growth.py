@@ -2,7 +2,8 @@
 
 γ = 3 throughout, as the peers have it. Cost is C = Σ (k/N)^(2/γ) L, k the terminals below a vessel. With `--peer svv
 --peer-python PATH` svVascularize grows in the same domain first, in an environment of its own, and perfsim then gets
-its terminals. Murray's and the flow residual are computed from the finished network, not by the grower.
+its terminals. Murray's and the flow residual are computed from the finished network, not by the grower. Growing loads
+no jax; time and memory are those until the tree stands.
 """
 
 import os
@@ -18,16 +19,8 @@ import time
 from pathlib import Path
 
 from perfsim import _runtime
-from perfsim.growth import Ball, Box, EllipsoidShell, grow, stub_roots
-from perfsim.network import (
-    VesselNetwork,
-    from_networkx,
-    lumen_volume,
-    no_lesions,
-    radii,
-    to_networkx,
-    vessel_into,
-)
+from perfsim import network as net
+from perfsim.growth import Ball, Box, EllipsoidShell, grow, stub_lines
 
 import numpy as np
 
@@ -44,12 +37,12 @@ DOMAINS = {
 """domain, root, direction out of it, root radius [m]: those that svv ends with at 10⁴"""
 
 
-def residuals(network: VesselNetwork) -> tuple[float, float]:
+def residuals(network: "net.VesselNetwork") -> tuple[float, float]:
     """Largest relative residual of Murray's law and of the flow at bifurcations of synthetic vessels."""
-    radius = np.asarray(radii(network, no_lesions()))[:, 0]
+    radius = np.asarray(net.radii(network, net.no_lesions()))[:, 0]
     flow = np.asarray(network.design_flow()[0])
     tail = np.asarray(network.tail)
-    into = vessel_into(network)
+    into = net.vessel_into(network)
     below = np.zeros((2, len(network.position)))
     np.add.at(below[0], tail, radius**GAMMA)
     np.add.at(below[1], tail, flow)
@@ -60,7 +53,7 @@ def residuals(network: VesselNetwork) -> tuple[float, float]:
     )
 
 
-def outside_share(network: VesselNetwork, domain) -> float:
+def outside_share(network: "net.VesselNetwork", domain) -> float:
     """Vessels of which one of 33 points lies outside by more than a thousandth of the domain's thickness."""
     inside = -domain.signed_distance(np.asarray(network.position)[np.asarray(network.terminals)])
     own = np.asarray(network.branch) == len(network.branch_names) - 1
@@ -93,7 +86,7 @@ def peer_tree(python: str, domain: str, terminals: int, seed: int) -> tuple[np.n
     }  # fmt: skip
 
 
-def afterwards(network: VesselNetwork, repeats: int = 9) -> dict:
+def afterwards(network: "net.VesselNetwork", repeats: int = 9) -> dict:
     """CPU time of value and gradient of the lumen volume w.r.t. every position, demand, γ and r₀; of networkx."""
     import equinox as eqx
     import jax
@@ -104,7 +97,7 @@ def afterwards(network: VesselNetwork, repeats: int = 9) -> dict:
     @jax.jit
     @jax.value_and_grad
     def objective(values):
-        return lumen_volume(eqx.tree_at(leaves, network, values))
+        return net.lumen_volume(eqx.tree_at(leaves, network, values))
 
     jax.block_until_ready(objective(leaves(network)))
     times = []
@@ -113,7 +106,7 @@ def afterwards(network: VesselNetwork, repeats: int = 9) -> dict:
         jax.block_until_ready(objective(leaves(network)))
         times.append(time.process_time() - started)
     started = time.process_time()
-    same = eqx.tree_equal(from_networkx(to_networkx(network)), network)
+    same = eqx.tree_equal(net.from_networkx(net.to_networkx(network)), network)
     return {
         "value_and_gradient_cpu_ms": round(1e3 * sorted(times)[repeats // 2], 2),
         "networkx_cpu_s": round(time.process_time() - started, 3), "networkx_lossless": bool(same),
@@ -135,15 +128,16 @@ def main() -> None:
     if arguments.peer:
         points, peer = peer_tree(arguments.peer_python, arguments.domain, arguments.terminals, arguments.seed)
         points = points[domain.signed_distance(points) < 0.0]
-    trunks = stub_roots([root], [direction], [radius])
+    trunks = stub_lines([root], [direction], [radius])
     started = time.process_time()
-    network, report = grow(domain, trunks, arguments.terminals, exponent=GAMMA, points=points, seed=arguments.seed)
-    cpu = time.process_time() - started
+    lines, report = grow(domain, trunks, arguments.terminals, exponent=GAMMA, points=points, seed=arguments.seed)
+    cpu, memory = time.process_time() - started, _runtime.peak_memory_mb()
+    network = net.VesselNetwork.of(lines)
     murray, flow = residuals(network)
     wanted = arguments.terminals if points is None else len(points)
     found = {
         "domain": arguments.domain, "terminals": wanted, "cpu_s": round(cpu, 3),
-        "peak_rss_mb": round(_runtime.peak_memory_mb(), 1), "cost": report.cost,
+        "peak_rss_mb": round(memory, 1), "cost": report.cost,
         "far_overlaps": report.far_overlaps, "near_overlaps": report.near_overlaps, "short_share": report.short_share,
         "placed_share": report.terminals / wanted, "murray_residual": murray, "flow_residual": flow,
         "outside_share": outside_share(network, domain), "max_depth": report.depth,

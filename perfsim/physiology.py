@@ -13,13 +13,13 @@ DEMAND = 0.9 * ML_MIN_G
 """rest flow [m³/(s·kg)], an input"""
 REFERENCE_DIAMETER = 100e-6
 """D_ref [m]: below it vessels are part of the tissue"""
-CROWN_LENGTH = 0.315
+CROWN_LENGTH = 0.300
 """c of L_k = c V_k^(1/3): the value for which MBF does not depend on the number of terminals"""
-SUPPLY = 1.6427e-5
+SUPPLY = 1.5714e-5
 """g_a [1/(Pa·s)]: mean hyperemic MBF 3.5 mL/min/g"""
-DRAINAGE = 4.7050e-5
+DRAINAGE = 4.6970e-5
 """g_v [1/(Pa·s)]: capillaries 10 mmHg above the back pressure"""
 MOBILITY = 3e-11
-"""K [m²/(Pa·s)]: screening length √(K/(g_a+g_v)) = 0.70 mm"""
-PIVOT = 46.999 * MMHG
+"""K [m²/(Pa·s)]: screening length √(K/(g_a+g_v)) = 0.69 mm"""
+PIVOT = 48.194 * MMHG
 """p* of the transmural profile: healthy hyperemic endo/epi 1.0"""

@@ -22,8 +22,6 @@ SAMPLING = 0.8e-3  # [m], spacing of centerline nodes
 RIGHT_VENTRICLE = 0.047  # [kg], free wall
 RIGHT_PERFUSION = 0.65  # of the left ventricle's flow per gram, at rest and in hyperemia
 ATRIA = 0.020  # [kg], share of the atrial walls fed by these branches
-OFF_WALL = ("LM", "LCx", "RCA", "PLV")
-"""trunks that run in the fat of the grooves of the base: growth does not attach to them, only to their branches"""
 
 Path = list[tuple[float, float, float]]  # (u, angle [°], transmural depth) control points
 

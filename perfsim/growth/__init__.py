@@ -1,23 +1,8 @@
-"""Synthetic trees: forests of arterioles from segmented trunks into the wall."""
+"""Synthetic trees: forests of arterioles from segmented trunks into the wall.
 
-from perfsim.growth.cco import equal_pressure_radii
-from perfsim.growth.domain import Ball, Box, Domain, EllipsoidShell
-from perfsim.growth.grow import grow
-from perfsim.growth.refine import Refinement, refine
-from perfsim.growth.report import GrowthReport
-from perfsim.growth.roots import stub_roots
-from perfsim.growth.terminals import sampled_volume
+Names are resolved on first use (see `__init__.pyi`), so that growing does not load jax.
+"""
 
-__all__ = [
-    "Ball",
-    "Box",
-    "Domain",
-    "EllipsoidShell",
-    "GrowthReport",
-    "Refinement",
-    "equal_pressure_radii",
-    "grow",
-    "refine",
-    "sampled_volume",
-    "stub_roots",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

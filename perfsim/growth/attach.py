@@ -5,7 +5,7 @@ import dataclasses
 from perfsim.growth.bifurcation import fermat_points
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
-from perfsim.growth.rules import CLEAR, MARGIN, Rules, closest_points, room, thicker_below
+from perfsim.growth.rules import CLEAR, Rules, closest_points, split_needs, with_room
 from perfsim.growth.vectors import norm
 
 import numpy as np
@@ -108,16 +108,7 @@ def _priced(forest: GrowingForest, arrivals: Arrivals, near: np.ndarray, price: 
     weight = np.stack([flow + d, flow, np.maximum(d, least)], 1) ** forest.alpha
     ends = np.stack([a, b, p], 1)
     x = fermat_points(ends, weight)
-    upper, lower, new = (forest.radius(q, root) for q in (flow + d, flow, d))
-    need = np.stack(
-        [
-            room(upper, np.maximum(forest.radius(forest.flow[above], root), upper), lower),
-            room(lower, upper, thicker_below(forest, node)),
-            room(new, upper, new),
-        ],
-        1,
-    )
-    x, fits = _with_room(x, ends, MARGIN * need)
+    x, fits = with_room(x, ends, split_needs(forest, above, node, flow + d, flow, d, forest.radius(d, root)))
     fork[r, c] = x
     way = norm(ends - x[:, None])
     before = flow**forest.alpha * norm(b - a)
@@ -129,20 +120,6 @@ def _priced(forest: GrowingForest, arrivals: Arrivals, near: np.ndarray, price: 
     straight = np.linalg.norm(arrivals.point[r] - forest.position[node], axis=1)
     cost[r, c] = np.maximum(d, least) ** forest.alpha * straight + price[forest.root[node]] * d
     return _Choices(near, fork, cost)
-
-
-def _with_room(x: np.ndarray, ends: np.ndarray, need: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bifurcations slid along the split vessel so that both halves have the length they need; and which then fit."""
-    along = ends[:, 1] - ends[:, 0]
-    length = np.maximum(norm(along), 1e-300)
-    along = along / length[:, None]
-    for k, sign in ((0, 1.0), (1, -1.0)):
-        way = x - ends[:, k]
-        lack = need[:, k] - norm(way)
-        # from an end, straight along the vessel, as far as it takes
-        short = lack > 0.0
-        x[short] = ends[short, k] + (sign * need[short, k])[:, None] * along[short]
-    return x, np.all(norm(ends - x[:, None]) >= need * (1.0 - 1e-9), axis=1)
 
 
 def _chosen(forest: GrowingForest, rules: Rules, choices: _Choices, arrivals: Arrivals, clash: float):

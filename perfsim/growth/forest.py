@@ -42,6 +42,7 @@ class GrowingForest:
     terminal = property(lambda self: self._terminal[: self.size], doc="terminal number of each node, or -1")
     flow = property(lambda self: self._flow[: self.size], doc="demand below each node, itself included")
     root = property(lambda self: self._root[: self.size], doc="root each node hangs on")
+    pinned = property(lambda self: self._pinned[: self.size], doc="bifurcations that stay where they are")
     depth = property(lambda self: self._depth[: self.size], doc="vessels between each node and its trunk")
 
     def grown(self) -> np.ndarray:
@@ -60,6 +61,15 @@ class GrowingForest:
     def pin(self) -> None:
         """Keep all bifurcations of now where they are."""
         self._pinned[self.forks()] = True
+
+    def carries_pinned(self) -> np.ndarray:
+        """Which nodes are pinned or have pinned ones below."""
+        carries = self.pinned.copy()
+        at = np.flatnonzero(carries)
+        while len(at := np.unique(self._parent[at[at >= self.trunk]])):
+            at = at[~carries[at]]
+            carries[at] = True
+        return carries
 
     def placed(self) -> np.ndarray:
         """Numbers of the terminals that are there."""
@@ -104,20 +114,53 @@ class GrowingForest:
         self._replace_child(above, top, below)
         self._parent[below] = above
         number = self._terminal[np.concatenate([tips, alone])]
-        dead = np.concatenate([tips, alone, fork])
-        self._alive[dead], self._terminal[dead], self._child[dead], self._parent[dead] = False, -1, -1, -1
-        self._spare.append(dead)
+        self._drop(np.concatenate([tips, alone, fork]))
         return number
+
+    def clear(self) -> np.ndarray:
+        """Take out everything that was grown; returns the numbers of its terminals."""
+        number = self.placed()
+        self._drop(self.grown())
+        self._child[: self.trunk] = -1
+        return number
+
+    def move(self, node: np.ndarray, onto: np.ndarray, fork_at: np.ndarray) -> None:
+        """Hang subtrees elsewhere: on new bifurcations in the middle of the vessels that lead to `onto`, or on free
+        trunk nodes. The bifurcations above them go. No two moves may touch one vessel.
+        """
+        left = self._parent[node]
+        hung, inner = left >= self.trunk, onto >= self.trunk
+        self._child[left[~hung], 0] = -1
+        fork, below = left[hung], node[hung]
+        sibling = np.where(self._child[fork, 0] == below, self._child[fork, 1], self._child[fork, 0])
+        self._replace_child(self._parent[fork], fork, sibling)
+        self._parent[sibling] = self._parent[fork]
+        self._drop(left[hung & ~inner])
+        left[~hung & inner] = self._new(int((~hung & inner).sum()))
+        above, fork = self._parent[onto[inner]], left[inner]
+        self._replace_child(above, onto[inner], fork)
+        self._parent[fork], self._position[fork], self._root[fork] = above, fork_at[inner], self._root[onto[inner]]
+        self._child[fork] = np.stack([onto[inner], node[inner]], 1)
+        self._parent[onto[inner]] = self._parent[node[inner]] = fork
+        free = onto[~inner]
+        self._child[free, 0], self._parent[node[~inner]] = node[~inner], free
+        crossing = np.flatnonzero(self._root[node] != self._root[onto])
+        for k in np.unique(self._root[onto[crossing]]):
+            self._root[self.below(node[crossing[self._root[onto[crossing]] == k]])] = k
+
+    def below(self, nodes: np.ndarray) -> np.ndarray:
+        """All nodes below nodes, themselves included."""
+        found, at = [np.zeros(0, int)], np.unique(nodes)
+        while len(at):
+            found.append(at)
+            at = np.unique(self._child[at])
+            at = at[at >= 0]
+        return np.unique(np.concatenate(found))
 
     def tips_below(self, nodes: np.ndarray) -> np.ndarray:
         """Terminal nodes below nodes, themselves included."""
-        found, at = [np.zeros(0, int)], np.unique(nodes)
-        while len(at):
-            tip = self._terminal[at] >= 0
-            found.append(at[tip])
-            at = np.unique(self._child[at[~tip]])
-            at = at[at >= 0]
-        return np.unique(np.concatenate(found))
+        below = self.below(nodes)
+        return below[self._terminal[below] >= 0]
 
     def update(self) -> None:
         """Recompute depth and flow of the grown part."""
@@ -193,6 +236,10 @@ class GrowingForest:
         grown = self.grown()
         return float(np.sum(self.flow[grown] ** self.alpha * self.length(grown)))
 
+    def unit_cost(self) -> float:
+        """Murray cost per unit of demand."""
+        return self.cost() / max(float(self.root_flow().sum()), 1.0)
+
     def _new(self, count: int) -> np.ndarray:
         spare = np.concatenate(self._spare) if self._spare else np.zeros(0, int)
         reused, left = spare[:count], spare[count:]
@@ -201,6 +248,10 @@ class GrowingForest:
         self.size += count - len(reused)
         self._alive[new], self._pinned[new] = True, False
         return new
+
+    def _drop(self, dead: np.ndarray) -> None:
+        self._alive[dead], self._terminal[dead], self._child[dead], self._parent[dead] = False, -1, -1, -1
+        self._spare.append(dead)
 
     def _replace_child(self, node, old, new) -> None:
         side = (self._child[node, 1] == old).astype(int)

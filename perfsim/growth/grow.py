@@ -4,37 +4,46 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from perfsim._results import InputError
-from perfsim.anatomy.trunks import OFF_WALL
 from perfsim.growth.attach import Arrivals
 from perfsim.growth.attach import attach as attach_batch
 from perfsim.growth.domain import Domain, OuterLayer, check_bounds
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
+from perfsim.growth.regraft import regraft
 from perfsim.growth.relax import relax
-from perfsim.growth.repair import improve, part
+from perfsim.growth.repair import balance, part
 from perfsim.growth.report import GrowthReport, measure
 from perfsim.growth.rules import Rules
 from perfsim.growth.shares import COARSE, find_price, goal_of
 from perfsim.growth.terminals import moved_aside, outer_first, sampled_volume, terminal_points
-from perfsim.network import GROWN, VesselNetwork
+from perfsim.network import GROWN, Centerlines
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from perfsim.network import VesselNetwork
 
 BATCH = 0.15  # of the present terminals
 CLASH = 0.1  # what running through another vessel costs while the tree finds its shape
 FEW = 0.2  # of the last batch: below it growth hands the rest over
 FIRST = 4  # terminals of the first batches: the main stems take shape one by one
-STRICT = 1e-3  # of the domain's thickness that a vessel may leave it by
+STARTS = 5  # again, at most
+STRICT = 5e-4  # of the thickness that a looked-at point may lie outside by: what lies between stays below twice that
 PIECE = 0.12  # of the thickness: chords this short leave no boundary that curves like a ventricle's by more than that
 OUTER = 0.2  # of the thickness: where the epicardial stage lays its arteries
 OFF_DOMAIN = 4e-3  # [m] that a trunk may lie off the domain and still sprout
+OFF_WALL = ("LM", "LCx", "RCA", "PLV")
+"""coronary trunks in the fat of the grooves of the base: growth does not attach to them, only to their branches"""
+
+Trunks = TypeVar("Trunks", Centerlines, "VesselNetwork")
 
 
 def grow(
     domain: Domain,
-    trunks: VesselNetwork,
+    trunks: Trunks,
     terminals: int = 2000,
     *,
     exponent: float = 7 / 3,
@@ -45,22 +54,22 @@ def grow(
     epicardial: float = 0.0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[VesselNetwork, GrowthReport]:
+) -> tuple[Trunks, GrowthReport]:
     """Grow a forest of synthetic arterioles from all trunks into a domain.
 
     Terminals are added in batches, coarse to fine. Each takes, among its ~10 nearest vessels, the bifurcation with the
     least increase of the Murray cost Σ Q^(2/γ) L: the local change at the exact optimum point plus the widening of the
     path to the trunk (trunks are sunk cost). One terminal per vessel and batch; losers choose again, then wait. Between
-    batches all bifurcations relax to their Fermat points (the cost is convex in them). At the end terminals move to
-    where they are cheaper, and vessels that overlap part. Vessels stay in the domain and are longer than wide.
+    batches all bifurcations relax to their Fermat points (the cost is convex in them), and subtrees move to where they
+    are cheaper. At the end vessels that overlap part. Vessels stay in the domain and are longer than wide.
 
     Arguments: `domain` (anything with `bounds` and `signed_distance`: an `anatomy.Wall`, or see `growth.domain`),
     `trunks` (kept as they are; every node may sprout once), number of `terminals`, `exponent` γ, `demand` of the
     terminals as a function of their points (n, 3) or an array (default: all the same), `shares` of the demand by inlet
     name that the trees must meet (default: they compete freely), `attach` the branches that may sprout (default: all
-    that lie in or on the domain but the trunks of `anatomy.trunks.OFF_WALL`), the terminals' `points` (n, 3) [m] if not
-    the domain's own, the share of terminals that an `epicardial` stage lays first, in the outer fifth of the wall, to
-    stay there (the domain needs `depth`), `seed`, `progress(done, total)`.
+    that lie in or on the domain but those of `OFF_WALL`), the terminals' `points` (n, 3) [m] if not the domain's own,
+    the share of terminals that an `epicardial` stage lays first, in the outer fifth of the wall, to stay there (the
+    domain needs `depth`), `seed`, `progress(done, total)`. From `Centerlines` come `Centerlines`, and no jax is loaded.
 
     Returns the network (trunks whose ends fed nothing are pruned) and a `GrowthReport`. Raises `InputError` where
     nothing can sprout or an argument cannot be met. The method follows Schreiner & Buxbaum (1993) IEEE TBME 40:482,
@@ -91,8 +100,9 @@ def grow(
             waiting = np.concatenate([left, waiting[outer:]])
     with _timed(seconds, "attach"):
         waiting = _attach_all(forest, rules, points, waiting, price, rng, progress)
-    with _timed(seconds, "improve"):
-        waiting, price = improve(forest, rules, points, price, waiting, goal, rng)
+    if goal is not None:
+        with _timed(seconds, "balance"):
+            price = balance(forest, rules, price, goal, rng)
     with _timed(seconds, "relax"):
         relax(forest, rules, sweeps=int(np.clip(30_000 / len(points), 6, 60)))
     with _timed(seconds, "part"):
@@ -140,7 +150,7 @@ def _rules(domain: Domain, points: np.ndarray) -> Rules:
     return Rules(domain, STRICT * thickness, PIECE * thickness)
 
 
-def _start(domain: Domain, trunks: VesselNetwork, exponent, attach, demand) -> GrowingForest:
+def _start(domain: Domain, trunks: Trunks, exponent, attach, demand) -> GrowingForest:
     """The trunks alone, with the nodes that may sprout."""
     position, root = np.asarray(trunks.position), np.zeros(len(trunks.position), int)
     root[np.asarray(trunks.inlets)] = np.arange(len(trunks.inlets))
@@ -162,7 +172,7 @@ def _start(domain: Domain, trunks: VesselNetwork, exponent, attach, demand) -> G
     return GrowingForest(position, root, sprouts, np.asarray(trunks.root_radius), exponent, demand)
 
 
-def _price(domain: Domain, trunks: VesselNetwork, exponent, attach, points, demand, goal) -> np.ndarray:
+def _price(domain: Domain, trunks: Trunks, exponent, attach, points, demand, goal) -> np.ndarray:
     """The price of each root at which small forests have the wanted shares."""
     few = min(COARSE, len(points))
     coarse, part_demand = points[:few].copy(), demand[:few]
@@ -184,29 +194,37 @@ def _attach_all(forest: GrowingForest, rules: Rules, points, waiting, price, rng
     Arguments: `points` of all terminals, numbers of those `waiting`, `price` of each root in mean costs of a terminal.
     """
     done, more = len(forest.placed()), 1
+    starts = STARTS if done else 0
     while len(waiting) and more < 1e6:
         batch = waiting[: more * max(FIRST, int(BATCH * done))]
         forest.update()
-        unit = forest.cost() / max(done, 1)
+        asked = price * forest.unit_cost()
         arrivals = Arrivals.of(forest, points, batch)
-        placed = attach_batch(forest, rules, VesselIndex(forest), arrivals, price * unit, CLASH)
+        placed = attach_batch(forest, rules, VesselIndex(forest), arrivals, asked, CLASH)
         last = len(batch) == len(waiting)
         waiting = np.concatenate([batch[~placed], waiting[len(batch) :]])
         done += int(placed.sum())
         if last and placed.sum() < FEW * len(batch):
-            break  # what is left needs to be moved, which parting does
+            if done > len(waiting) or starts == STARTS:
+                break  # what is left needs to be moved, which parting does
+            # a first vessel so short that nothing can branch from it: others first
+            forest.update()
+            waiting = np.concatenate([rng.permutation(waiting), forest.clear()])
+            done, more, starts = 0, 1, starts + 1
+            continue
         if not placed.any():  # nothing can be reached from here: look farther ahead, and a little aside
             more *= 4
             points[batch] = moved_aside(rules.domain, points, batch, 0.3 * rules.piece, rng)
             continue
         more = 1
         relax(forest, rules, sweeps=2)
+        regraft(forest, rules, asked, rng)
         if progress is not None:
             progress(done, len(points))
     return waiting
 
 
-def _finish(trunks: VesselNetwork, forest: GrowingForest, exponent: float) -> VesselNetwork:
+def _finish(trunks: Trunks, forest: GrowingForest, exponent: float) -> Trunks:
     """Trunks and grown vessels as one network, trunk ends that feed nothing pruned."""
     grown = forest.grown()
     tail = np.concatenate([np.asarray(trunks.tail), forest.parent[grown]])
@@ -226,7 +244,7 @@ def _finish(trunks: VesselNetwork, forest: GrowingForest, exponent: float) -> Ve
     used[tail[keep]] = used[head[keep]] = True
     number = np.cumsum(used) - 1
     tips = np.flatnonzero(forest.terminal >= 0)
-    return VesselNetwork.build(
+    return type(trunks).build(
         forest.position[used],
         number[tail[keep]],
         number[head[keep]],

@@ -28,11 +28,11 @@ def relax(forest: GrowingForest, rules: Rules, sweeps: int) -> None:
         _move(forest, rules, fork[half], ends, need[half], x)
 
 
-def push_apart(forest: GrowingForest, rules: Rules, found: Overlaps) -> None:
+def push_apart(forest: GrowingForest, rules: Rules, found: Overlaps, eager: float = 1.2) -> None:
     """Move the ends of overlapping vessels away from each other, the cheaper vessel more.
 
-    Each pair asks its movable ends for just the way that parts it, in proportion to how much an end moves the closest
-    point; an end that several pairs ask takes their mean.
+    Each pair asks its movable ends for the way that parts it, times `eager`, in proportion to how much an end moves the
+    closest point; an end that several pairs ask takes their mean.
     """
     shift, asked = np.zeros((forest.size, 3)), np.zeros(forest.size)
     pairs = ((found.first, found.s), (found.second, found.t))
@@ -47,7 +47,7 @@ def push_apart(forest: GrowingForest, rules: Rules, found: Overlaps) -> None:
     stiff = np.stack([forest.flow[node] for node, _ in pairs], 1) ** forest.alpha + 1e-12
     part = stiff[:, ::-1] / stiff.sum(1)[:, None]
     for k, (node, s) in enumerate(pairs):
-        step = (1.0, -1.0)[k] * way * (part[:, k] * 1.2 * found.deficit)[:, None]
+        step = (1.0, -1.0)[k] * way * (part[:, k] * eager * found.deficit)[:, None]
         lever = s**2 + (1.0 - s) ** 2
         for end, arm in ((forest.parent[node], 1.0 - s), (node, s)):
             np.add.at(shift, end, step * (arm / lever)[:, None])

@@ -1,18 +1,17 @@
-"""After growth: terminals that would be cheaper elsewhere move there, and vessels that overlap part."""
+"""After growth: roots get the shares they shall have, and vessels that overlap part."""
 
 from perfsim.growth.attach import Arrivals, attach
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
+from perfsim.growth.regraft import regraft
 from perfsim.growth.relax import push_apart, relax
 from perfsim.growth.rules import SHORTEST, Rules, among, distinct
 from perfsim.growth.terminals import moved_aside
 
 import numpy as np
 
-ROUNDS, BALANCING = 2, 12
-"""of leaf reinsertion, without and at most with shares to meet"""
-SHARE = 0.15
-"""of the terminals that are placed anew in a round"""
+BALANCING = 20
+"""rounds at most"""
 CLOSE_ENOUGH = 0.002
 """error of a root's share"""
 REPAIRS = 40
@@ -21,8 +20,12 @@ PLACES = 20
 """at most that what is left in the end tries"""
 PUSHES = 4
 """moves between two searches for overlaps"""
+EAGER = 0.3
+"""by which a push is larger from attempt to attempt, in what would part the pair alone"""
 SLACK = 0.15
 """pairs closer than this many more sums of radii are watched while vessels move"""
+FARTHER = 1.3
+"""by which the way that a terminal is moved grows with every try that failed"""
 SOFT, HARD = 0.1, 3.0
 """what running through another vessel costs, in its own cost: while terminals look for the cheapest place, and after"""
 WHOLE = 12
@@ -36,33 +39,27 @@ def _placed_anew(forest: GrowingForest, rules: Rules, index, points, waiting, pr
         if not len(waiting):
             break
         index.refresh()
-        unit = forest.cost() / forest.demand.sum()
         arrivals = Arrivals.of(forest, points, waiting)
-        waiting = waiting[~attach(forest, rules, index, arrivals, price * unit, clash)]
+        waiting = waiting[~attach(forest, rules, index, arrivals, price * forest.unit_cost(), clash)]
         forest.update()
     return waiting
 
 
-def improve(forest: GrowingForest, rules: Rules, points, price, left, goal, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds of leaf reinsertion, a share of all terminals each, then a sweep.
+def balance(forest: GrowingForest, rules: Rules, price: np.ndarray, goal: np.ndarray, rng) -> np.ndarray:
+    """Move subtrees between the roots until these have the shares of the `goal`; returns the price of each root.
 
-    Where the roots have a `goal` for their shares, prices follow what is missing and rounds go on until it is met.
-    Arguments: `price` of each root in mean costs of a terminal, terminals `left` without a place. Returns both.
+    Prices, in mean costs of a terminal, follow what is missing.
     """
-    for k in range(ROUNDS if goal is None else BALANCING):
+    for _ in range(BALANCING):
         forest.update()
-        if goal is not None:
-            share = forest.root_flow()
-            error = share / share.sum() - goal
-            if k >= ROUNDS and np.abs(error).max() < CLOSE_ENOUGH:
-                break
-            price = price + 2.0 * error
-        tips = np.flatnonzero(forest.terminal >= 0)
-        tips = rng.choice(tips, max(1, int(SHARE * len(tips))), replace=False)
-        waiting = np.concatenate([left, forest.remove(tips)])
-        left = _placed_anew(forest, rules, VesselIndex(forest), points, waiting, price, 3, SOFT)
+        share = forest.root_flow()
+        error = share / share.sum() - goal
+        if np.abs(error).max() < CLOSE_ENOUGH:
+            break
+        price = price + 2.0 * error
+        regraft(forest, rules, price * forest.unit_cost(), rng)
         relax(forest, rules, 2)
-    return left, price
+    return price
 
 
 def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np.ndarray:
@@ -72,9 +69,10 @@ def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np
     """
     index = VesselIndex(forest, SLACK)
     watched = _close(forest, *index.touching())
+    failed = np.zeros(len(points), int)
     for attempt in range(REPAIRS):
         for _ in range(PUSHES):
-            push_apart(forest, rules, among(forest, *watched))
+            push_apart(forest, rules, among(forest, *watched), 1.2 + EAGER * attempt)
         index.refresh()
         watched = _close(forest, *np.concatenate([watched, index.touching()], axis=1))
         found = among(forest, *watched)
@@ -82,10 +80,16 @@ def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np
         if not len(found.first) and not len(bad) and not len(waiting):
             break
         thin = np.where(forest.flow[found.first] < forest.flow[found.second], found.first, found.second)
-        out = _take_out(forest, np.concatenate([thin, bad]), min(WHOLE, 1.3**attempt))
+        bad, whole = np.concatenate([thin, bad]), min(WHOLE, 1.3**attempt)
+        small = forest.count_below(bad) <= whole + 1e-9
+        if whole == WHOLE:
+            regraft(forest, rules, price * forest.unit_cost(), rng, bad[~small])
+        out = _take_out(forest, bad[small])
         waiting = np.concatenate([waiting, out])
-        points[waiting] = moved_aside(rules.domain, points, waiting, 0.8 * _tip_length(forest), rng)
+        step = 0.8 * FARTHER ** failed[waiting] * _tip_length(forest)
+        points[waiting] = moved_aside(rules.domain, points, waiting, step, rng)
         waiting = _placed_anew(forest, rules, index, points, waiting, price, 2, HARD)
+        failed[waiting] += 1
     for _ in range(PLACES):  # what is left takes any place
         if not len(waiting):
             break
@@ -100,12 +104,12 @@ def _close(forest: GrowingForest, first: np.ndarray, second: np.ndarray) -> np.n
     return distinct(found.first, found.second)
 
 
-def _take_out(forest: GrowingForest, nodes: np.ndarray, whole: float) -> np.ndarray:
-    """Remove the vessels that lead to nodes with all below them, where that is no more than `whole` terminals.
+def _take_out(forest: GrowingForest, nodes: np.ndarray) -> np.ndarray:
+    """Remove the vessels that lead to nodes with all below them.
 
     Returns the numbers of the terminals that were removed.
     """
-    tips = forest.tips_below(nodes[forest.count_below(nodes) <= whole + 1e-9])
+    tips = forest.tips_below(nodes)
     removed: list[np.ndarray] = []
     while len(tips):  # of two terminals on one bifurcation only one goes at a time
         removed.append(forest.remove(tips))

@@ -33,6 +33,38 @@ def thicker_below(forest: GrowingForest, nodes: np.ndarray) -> np.ndarray:
     return forest.radius(flow, forest.root[nodes])
 
 
+def split_needs(forest: GrowingForest, above, node, upper, lower, new, below) -> np.ndarray:
+    """Lengths [m] that the vessels of a new bifurcation need (n, 3), on those that lead from nodes `above` to `node`.
+
+    Arguments: flows in the vessels to the bifurcation, from it to `node`, and to what is new there, and the radius of
+    the thicker vessel `below` that.
+    """
+    root = forest.root[node]
+    first, second, third = (forest.radius(flow, root) for flow in (upper, lower, new))
+    over = forest.radius(np.maximum(forest.flow[above], upper), root)
+    return MARGIN * np.stack(
+        [
+            room(first, over, np.maximum(second, third)),
+            room(second, first, thicker_below(forest, node)),
+            room(third, first, below),
+        ],
+        1,
+    )
+
+
+def with_room(x: np.ndarray, ends: np.ndarray, need: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bifurcations slid along the split vessel so that both halves have the length they need; and which then fit."""
+    along = ends[:, 1] - ends[:, 0]
+    length = np.maximum(norm(along), 1e-300)
+    along = along / length[:, None]
+    for k, sign in ((0, 1.0), (1, -1.0)):
+        lack = need[:, k] - norm(x - ends[:, k])
+        # from an end, straight along the vessel, as far as it takes
+        short = lack > 0.0
+        x[short] = ends[short, k] + (sign * need[short, k])[:, None] * along[short]
+    return x, np.all(norm(ends - x[:, None]) >= need * (1.0 - 1e-9), axis=1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Rules:
     """The domain that vessels stay in, and how closely it is looked at."""

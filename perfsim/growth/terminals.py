@@ -24,16 +24,17 @@ def outer_first(domain: Domain, points: np.ndarray, count: int, depth: float) ->
     return np.concatenate([first, np.setdiff1d(np.arange(len(points)), first)]), len(first)
 
 
-def moved_aside(domain: Domain, points: np.ndarray, some: np.ndarray, step: float, rng) -> np.ndarray:
-    """Those of the points with indices `some`, moved at random by about `step` [m], within the domain.
+def moved_aside(domain: Domain, points: np.ndarray, some: np.ndarray, step: np.ndarray | float, rng) -> np.ndarray:
+    """Those of the points with indices `some`, moved at random by about `step` [m], or each by its own.
 
-    Directions are those between random pairs of points, so that a rotated problem has the rotated answer.
+    All stay in the domain. Directions are those between random pairs of points, so that a rotated problem has the
+    rotated answer.
     """
     i, j = rng.integers(0, len(points), (2, len(some)))
     way = points[i] - points[j]
     length = np.linalg.norm(way, axis=1)
     way /= np.where(length > 0, length, 1.0)[:, None]
-    new = points[some] + step * rng.standard_normal(len(some))[:, None] * way
+    new = points[some] + (step * rng.standard_normal(len(some)))[:, None] * way
     return np.where((domain.signed_distance(new) < 0.0)[:, None], new, points[some])
 
 

@@ -1,4 +1,4 @@
-from .centerlines import Centerlines
+from .centerlines import GROWN, Centerlines
 from .compose import relabel, resample, union
 from .forest import Forest, branch_table, contract, padded_rows
 from .graph import from_networkx, to_networkx
@@ -16,7 +16,7 @@ from .morphometry import (
 )
 from .sums import lumen_volume, murray_cost, path_sum, pressure_drop
 from .topology import depths, unbranched_runs
-from .vessels import GROWN, VesselNetwork, vessel_above, vessel_into
+from .vessels import VesselNetwork, vessel_above, vessel_into
 
 __all__ = [
     "GROWN",

@@ -7,6 +7,9 @@ from perfsim.network.topology import accumulate, depth_first
 
 import numpy as np
 
+GROWN = "grown"
+"""the branch of all synthetic vessels"""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Centerlines:

@@ -4,7 +4,8 @@ Vessels in series carry one flow, so a chain of them is one edge whose resistanc
 levels (tens, not the thousands of a finely sampled centerline), and a tree solve is one sweep over the levels.
 """
 
-from perfsim.network.vessels import GROWN, VesselNetwork
+from perfsim.network.centerlines import GROWN
+from perfsim.network.vessels import VesselNetwork
 
 import equinox as eqx
 import jax.numpy as jnp

@@ -15,8 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-GROWN = "grown"
-
 
 class VesselNetwork(eqx.Module):
     """Vessels, nodes, and where blood enters and leaves. Build one with `VesselNetwork.build`."""
