@@ -15,11 +15,11 @@ REFERENCE_DIAMETER = 100e-6
 """D_ref [m]: below it vessels are part of the tissue"""
 CROWN_LENGTH = 0.300
 """c of L_k = c V_k^(1/3): the value for which MBF does not depend on the number of terminals"""
-SUPPLY = 1.5714e-5
+SUPPLY = 1.5661e-5
 """g_a [1/(Pa·s)]: mean hyperemic MBF 3.5 mL/min/g"""
-DRAINAGE = 4.6970e-5
+DRAINAGE = 4.6966e-5
 """g_v [1/(Pa·s)]: capillaries 10 mmHg above the back pressure"""
 MOBILITY = 3e-11
 """K [m²/(Pa·s)]: screening length √(K/(g_a+g_v)) = 0.69 mm"""
-PIVOT = 48.194 * MMHG
+PIVOT = 48.256 * MMHG
 """p* of the transmural profile: healthy hyperemic endo/epi 1.0"""

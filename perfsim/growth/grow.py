@@ -64,12 +64,12 @@ def grow(
     are cheaper. At the end vessels that overlap part. Vessels stay in the domain and are longer than wide.
 
     Arguments: `domain` (anything with `bounds` and `signed_distance`: an `anatomy.Wall`, or see `growth.domain`),
-    `trunks` (kept as they are; every node may sprout once), number of `terminals`, `exponent` γ, `demand` of the
-    terminals as a function of their points (n, 3) or an array (default: all the same), `shares` of the demand by inlet
-    name that the trees must meet (default: they compete freely), `attach` the branches that may sprout (default: all
-    that lie in or on the domain but those of `OFF_WALL`), the terminals' `points` (n, 3) [m] if not the domain's own,
-    the share of terminals that an `epicardial` stage lays first, in the outer fifth of the wall, to stay there (the
-    domain needs `depth`), `seed`, `progress(done, total)`. From `Centerlines` come `Centerlines`, and no jax is loaded.
+    `trunks` (kept as they are; may sprout at nodes one diameter apart), number of `terminals`, `exponent` γ, `demand`
+    of the terminals as a function of their points (n, 3) or an array (default: all the same), `shares` of the demand by
+    inlet name that the trees must meet (default: they compete freely), `attach` the branches that may sprout (default:
+    all that lie in or on the domain but those of `OFF_WALL`), the terminals' `points` (n, 3) [m] if not the domain's
+    own, the share of terminals that an `epicardial` stage lays first, in the outer fifth of the wall, to stay there
+    (the domain needs `depth`), `seed`, `progress(done, total)`. From `Centerlines` come `Centerlines`, without jax.
 
     Returns the network (trunks whose ends fed nothing are pruned) and a `GrowthReport`. Raises `InputError` where
     nothing can sprout or an argument cannot be met. The method follows Schreiner & Buxbaum (1993) IEEE TBME 40:482,
@@ -165,11 +165,27 @@ def _start(domain: Domain, trunks: Trunks, exponent, attach, demand) -> GrowingF
     sprouts[np.asarray(trunks.head)[np.isin(names[np.asarray(trunks.branch)], attach)]] = True
     sprouts[np.asarray(trunks.outlets, int)] = False
     sprouts &= domain.signed_distance(position) < OFF_DOMAIN
+    sprouts &= _apart(trunks, sprouts)
     if not sprouts.any():
         raise InputError(
             "no trunk lies on the domain, so nothing can sprout: are trunks and domain in one frame, in one unit?"
         )
     return GrowingForest(position, root, sprouts, np.asarray(trunks.root_radius), exponent, demand)
+
+
+def _apart(trunks: Trunks, sprouts: np.ndarray) -> np.ndarray:
+    """Those of the nodes that may sprout which lie a lumen's diameter apart along their branch, from its start on.
+
+    What leaves a trunk at one place must not run through what leaves it beside; and where vessels may start does not
+    depend on how finely a centerline is sampled.
+    """
+    node, along = np.asarray(trunks.head), np.asarray(trunks.coordinate)[:, 1]
+    diameter, branch = 2.0 * np.asarray(trunks.lumen)[:, 1], np.asarray(trunks.branch)
+    keep, last = np.zeros(len(sprouts), bool), dict[int, float]()
+    for v in np.lexsort((along, branch)):
+        if sprouts[node[v]] and along[v] - last.get(branch[v], -np.inf) >= diameter[v] * (1.0 - 1e-9):
+            keep[node[v]], last[branch[v]] = True, along[v]
+    return keep
 
 
 def _price(domain: Domain, trunks: Trunks, exponent, attach, points, demand, goal) -> np.ndarray:
