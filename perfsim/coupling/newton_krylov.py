@@ -2,7 +2,8 @@
 
 from perfsim.coupling.system import CoupledSystem
 from perfsim.coupling.territories import Couplings
-from perfsim.darcy import ControlVolumes, DarcyOperator, FiniteVolumes, conjugate_gradients, operator
+from perfsim.darcy import ControlVolumes, DarcyOperator, FiniteVolumes, Multigrid, conjugate_gradients, operator
+from perfsim.darcy.columns import take
 from perfsim.flow import Counters, Steady, elimination, laplacian, minimize
 from perfsim.network import Forest
 
@@ -54,9 +55,7 @@ def solve_coupled(
     frozen = jax.lax.stop_gradient(system)
 
     def step(x, F, rtol):
-        hessian = Hessian.at(frozen, graph, x)
-        d, steps = hessian.solve(-F, rtol, tissue, flow.max_krylov)
-        return d, steps
+        return Hessian.at(frozen, graph, x, tissue).solve(-F, rtol, flow.max_krylov)
 
     def inflow(x):
         return jnp.sum(frozen.drainage * jnp.abs(x[graph.nodes :] - frozen.back_pressure))
@@ -75,8 +74,9 @@ def _residual(system: CoupledSystem, graph: Graph, x):
     q = system.supplies(graph.couplings.terminal, p0[graph.terminal_node], p)
     at_nodes = system.vessels.net_outflow(graph.forest, p0) + graph.to_nodes(graph.to_terminals(q))
     # faces by differences, so that the balance of a volume is exact to round-off of its fluxes
-    sides = jnp.append(system.transmissibility, 0.0)[graph.volumes.face]
-    spread = jnp.sum(sides * (p[:, None] - jnp.append(p, 0.0)[graph.volumes.neighbor]), axis=1)
+    T = jnp.append(system.transmissibility, 0.0)
+    sides = zip(graph.volumes.face, graph.volumes.neighbor, strict=True)
+    spread = sum((take(T, f) * (p - take(p, j)) for f, j in sides), jnp.zeros_like(p))
     at_volumes = spread + system.drainage * (p - system.back_pressure) - jnp.sum(q, axis=1)
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
 
@@ -90,17 +90,28 @@ class Hessian(eqx.Module):
     fixed: Array
     link: Float[Array, "volumes feeders"]
     tissue: DarcyOperator
+    tissue_inverse: Multigrid
     up: elimination.Factor
 
     @classmethod
-    def at(cls, system: CoupledSystem, graph: Graph, x) -> "Hessian":
+    def at(cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> "Hessian":
         p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
         g, diagonal = system.vessels.linearized(graph.forest, p0)
         link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
         diagonal = diagonal + graph.to_nodes(graph.to_terminals(link))
-        tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
-        up = elimination.factor(graph.forest, g, diagonal, system.vessels.fixed)
-        return cls(graph, g, diagonal, system.vessels.fixed, link, tissue, up)
+        volumes, T, sink = graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1)
+        dtype = jnp.float32 if method.single else sink.dtype
+        tissue = operator(volumes.neighbor, volumes.face, T, sink)
+        return cls(
+            graph=graph,
+            g=g,
+            diagonal=diagonal,
+            fixed=system.vessels.fixed,
+            link=link,
+            tissue=tissue,
+            tissue_inverse=Multigrid.of(volumes, tissue, T, degree=method.degree, dtype=dtype),
+            up=elimination.factor(graph.forest, g, diagonal, system.vessels.fixed),
+        )
 
     def split(self, x):
         return x[: self.graph.nodes], x[self.graph.nodes :]
@@ -121,17 +132,17 @@ class Hessian(eqx.Module):
         top = laplacian(self.graph.forest, self.g, self.diagonal, free) - self.to_tree(y)
         return jnp.concatenate([jnp.where(self.fixed, x, top), self.tissue(y) - self.to_tissue(free)])
 
-    def precondition(self, r, degree: int):
+    def precondition(self, r):
         """Symmetric Gauss-Seidel: tissue, tree (exact), tissue again."""
         top, bottom = self.split(r)
-        y = self.tissue.smooth(bottom, degree)
+        y = self.tissue_inverse(bottom)
         x = elimination.solve(self.graph.forest, self.up, jnp.where(self.fixed, 0.0, top + self.to_tree(y)))
-        y = y + self.tissue.smooth(bottom + self.to_tissue(x) - self.tissue(y), degree)
+        y = y + self.tissue_inverse(bottom + self.to_tissue(x) - self.tissue(y))
         return jnp.concatenate([jnp.where(self.fixed, top, x), y])
 
-    def solve(self, b, rtol, method: FiniteVolumes, max_steps: int):
+    def solve(self, b, rtol, max_steps: int):
         """Preconditioned conjugate gradients; (solution, steps)."""
-        return conjugate_gradients(self, lambda r: self.precondition(r, method.degree), b, rtol, max_steps)
+        return conjugate_gradients(self, self.precondition, b, rtol, max_steps)
 
 
 @eqx.filter_custom_jvp
@@ -144,9 +155,9 @@ def _attach(system, graph, x, max_steps, tissue):
 def _attach_jvp(primals, tangents):
     system, graph, x, max_steps, tissue = primals
     _, dF = eqx.filter_jvp(lambda s: _residual(s, graph, x), (system,), (tangents[0],))
-    hessian = Hessian.at(jax.lax.stop_gradient(system), graph, x)
+    hessian = Hessian.at(jax.lax.stop_gradient(system), graph, x, tissue)
 
     def solve(_, b):
-        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, tissue, max_steps)[0]
+        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, max_steps)[0]
 
     return x, jax.lax.custom_linear_solve(hessian, -dF, solve, symmetric=True)

@@ -24,17 +24,19 @@ class Couplings(eqx.Module):
 
 
 def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: Samples) -> Couplings:
-    """Every sample point is fed by its nearest terminal; weights are the volumes of the samples.
+    """Every subcell is fed by its nearest terminal; weights are the volumes of the subcells.
 
     Sub-cell sampling makes the territories independent of the mesh, and lets a volume be shared by several terminals
     where there are more terminals than volumes.
     """
     where = np.asarray(network.position)[np.asarray(network.terminals)]
-    _, feeder = cKDTree(where).query(samples.point, workers=-1)
-    cells, terminals = len(volumes.volume), len(where)
-    pair, index = np.unique(samples.cell * terminals + feeder, return_inverse=True)
-    weight = np.bincount(index, samples.weight)
-    return couplings(pair // terminals, pair % terminals, weight, cells, terminals)
+    tree, cells, terminals = cKDTree(where), len(volumes.volume), len(where)
+    found = []
+    for cell, point in samples.points():
+        _, feeder = tree.query(point, workers=-1)
+        found.append(np.unique(cell * terminals + feeder, return_counts=True))
+    pair, count = (np.concatenate(part) for part in zip(*found, strict=True))
+    return couplings(pair // terminals, pair % terminals, count * samples.weight, cells, terminals)
 
 
 def couplings(cell, terminal, weight, cells: int, terminals: int) -> Couplings:

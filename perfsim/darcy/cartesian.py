@@ -1,15 +1,13 @@
 """Cartesian control volumes cut by the wall's surface."""
 
+import dataclasses
 from collections.abc import Callable
 
 from perfsim._results import InputError
-from perfsim.darcy.volumes import ControlVolumes, Samples
-from perfsim.network import padded_rows
+from perfsim.darcy.coarsening import morton_codes
+from perfsim.darcy.volumes import SUBCELLS, ControlVolumes, Samples
 
-import jax.numpy as jnp
 import numpy as np
-
-SUBCELLS = 3  # per direction
 
 
 def cut_cells(wall, spacing: float) -> tuple[ControlVolumes, Samples]:
@@ -39,59 +37,87 @@ def box(size, shape) -> tuple[ControlVolumes, Samples]:
 
 
 def _cut(low, shape, h, inside: Callable, depth: Callable) -> tuple[ControlVolumes, Samples]:
-    s = SUBCELLS
-    axes = [low[k] + h / s * (np.arange(shape[k] * s) + 0.5) for k in range(3)]
-    solid = np.empty(shape * s, bool)
-    for i, x in enumerate(axes[0]):  # slice by slice keeps the peak memory small
-        plane = np.stack(np.meshgrid([x], axes[1], axes[2], indexing="ij"), -1).reshape(-1, 3)
-        solid[i] = inside(plane).reshape(solid.shape[1:])
-    blocks = solid.reshape(shape[0], s, shape[1], s, shape[2], s)
-    count = blocks.sum((1, 3, 5))
-    cells = np.argwhere(count > 0)
-    if len(cells) < 8:
+    cut = _layers(low, shape, h, inside, depth)
+    if len(cut.cells) < 8:
         raise InputError(
-            f"the mesh has {len(cells)} volumes: the spacing of {h * 1e3:.4g} mm is too coarse for this wall"
+            f"the mesh has {len(cut.cells)} volumes: the spacing of {h * 1e3:.4g} mm is too coarse for this wall"
         )
-    number = np.full(shape, -1)
-    number[tuple(cells.T)] = np.arange(len(cells))
-    at = np.argwhere(solid)
-    point = np.stack([axes[k][at[:, k]] for k in range(3)], -1)
-    cell = number[tuple((at // s).T)]
-    order = np.argsort(cell, kind="stable")
-    point, cell = point[order], cell[order]
-    n = np.bincount(cell, minlength=len(cells))
-    pairs, conductor = _faces(solid, number, h)
-    neighbor, face = _neighbors(pairs, len(cells))
-    mean = np.stack([np.bincount(cell, column) for column in (*point.T, depth(point))]) / n
-    volumes = ControlVolumes(
-        center=jnp.asarray(mean[:3].T),
-        volume=jnp.asarray(n * (h / s) ** 3),
-        depth=jnp.asarray(mean[3]),
-        conductor=jnp.asarray(conductor),
-        face_cells=jnp.asarray(pairs),
-        neighbor=jnp.asarray(neighbor),
-        face=jnp.asarray(face),
+    code = morton_codes(cut.cells)
+    order = np.argsort(code)
+    cells, mean = cut.cells[order], cut.mean[order]
+    number = np.full(int(np.prod(shape)), -1, np.int32)
+    number[np.ravel_multi_index(cells.T, shape)] = np.arange(len(cells))
+    pairs, sub = number[cut.faces], h / SUBCELLS
+    pairs.sort(axis=1)
+    by_first = np.argsort(pairs[:, 0], kind="stable")
+    volumes = ControlVolumes.build(
+        center=mean[:, :3],
+        volume=cut.count[order] * sub**3,
+        depth=mean[:, 3],
+        conductor=cut.open[by_first] * (sub**2 / h),
+        face_cells=pairs[by_first],
+        code=code[order],
     )
-    weight = np.full(len(cell), (h / s) ** 3)
-    return volumes, Samples(point, cell, weight, cells, low + 0.5 * h, h, tuple(int(n) for n in shape))
+    return volumes, Samples(cells, cut.bits[order], low + 0.5 * h, h, tuple(int(n) for n in shape))
 
 
-def _faces(solid, number, h):
-    """Cell pairs that share open subfaces, and open area over distance [m]."""
-    s, pairs, conductor = SUBCELLS, [], []
-    for k in range(3):
-        a, b = np.moveaxis(solid, k, 0), np.moveaxis(number, k, 0)
-        open_ = a[s - 1 : -1 : s] & a[s::s]
-        shape = open_.shape
-        open_ = open_.reshape(shape[0], shape[1] // s, s, shape[2] // s, s).sum((2, 4))
-        where = open_ > 0
-        pairs.append(np.stack([b[:-1][where], b[1:][where]], 1))
-        conductor.append(open_[where] * (h / s) ** 2 / h)
-    return np.concatenate(pairs), np.concatenate(conductor)
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    """One layer of grid cells, or several."""
+
+    cells: np.ndarray
+    """(n, 3) grid indices of those that hold a subcell"""
+    count: np.ndarray
+    """subcells inside"""
+    mean: np.ndarray
+    """(n, 4) their mean position and depth"""
+    bits: np.ndarray
+    """which they are: bit 9 a + 3 b + c for the a-th along x, b-th along y, c-th along z"""
+    faces: np.ndarray
+    """(m, 2) flat grid indices of cells that share open subfaces, in this layer and with the one before"""
+    open: np.ndarray
+    """how many subfaces each shares"""
+    last: np.ndarray
+    """subcells inside on the side of the next layer"""
 
 
-def _neighbors(pairs, cells):
-    """Padded neighbor and face lists."""
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    face = np.tile(np.arange(len(pairs)), 2)
-    return padded_rows(both[:, 0], both[:, 1], cells, fill=cells), padded_rows(both[:, 0], face, cells, fill=len(pairs))
+def _layers(low, shape, h: float, inside: Callable, depth: Callable) -> _Layer:
+    """All layers in one: cut one by one along x, so that only cells, faces and one bit per subcell are kept."""
+    layers, before = [], np.zeros((shape[1] * SUBCELLS, shape[2] * SUBCELLS), bool)
+    for i in range(shape[0]):
+        layers.append(_layer(low, i, shape, h, inside, depth, before))
+        before = layers[-1].last
+    names = [field.name for field in dataclasses.fields(_Layer) if field.name != "last"]
+    together = {name: np.concatenate([getattr(layer, name) for layer in layers]) for name in names}
+    return _Layer(last=before, **together)
+
+
+def _layer(low, i: int, shape, h: float, inside: Callable, depth: Callable, before: np.ndarray) -> _Layer:
+    s = SUBCELLS
+    across = [low[k] + h / s * (np.arange(shape[k] * s) + 0.5) for k in (1, 2)]
+    points = np.stack(np.meshgrid(low[0] + h / s * (np.arange(s) + s * i + 0.5), *across, indexing="ij"), -1)
+    solid = np.empty(points.shape[:3], bool)
+    for a in range(s):
+        solid[a] = inside(points[a].reshape(-1, 3)).reshape(solid.shape[1:])
+    value = np.zeros((*solid.shape, 4))
+    value[solid, :3] = points[solid]
+    value[solid, 3] = depth(points[solid]) if solid.any() else 0.0
+    blocks = (s, shape[1], s, shape[2], s)
+    count = solid.reshape(blocks).astype(np.int32).sum((0, 2, 4))
+    bit = (1 << np.arange(s**3, dtype=np.int32)).reshape(s, 1, s, 1, s)
+    bits = np.where(solid.reshape(blocks), bit, 0).sum((0, 2, 4)).astype(np.int32)
+    at = np.nonzero(count)
+    mean = value.reshape(*blocks, 4).sum((0, 2, 4))[at] / count[at][:, None]
+    flat = np.arange(shape[1] * shape[2], dtype=np.int32).reshape(shape[1], shape[2]) + i * shape[1] * shape[2]
+    faces, open_ = [], []
+    for first, second, shared, sides in (
+        (flat - shape[1] * shape[2], flat, (before & solid[0])[None], (s, s)),
+        (flat[:-1], flat[1:], solid[:, s - 1 : -1 : s] & solid[:, s::s], (1, s)),
+        (flat[:, :-1], flat[:, 1:], solid[:, :, s - 1 : -1 : s] & solid[:, :, s::s], (s, 1)),
+    ):
+        blocks = (len(shared), first.shape[0], sides[0], first.shape[1], sides[1])
+        number = shared.reshape(blocks).astype(np.int32).sum((0, 2, 4))
+        faces.append(np.stack([first[number > 0], second[number > 0]], 1))
+        open_.append(number[number > 0])
+    cells = np.stack([np.full(len(at[0]), i), *at], 1).astype(np.int32)
+    return _Layer(cells, count[at], mean, bits[at], np.concatenate(faces), np.concatenate(open_), solid[-1])

@@ -17,7 +17,8 @@ def conjugate_gradients(
     """Solve A x = b for symmetric positive definite A from x = 0, until Σ|r| ≤ rtol Σ|b|.
 
     The 1-norm is the flow that goes missing, the quantity we want to be small. The residual is recomputed every
-    20 steps, so that the recursion cannot claim what it has not reached. Returns (x, steps).
+    20 steps, so that the recursion cannot claim what it has not reached. Directions are made orthogonal by differences
+    of residuals (Polak and Ribière), which forgives a preconditioner that rounds. Returns (x, steps).
     """
     goal = rtol * jnp.sum(jnp.abs(b))
 
@@ -26,11 +27,11 @@ def conjugate_gradients(
         Ad = matvec(d)
         curvature = jnp.sum(d * Ad)
         alpha = jnp.where(curvature > 0, rz / jnp.where(curvature > 0, curvature, 1.0), 0.0)
-        x = x + alpha * d
+        x, old = x + alpha * d, r
         r = jax.lax.cond((k + 1) % 20 == 0, lambda: b - matvec(x), lambda: r - alpha * Ad)
         z = precondition(r)
         rz_next = jnp.sum(r * z)
-        d = z + rz_next / jnp.where(rz > 0, rz, 1.0) * d
+        d = z + jnp.sum((r - old) * z) / jnp.where(rz > 0, rz, 1.0) * d
         return x, r, z, d, rz_next, k + 1
 
     def unfinished(state):

@@ -1,14 +1,24 @@
 """Control volumes and their faces."""
 
 import dataclasses
+from collections.abc import Iterator
+
+from perfsim.darcy.coarsening import Coarsening, coarsen, neighbors
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+SUBCELLS = 3
+"""per direction and grid cell"""
+
 
 class ControlVolumes(eqx.Module):
-    """A face-based mesh; neighbor lists are padded to a rectangle (ELL), so that sums over faces are gathers."""
+    """A face-based mesh; neighbor lists are padded (see `columns`), so that sums over faces are gathers.
+
+    Build one with `ControlVolumes.build`.
+    """
 
     center: Float[Array, "volumes 3"]
     """centroids [m]"""
@@ -19,30 +29,57 @@ class ControlVolumes(eqx.Module):
     conductor: Float[Array, " faces"]
     """face area over distance between the two cell centers [m]"""
     face_cells: Int[Array, "faces 2"]
-    neighbor: Int[Array, "volumes sides"]
-    """neighbors of each volume, padded with the number of volumes"""
-    face: Int[Array, "volumes sides"]
+    neighbor: Int[Array, "sides volumes"]
+    """neighbors of each volume; itself where there are fewer"""
+    face: Int[Array, "sides volumes"]
     """the face to each neighbor, padded with the number of faces"""
+    levels: tuple[Coarsening, ...]
+    """coarser meshes, the finest first"""
+
+    @classmethod
+    def build(cls, center, volume, depth, conductor, face_cells, code) -> "ControlVolumes":
+        """Neighbor lists and coarser meshes from host arrays; volumes in the order of their `morton_codes`."""
+        face_cells = np.asarray(face_cells, np.int32)
+        neighbor, face = neighbors(face_cells, len(volume))
+        return cls(
+            center=jnp.asarray(center),
+            volume=jnp.asarray(volume),
+            depth=jnp.asarray(depth),
+            conductor=jnp.asarray(conductor),
+            face_cells=jnp.asarray(face_cells),
+            neighbor=jnp.asarray(neighbor),
+            face=jnp.asarray(face),
+            levels=coarsen(center, volume, face_cells, code),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """The mesh on the host: quadrature points that tell where each volume's tissue lies, and the grid behind it."""
+    """The mesh on the host: the subcells that tell where each volume's tissue lies, and the grid behind it."""
 
-    point: np.ndarray
-    """(samples, 3) [m]"""
-    cell: np.ndarray
-    """volume each point belongs to, non-decreasing"""
-    weight: np.ndarray
-    """[m³]"""
     index: np.ndarray
     """(volumes, 3) grid index of each volume"""
+    inside: np.ndarray
+    """which subcells of each volume lie inside: bit 9 a + 3 b + c for the a-th along x, b-th along y, c-th along z"""
     origin: np.ndarray
     """center of grid cell (0, 0, 0) [m]"""
     spacing: float
     """[m]"""
     shape: tuple[int, ...]
     """grid cells per direction"""
+
+    @property
+    def weight(self) -> float:
+        """Volume of a subcell [m³]."""
+        return (self.spacing / SUBCELLS) ** 3
+
+    def points(self, chunk: int = 100_000) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(volumes, centers of their subcells (n, 3) [m]), so many volumes at a time, in their order."""
+        offset = (np.stack(np.unravel_index(np.arange(SUBCELLS**3), (SUBCELLS,) * 3), 1) + 0.5) / SUBCELLS - 0.5
+        bit = 1 << np.arange(SUBCELLS**3)
+        for start in range(0, len(self.index), chunk):
+            cell, k = np.nonzero(self.inside[start : start + chunk, None] & bit)
+            yield start + cell, self.origin + self.spacing * (self.index[start + cell] + offset[k])
 
     def on_grid(self, values: np.ndarray, fill: float = np.nan) -> np.ndarray:
         """Values of the volumes as a three-dimensional array, `fill` outside the wall."""

@@ -1,0 +1,126 @@
+"""Coarser and coarser meshes of the same region: cells in one cube of the doubled grid are one coarse cell."""
+
+import dataclasses
+
+from perfsim.darcy.columns import columns
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Array, Float, Int
+
+BOTTOM = 100
+"""cells at which a direct solve takes over"""
+
+
+class Coarsening(eqx.Module):
+    """The step from one mesh to the next coarser one; integers and lengths only, made once per mesh."""
+
+    aggregate: Int[Array, " cells"]
+    """the coarse cell each cell is part of"""
+    members: Int[Array, "slots coarse"]
+    """cells of each coarse cell, padded with their number"""
+    bundle: Int[Array, "slots coarsefaces"]
+    """faces of each coarse face, padded with their number"""
+    stretch: Float[Array, " faces"]
+    """distance of the cells on both sides of each face over that of their coarse cells, 0 within a coarse cell"""
+    neighbor: Int[Array, "sides coarse"]
+    """see `ControlVolumes`"""
+    face: Int[Array, "sides coarse"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mesh:
+    center: np.ndarray
+    volume: np.ndarray
+    pairs: np.ndarray
+    distance: np.ndarray
+    code: np.ndarray
+
+
+def coarsen(center: np.ndarray, volume: np.ndarray, face_cells: np.ndarray, code: np.ndarray) -> tuple[Coarsening, ...]:
+    """All coarsenings down to `BOTTOM` cells (host).
+
+    Cells are binned into cubes of twice, four times, ... the edge. Arguments: centers (cells, 3) [m], volumes (cells,)
+    [m³], cells on both sides of each face, and the place of each cell's cube on the curve of `morton_codes`, which must
+    not decrease.
+    """
+    assert (code[1:] >= code[:-1]).all(), "cells must be in Morton order"
+    center, volume, pairs = np.asarray(center), np.asarray(volume), np.asarray(face_cells, np.int32)
+    mesh = _Mesh(center, volume, pairs, _distance(center, pairs), code)
+    levels = []
+    while len(mesh.volume) > BOTTOM and mesh.code.max() > 0:
+        step, mesh = _coarsened(mesh)
+        if step is not None:
+            levels.append(step)
+    return tuple(levels)
+
+
+def morton_codes(cube: np.ndarray) -> np.ndarray:
+    """Place of each cube of a grid, given by its indices (n, 3) ≥ 0, on the Z-shaped curve: their bits in turn.
+
+    Those in one cube of any doubled size follow each other.
+    """
+    code = np.zeros(len(cube), np.int64)
+    for k in range(3):
+        bits = cube[:, k].astype(np.int64)
+        for shift, mask in _SPREAD:
+            bits = (bits | bits << shift) & mask
+        code |= bits << k
+    return code
+
+
+_SPREAD = (
+    (32, 0x1F00000000FFFF), (16, 0x1F0000FF0000FF), (8, 0x100F00F00F00F00F),
+    (4, 0x10C30C30C30C30C3), (2, 0x1249249249249249),
+)  # fmt: skip
+
+
+def neighbors(pairs: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbor and face lists (sides, cells); a missing neighbor is the cell itself, a missing face their number."""
+    first, second = pairs.T
+    number = np.tile(np.arange(1, len(pairs) + 1, dtype=np.int32), 2)
+    rows = sp.coo_matrix((number, (np.append(first, second), np.append(second, first))), (cells, cells)).tocsr()
+    owner = np.repeat(np.arange(cells, dtype=np.int32), np.diff(rows.indptr))
+    return columns(owner, rows.indices, cells, np.arange(cells)), columns(owner, rows.data - 1, cells, len(pairs))
+
+
+def _coarsened(mesh: _Mesh) -> tuple[Coarsening | None, _Mesh]:
+    code = mesh.code >> 3
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
+    if len(first) == len(code):
+        return None, dataclasses.replace(mesh, code=code)
+    size = np.diff(np.append(first, len(code)))
+    aggregate = np.repeat(np.arange(len(first), dtype=np.int32), size)
+    volume = np.add.reduceat(mesh.volume, first)
+    center = np.stack([np.add.reduceat(x * mesh.volume, first) for x in mesh.center.T], 1) / volume[:, None]
+    a, b = aggregate[mesh.pairs[:, 0]], aggregate[mesh.pairs[:, 1]]
+    crossing = np.flatnonzero(a != b)
+    a, b = a[crossing], b[crossing]
+    key = np.minimum(a, b) * np.int64(len(first)) + np.maximum(a, b)
+    order = np.argsort(key)
+    key, fine = key[order], crossing[order]
+    new = np.append(True, key[1:] != key[:-1])[: len(key)]
+    coarse = np.cumsum(new) - 1
+    pairs = np.stack(np.divmod(key[new], len(first)), 1).astype(np.int32)
+    distance = _distance(center, pairs)
+    stretch = np.zeros(len(mesh.pairs))
+    stretch[fine] = np.minimum(mesh.distance[fine] / distance[coarse], 1.0)
+    neighbor, face = neighbors(pairs, len(first))
+    step = Coarsening(
+        aggregate=jnp.asarray(aggregate),
+        members=jnp.asarray(columns(aggregate, np.arange(len(code)), len(first), len(code))),
+        bundle=jnp.asarray(columns(coarse, fine, len(pairs), len(mesh.pairs))),
+        stretch=jnp.asarray(stretch, jnp.float32),
+        neighbor=jnp.asarray(neighbor),
+        face=jnp.asarray(face),
+    )
+    return step, _Mesh(center, volume, pairs, distance, code[first])
+
+
+def _distance(center: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    square = np.zeros(len(pairs))
+    for x in center.T:  # one coordinate at a time: there may be millions of faces
+        square += (x[pairs[:, 0]] - x[pairs[:, 1]]) ** 2
+    return np.sqrt(square)

@@ -1,0 +1,101 @@
+"""Multigrid by geometric aggregation: one V-cycle as a preconditioner, however far flow goes."""
+
+from collections.abc import Callable
+
+from perfsim.darcy.coarsening import Coarsening
+from perfsim.darcy.columns import sum_slots, take
+from perfsim.darcy.operator import DarcyOperator, operator
+from perfsim.darcy.volumes import ControlVolumes
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+LOWEST, HIGHEST = 0.5, 1.95
+"""eigenvalues of D⁻¹A, which lie in (0, 2), that smoothing is made for; coarser meshes see the lower ones"""
+
+
+class Multigrid(eqx.Module):
+    """An approximate inverse of a `DarcyOperator`: symmetric, positive definite, made anew as coefficients change.
+
+    A coarse face carries Σ T d/D of its faces, d the distance of the cells beside each and D that of the coarse cells:
+    the two-point operator of the coarse mesh. (The Galerkin operator PᵀAP of constant prolongation lacks d/D, is twice
+    as stiff, and corrects half as much.) Chebyshev smoothing before and after, a direct solve at the bottom; single
+    precision suffices.
+    """
+
+    operators: tuple[DarcyOperator, ...]
+    levels: tuple[Coarsening, ...]
+    bottom: Float[Array, "n n"]
+    unit: Float[Array, ""]
+    """coefficients are in units of the largest diagonal entry, for single precision ends at 1e-38"""
+    degree: int = eqx.field(static=True)
+
+    @classmethod
+    def of(
+        cls, volumes: ControlVolumes, A: DarcyOperator, T: Float[Array, " faces"], *, degree: int = 2, dtype=jnp.float32
+    ) -> "Multigrid":
+        """For an operator A and its face coefficients T; `degree` of the smoothing polynomial."""
+        unit = jnp.max(A.diagonal)
+        T, sink, sides, diagonal = ((x / unit).astype(dtype) for x in (T, A.sink, A.transmissibility, A.diagonal))
+        operators = [DarcyOperator(sides, A.neighbor, sink, diagonal)]
+        for level in volumes.levels:
+            T, sink = sum_slots(T * level.stretch.astype(dtype), level.bundle), sum_slots(sink, level.members)
+            operators.append(operator(level.neighbor, level.face, T, sink))
+        bottom = jnp.linalg.inv(_dense(operators[-1])).astype(dtype)
+        return cls(tuple(operators), volumes.levels, bottom, unit, degree)
+
+    def __call__(self, rhs: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
+        """About A⁻¹ rhs."""
+        x = self._cycle(0, rhs.astype(self.bottom.dtype))
+        return x.astype(rhs.dtype) / self.unit
+
+    def _cycle(self, k: int, rhs):
+        if k == len(self.levels):
+            return self.bottom @ rhs
+        A, level = self.operators[k], self.levels[k]
+        x = smooth(A, rhs, None, self.degree)
+        coarse = self._cycle(k + 1, sum_slots(_residual(A, rhs, x), level.members))
+        return smooth(A, rhs, x + take(coarse, level.aggregate), self.degree)
+
+
+def smooth(A: DarcyOperator, rhs, x, degree: int):
+    """Improve x (None: zero) for A x = rhs by the Chebyshev polynomial in D⁻¹A for [LOWEST, HIGHEST]."""
+    middle, half = 0.5 * (HIGHEST + LOWEST), 0.5 * (HIGHEST - LOWEST)
+    inverse = 1.0 / A.diagonal
+    step = inverse * (rhs if x is None else _residual(A, rhs, x)) / middle
+    x = step if x is None else x + step
+    rho = half / middle
+    for _ in range(degree - 1):
+        following = 1.0 / (2.0 * middle / half - rho)
+        step = following * rho * step + 2.0 * following / half * inverse * _residual(A, rhs, x)
+        x, rho = x + step, following
+    return x
+
+
+def _residual(A: DarcyOperator, rhs, x):
+    return _fenced(lambda y: rhs - A(y), x, A.neighbor)
+
+
+def _fenced(f: Callable, x, neighbor):
+    """f(x), which XLA may not merge into what uses it: on a CPU it would gather for every neighbor's neighbor again.
+
+    A loop whose only pass is not known beforehand does it; a GPU would wait for the host at each. What it depends on
+    must not be a constant of the program, nor, where that can be had, one of many cases.
+    """
+    if jax.default_backend() != "cpu":
+        return f(x)
+    known = neighbor[0, 0] if isinstance(neighbor, jax.core.Tracer) else x[0]
+    once = (known < jnp.inf).astype(jnp.int32)
+    return jax.lax.fori_loop(0, once, lambda _, y: f(y), x)
+
+
+def _dense(A: DarcyOperator):
+    """The matrix, in double precision where there is one; what drains nowhere is held by a billionth."""
+    n = A.diagonal.shape[0]
+    row = jnp.arange(n)
+    M = jnp.diag(A.diagonal.astype(float) * (1.0 + 1e-9))
+    for T, j in zip(A.transmissibility, A.neighbor, strict=True):
+        M = M.at[row, j].add(-T.astype(float))
+    return M

@@ -1,0 +1,39 @@
+"""The tissue alone: pressures that balance given sources."""
+
+from perfsim.darcy.krylov import conjugate_gradients
+from perfsim.darcy.multigrid import Multigrid
+from perfsim.darcy.operator import FiniteVolumes, operator, transmissibility
+from perfsim.darcy.volumes import ControlVolumes
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+@eqx.filter_jit
+def solve(
+    volumes: ControlVolumes,
+    K: Float[Array, " volumes"],
+    sink: Float[Array, " volumes"],
+    load: Float[Array, " volumes"],
+    *,
+    method: FiniteVolumes | None = None,
+    rtol: float = 1e-12,
+    max_steps: int = 500,
+) -> tuple[Float[Array, " volumes"], Int[Array, ""]]:
+    """(pressure [Pa], iterations) of -∇·K∇p V + σ p = f, no flux through the surface.
+
+    Differentiable in K, sink and load in both modes: the derivative is one more solve with the same operator.
+    Arguments: mobility K [m²/(Pa·s)], `sink` σ and `load` f of each volume [m³/(Pa·s)] and [m³/s], the relative flow
+    imbalance Σ|r|/Σ|f| to reach. Somewhere the sink must be positive.
+    """
+    method = FiniteVolumes() if method is None else method
+    T = transmissibility(volumes, K)
+    A = operator(volumes.neighbor, volumes.face, T, sink)
+    frozen, T = jax.lax.stop_gradient((A, T))
+    dtype = jnp.float32 if method.single else load.dtype
+    inverse = Multigrid.of(volumes, frozen, T, degree=method.degree, dtype=dtype)
+    return jax.lax.custom_linear_solve(
+        A, load, lambda _, b: conjugate_gradients(frozen, inverse, b, rtol, max_steps), symmetric=True, has_aux=True
+    )
