@@ -11,7 +11,7 @@ import time
 
 from perfsim import _runtime, darcy
 from perfsim.darcy import ControlVolumes, box, operator, transmissibility
-from perfsim.darcy.coarsening import coarsen, morton_codes
+from perfsim.darcy.coarsening import coarsen, morton_codes, neighbors
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def squares(volumes: ControlVolumes, K, sink, load):
 @jax.jit
 def solve(volumes: ControlVolumes, K, sink, load):
     """(pressure, iterations, true relative residual)."""
-    A = operator(volumes.neighbor, volumes.face, transmissibility(volumes, K), sink)
+    A = operator(volumes, transmissibility(volumes, K), sink)
     p, steps = darcy.solve(volumes, K, sink, load, rtol=0.5e-8)
     return p, steps, jnp.linalg.norm(load - A(p)) / jnp.linalg.norm(load)
 
@@ -47,9 +47,10 @@ def median_ms(f, repeats: int) -> float:
 
 
 def matrix(volumes: ControlVolumes, T, sink) -> sp.csr_matrix:
-    i, j = np.asarray(volumes.face_cells).T
-    T, n = np.asarray(T), len(volumes.volume)
-    off = sp.coo_matrix((-np.tile(T, 2), (np.append(i, j), np.append(j, i))), (n, n)).tocsr()
+    T, j, n = np.asarray(T), np.asarray(volumes.neighbor), len(volumes.volume)
+    there = T > 0
+    row = np.broadcast_to(np.arange(n), T.shape)
+    off = sp.coo_matrix((-T[there], (row[there], j[there])), (n, n)).tocsr()
     return (off + sp.diags(np.asarray(sink) - np.asarray(off.sum(1)).ravel())).tocsr()
 
 
@@ -79,6 +80,7 @@ def main() -> None:
     volumes = mesh(arguments.mesh, arguments.volumes)
     n, repeats = len(volumes.volume), arguments.repeats
     host = [np.asarray(x) for x in (volumes.center, volumes.volume, volumes.face_cells)]
+    host.append(neighbors(host[2], n)[1])
     grid = np.floor(host[0] / np.cbrt(host[1])[:, None]).astype(int)
     K, sink = jnp.full(n, (1e-3 * arguments.screening) ** 2), volumes.volume
     load = volumes.volume * jnp.asarray(np.random.default_rng(0).standard_normal(n))

@@ -74,9 +74,8 @@ def _residual(system: CoupledSystem, graph: Graph, x):
     q = system.supplies(graph.couplings.terminal, p0[graph.terminal_node], p)
     at_nodes = system.vessels.net_outflow(graph.forest, p0) + graph.to_nodes(graph.to_terminals(q))
     # faces by differences, so that the balance of a volume is exact to round-off of its fluxes
-    T = jnp.append(system.transmissibility, 0.0)
-    sides = zip(graph.volumes.face, graph.volumes.neighbor, strict=True)
-    spread = sum((take(T, f) * (p - take(p, j)) for f, j in sides), jnp.zeros_like(p))
+    sides = zip(system.transmissibility, graph.volumes.neighbor, strict=True)
+    spread = sum((T * (p - take(p, j)) for T, j in sides), jnp.zeros_like(p))
     at_volumes = spread + system.drainage * (p - system.back_pressure) - jnp.sum(q, axis=1)
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
 
@@ -99,9 +98,8 @@ class Hessian(eqx.Module):
         g, diagonal = system.vessels.linearized(graph.forest, p0)
         link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
         diagonal = diagonal + graph.to_nodes(graph.to_terminals(link))
-        volumes, T, sink = graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1)
-        dtype = jnp.float32 if method.single else sink.dtype
-        tissue = operator(volumes.neighbor, volumes.face, T, sink)
+        tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
+        dtype = jnp.float32 if method.single else x.dtype
         return cls(
             graph=graph,
             g=g,
@@ -109,7 +107,7 @@ class Hessian(eqx.Module):
             fixed=system.vessels.fixed,
             link=link,
             tissue=tissue,
-            tissue_inverse=Multigrid.of(volumes, tissue, T, degree=method.degree, dtype=dtype),
+            tissue_inverse=Multigrid.of(graph.volumes.levels, tissue, degree=method.degree, dtype=dtype),
             up=elimination.factor(graph.forest, g, diagonal, system.vessels.fixed),
         )
 
@@ -135,10 +133,17 @@ class Hessian(eqx.Module):
     def precondition(self, r):
         """Symmetric Gauss-Seidel: tissue, tree (exact), tissue again."""
         top, bottom = self.split(r)
-        y = self.tissue_inverse(bottom)
-        x = elimination.solve(self.graph.forest, self.up, jnp.where(self.fixed, 0.0, top + self.to_tree(y)))
-        y = y + self.tissue_inverse(bottom + self.to_tissue(x) - self.tissue(y))
+
+        def pass_(k, state):  # one program for both times in the tissue: half as much to compile
+            x, y = state
+            y = y + self.tissue_inverse(bottom + self.to_tissue(x) - self.tissue(y))
+            return jax.lax.cond(k == 0, lambda: self._tree(top + self.to_tree(y)), lambda: x), y
+
+        x, y = jax.lax.fori_loop(0, 2, pass_, (jnp.zeros_like(top), jnp.zeros_like(bottom)))
         return jnp.concatenate([jnp.where(self.fixed, top, x), y])
+
+    def _tree(self, rhs):
+        return elimination.solve(self.graph.forest, self.up, jnp.where(self.fixed, 0.0, rhs))
 
     def solve(self, b, rtol, max_steps: int):
         """Preconditioned conjugate gradients; (solution, steps)."""

@@ -41,7 +41,7 @@ class CoupledSystem(eqx.Module):
     weight: Float[Array, "volumes feeders"]
     demand: Float[Array, ""] | None
     """[mL/min/m³]"""
-    transmissibility: Float[Array, " faces"]
+    transmissibility: Float[Array, "sides volumes"]
     drainage: Float[Array, " volumes"]
     back_pressure: Float[Array, " volumes"]
 

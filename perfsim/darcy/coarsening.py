@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
-BOTTOM = 100
+BOTTOM = 400
 """cells at which a direct solve takes over"""
 
 
@@ -22,12 +22,13 @@ class Coarsening(eqx.Module):
     members: Int[Array, "slots coarse"]
     """cells of each coarse cell, padded with their number"""
     bundle: Int[Array, "slots coarsefaces"]
-    """faces of each coarse face, padded with their number"""
-    stretch: Float[Array, " faces"]
-    """distance of the cells on both sides of each face over that of their coarse cells, 0 within a coarse cell"""
+    """faces of each coarse face, each as a flat position among the finer cells' sides"""
+    stretch: Float[Array, "slots coarsefaces"]
+    """distance of the cells on both sides of each of these faces over that of the coarse cells, 0 where padded"""
     neighbor: Int[Array, "sides coarse"]
     """see `ControlVolumes`"""
     face: Int[Array, "sides coarse"]
+    """the coarse face to each neighbor, padded with their number"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +37,23 @@ class _Mesh:
     volume: np.ndarray
     pairs: np.ndarray
     distance: np.ndarray
+    side: np.ndarray
+    """flat position of each face among the sides of all cells"""
     code: np.ndarray
 
 
-def coarsen(center: np.ndarray, volume: np.ndarray, face_cells: np.ndarray, code: np.ndarray) -> tuple[Coarsening, ...]:
+def coarsen(
+    center: np.ndarray, volume: np.ndarray, face_cells: np.ndarray, face: np.ndarray, code: np.ndarray
+) -> tuple[Coarsening, ...]:
     """All coarsenings down to `BOTTOM` cells (host).
 
     Cells are binned into cubes of twice, four times, ... the edge. Arguments: centers (cells, 3) [m], volumes (cells,)
-    [m³], cells on both sides of each face, and the place of each cell's cube on the curve of `morton_codes`, which must
-    not decrease.
+    [m³], cells on both sides of each face, faces of each cell (see `neighbors`), and the place of each cell's cube on
+    the curve of `morton_codes`, which must not decrease.
     """
     assert (code[1:] >= code[:-1]).all(), "cells must be in Morton order"
     center, volume, pairs = np.asarray(center), np.asarray(volume), np.asarray(face_cells, np.int32)
-    mesh = _Mesh(center, volume, pairs, _distance(center, pairs), code)
+    mesh = _Mesh(center, volume, pairs, _distance(center, pairs), _sides(face, len(pairs)), code)
     levels = []
     while len(mesh.volume) > BOTTOM and mesh.code.max() > 0:
         step, mesh = _coarsened(mesh)
@@ -86,6 +91,13 @@ def neighbors(pairs: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     return columns(owner, rows.indices, cells, np.arange(cells)), columns(owner, rows.data - 1, cells, len(pairs))
 
 
+def _sides(face: np.ndarray, faces: int) -> np.ndarray:
+    """Where each face is found in the flattened lists of faces (sides, cells)."""
+    side = np.zeros(faces + 1, np.int32)
+    side[face.ravel()] = np.arange(face.size)
+    return side[:-1]
+
+
 def _coarsened(mesh: _Mesh) -> tuple[Coarsening | None, _Mesh]:
     code = mesh.code >> 3
     first = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
@@ -105,18 +117,18 @@ def _coarsened(mesh: _Mesh) -> tuple[Coarsening | None, _Mesh]:
     coarse = np.cumsum(new) - 1
     pairs = np.stack(np.divmod(key[new], len(first)), 1).astype(np.int32)
     distance = _distance(center, pairs)
-    stretch = np.zeros(len(mesh.pairs))
-    stretch[fine] = np.minimum(mesh.distance[fine] / distance[coarse], 1.0)
+    stretch = np.minimum(mesh.distance[fine] / distance[coarse], 1.0)
+    slot = columns(coarse, np.arange(len(fine)), len(pairs), len(fine))
     neighbor, face = neighbors(pairs, len(first))
     step = Coarsening(
         aggregate=jnp.asarray(aggregate),
         members=jnp.asarray(columns(aggregate, np.arange(len(code)), len(first), len(code))),
-        bundle=jnp.asarray(columns(coarse, fine, len(pairs), len(mesh.pairs))),
-        stretch=jnp.asarray(stretch, jnp.float32),
+        bundle=jnp.asarray(np.append(mesh.side[fine], np.int32(0))[slot]),
+        stretch=jnp.asarray(np.append(stretch, 0.0)[slot]),
         neighbor=jnp.asarray(neighbor),
         face=jnp.asarray(face),
     )
-    return step, _Mesh(center, volume, pairs, distance, code[first])
+    return step, _Mesh(center, volume, pairs, distance, _sides(face, len(pairs)), code[first])
 
 
 def _distance(center: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -23,22 +23,22 @@ def conjugate_gradients(
     goal = rtol * jnp.sum(jnp.abs(b))
 
     def body(state):
-        x, r, z, d, rz, k = state
+        x, r, old, d, rz_old, k = state
+        z = precondition(r)
+        rz = jnp.sum(r * z)
+        d = z + jnp.where(k > 0, jnp.sum((r - old) * z) / jnp.where(rz_old > 0, rz_old, 1.0), 0.0) * d
         Ad = matvec(d)
         curvature = jnp.sum(d * Ad)
         alpha = jnp.where(curvature > 0, rz / jnp.where(curvature > 0, curvature, 1.0), 0.0)
-        x, old = x + alpha * d, r
-        r = jax.lax.cond((k + 1) % 20 == 0, lambda: b - matvec(x), lambda: r - alpha * Ad)
-        z = precondition(r)
-        rz_next = jnp.sum(r * z)
-        d = z + jnp.sum((r - old) * z) / jnp.where(rz > 0, rz, 1.0) * d
-        return x, r, z, d, rz_next, k + 1
+        x = x + alpha * d
+        following = jax.lax.cond((k + 1) % 20 == 0, lambda: b - matvec(x), lambda: r - alpha * Ad)
+        return x, following, r, d, rz, k + 1
 
     def unfinished(state):
         _, r, _, _, rz, k = state
         return (jnp.sum(jnp.abs(r)) > goal) & (k < max_steps) & (rz > 0)
 
-    z = precondition(b)
-    state = jnp.zeros_like(b), b, z, z, jnp.sum(b * z), jnp.zeros((), int)
+    zero = jnp.zeros_like(b)
+    state = zero, b, zero, zero, jnp.ones((), b.dtype), jnp.zeros((), int)
     x, _, _, _, _, steps = jax.lax.while_loop(unfinished, body, state)
     return x, steps

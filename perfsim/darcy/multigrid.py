@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from perfsim.darcy.coarsening import Coarsening
 from perfsim.darcy.columns import sum_slots, take
-from perfsim.darcy.operator import DarcyOperator, operator
-from perfsim.darcy.volumes import ControlVolumes
+from perfsim.darcy.operator import DarcyOperator
 
 import equinox as eqx
 import jax
@@ -33,18 +32,15 @@ class Multigrid(eqx.Module):
     degree: int = eqx.field(static=True)
 
     @classmethod
-    def of(
-        cls, volumes: ControlVolumes, A: DarcyOperator, T: Float[Array, " faces"], *, degree: int = 2, dtype=jnp.float32
-    ) -> "Multigrid":
-        """For an operator A and its face coefficients T; `degree` of the smoothing polynomial."""
+    def of(cls, levels: tuple[Coarsening, ...], A: DarcyOperator, *, degree: int = 2, dtype=jnp.float32) -> "Multigrid":
+        """For an operator A on a mesh with the coarser `levels`; `degree` of the smoothing polynomial."""
         unit = jnp.max(A.diagonal)
-        T, sink, sides, diagonal = ((x / unit).astype(dtype) for x in (T, A.sink, A.transmissibility, A.diagonal))
-        operators = [DarcyOperator(sides, A.neighbor, sink, diagonal)]
-        for level in volumes.levels:
-            T, sink = sum_slots(T * level.stretch.astype(dtype), level.bundle), sum_slots(sink, level.members)
-            operators.append(operator(level.neighbor, level.face, T, sink))
+        T, sink, diagonal = ((x / unit).astype(dtype) for x in (A.transmissibility, A.sink, A.diagonal))
+        operators = [DarcyOperator(T, A.neighbor, sink, diagonal)]
+        for level in levels:
+            operators.append(_coarse(operators[-1], level))
         bottom = jnp.linalg.inv(_dense(operators[-1])).astype(dtype)
-        return cls(tuple(operators), volumes.levels, bottom, unit, degree)
+        return cls(tuple(operators), levels, bottom, unit, degree)
 
     def __call__(self, rhs: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
         """About A⁻¹ rhs."""
@@ -58,6 +54,17 @@ class Multigrid(eqx.Module):
         x = smooth(A, rhs, None, self.degree)
         coarse = self._cycle(k + 1, sum_slots(_residual(A, rhs, x), level.members))
         return smooth(A, rhs, x + take(coarse, level.aggregate), self.degree)
+
+
+def _coarse(A: DarcyOperator, level: Coarsening) -> DarcyOperator:
+    """The operator one level up."""
+    fine, stretch = A.transmissibility.ravel(), level.stretch.astype(A.sink.dtype)
+    T = jnp.zeros(level.bundle.shape[1], A.sink.dtype)
+    for weight, side in zip(stretch, level.bundle, strict=True):
+        T = T + weight * take(fine, side)
+    T = jnp.append(T, jnp.zeros(1, T.dtype))
+    sides, sink = jnp.stack([take(T, f) for f in level.face]), sum_slots(A.sink, level.members)
+    return DarcyOperator(sides, level.neighbor, sink, jnp.sum(sides, axis=0) + sink)
 
 
 def smooth(A: DarcyOperator, rhs, x, degree: int):

@@ -31,20 +31,15 @@ class DarcyOperator(eqx.Module):
         return out
 
 
-def transmissibility(volumes: ControlVolumes, K: Float[Array, " volumes"]) -> Float[Array, " faces"]:
-    """Face coefficients T = (area/distance) · harmonic mean of the mobilities K [m²/(Pa·s)] → [m³/(Pa·s)]."""
-    a, b = K[volumes.face_cells[:, 0]], K[volumes.face_cells[:, 1]]
-    total = a + b
-    return volumes.conductor * 2.0 * a * b / jnp.where(total == 0, 1.0, total)  # two scars exchange nothing
+def transmissibility(volumes: ControlVolumes, K: Float[Array, " volumes"]) -> Float[Array, "sides volumes"]:
+    """T = (area/distance) · harmonic mean of the mobilities K [m²/(Pa·s)] → [m³/(Pa·s)], the same from both sides."""
+    beside = jnp.stack([take(K, j) for j in volumes.neighbor])
+    total = K + beside
+    return volumes.conductor * 2.0 * (K * beside) / jnp.where(total == 0, 1.0, total)  # two scars exchange nothing
 
 
 def operator(
-    neighbor: Int[Array, "sides volumes"],
-    face: Int[Array, "sides volumes"],
-    T: Float[Array, " faces"],
-    sink: Float[Array, " volumes"],
+    volumes: ControlVolumes, T: Float[Array, "sides volumes"], sink: Float[Array, " volumes"]
 ) -> DarcyOperator:
-    """The operator with face coefficients T and drainage `sink` per volume, in one unit of conductance."""
-    padded = jnp.append(T, jnp.zeros(1, T.dtype))
-    sides = jnp.stack([take(padded, f) for f in face])
-    return DarcyOperator(sides, neighbor, sink, jnp.sum(sides, axis=0) + sink)
+    """The operator with coefficients T and drainage `sink` per volume, in one unit of conductance."""
+    return DarcyOperator(T, volumes.neighbor, sink, jnp.sum(T, axis=0) + sink)

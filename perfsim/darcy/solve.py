@@ -29,11 +29,10 @@ def solve(
     imbalance Σ|r|/Σ|f| to reach. Somewhere the sink must be positive.
     """
     method = FiniteVolumes() if method is None else method
-    T = transmissibility(volumes, K)
-    A = operator(volumes.neighbor, volumes.face, T, sink)
-    frozen, T = jax.lax.stop_gradient((A, T))
+    A = operator(volumes, transmissibility(volumes, K), sink)
+    frozen = jax.lax.stop_gradient(A)
     dtype = jnp.float32 if method.single else load.dtype
-    inverse = Multigrid.of(volumes, frozen, T, degree=method.degree, dtype=dtype)
+    inverse = Multigrid.of(volumes.levels, frozen, degree=method.degree, dtype=dtype)
     return jax.lax.custom_linear_solve(
         A, load, lambda _, b: conjugate_gradients(frozen, inverse, b, rtol, max_steps), symmetric=True, has_aux=True
     )

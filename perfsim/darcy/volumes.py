@@ -26,30 +26,29 @@ class ControlVolumes(eqx.Module):
     """[m³]"""
     depth: Float[Array, " volumes"]
     """transmural depth, 0 epicardium to 1 endocardium"""
-    conductor: Float[Array, " faces"]
-    """face area over distance between the two cell centers [m]"""
     face_cells: Int[Array, "faces 2"]
     neighbor: Int[Array, "sides volumes"]
     """neighbors of each volume; itself where there are fewer"""
-    face: Int[Array, "sides volumes"]
-    """the face to each neighbor, padded with the number of faces"""
+    conductor: Float[Array, "sides volumes"]
+    """area of the face to each neighbor over the distance of the two centers [m], the same seen from both sides"""
     levels: tuple[Coarsening, ...]
     """coarser meshes, the finest first"""
 
     @classmethod
     def build(cls, center, volume, depth, conductor, face_cells, code) -> "ControlVolumes":
-        """Neighbor lists and coarser meshes from host arrays; volumes in the order of their `morton_codes`."""
+        """Neighbor lists and coarser meshes from host arrays, `conductor` by face; volumes in the order of their
+        `morton_codes`.
+        """
         face_cells = np.asarray(face_cells, np.int32)
         neighbor, face = neighbors(face_cells, len(volume))
         return cls(
             center=jnp.asarray(center),
             volume=jnp.asarray(volume),
             depth=jnp.asarray(depth),
-            conductor=jnp.asarray(conductor),
             face_cells=jnp.asarray(face_cells),
             neighbor=jnp.asarray(neighbor),
-            face=jnp.asarray(face),
-            levels=coarsen(center, volume, face_cells, code),
+            conductor=jnp.asarray(np.append(conductor, 0.0)[face]),
+            levels=coarsen(center, volume, face_cells, face, code),
         )
 
 

@@ -14,7 +14,7 @@ from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import VesselIndex
 from perfsim.growth.regraft import regraft
 from perfsim.growth.relax import relax
-from perfsim.growth.repair import balance, part
+from perfsim.growth.repair import CLOSE_ENOUGH, balance, part, share_error
 from perfsim.growth.report import GrowthReport, measure
 from perfsim.growth.rules import Rules
 from perfsim.growth.shares import COARSE, find_price, goal_of
@@ -26,6 +26,7 @@ import numpy as np
 if TYPE_CHECKING:
     from perfsim.network import VesselNetwork
 
+AGAIN = 3  # rounds of balancing and parting, where shares are to be met
 BATCH = 0.15  # of the present terminals
 CLASH = 0.1  # what running through another vessel costs while the tree finds its shape
 FEW = 0.2  # of the last batch: below it growth hands the rest over
@@ -107,6 +108,11 @@ def grow(
         relax(forest, rules, sweeps=int(np.clip(30_000 / len(points), 6, 60)))
     with _timed(seconds, "part"):
         waiting = part(forest, rules, points, price, waiting, rng)
+        for _ in range(AGAIN):  # what was placed anew may have changed trees
+            if goal is None or np.abs(share_error(forest, goal)).max() < CLOSE_ENOUGH:
+                break
+            price = balance(forest, rules, price, goal, rng)
+            waiting = part(forest, rules, points, price, waiting, rng)
     with _timed(seconds, "finish"):
         network = _finish(trunks, forest, exponent)
         report = measure(forest, rules, trunks.inlet_names, sampled_volume(domain, 20_000), len(waiting), seconds)

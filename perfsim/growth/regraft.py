@@ -127,10 +127,16 @@ def _of_one_size(
     forest: GrowingForest, paths: _Paths, node: np.ndarray, price: np.ndarray, most: float | None
 ) -> _Moves:
     """The best move of each subtree, all of about the same demand, where it pays, or costs at `most` as much."""
-    place = _Places.of(forest, paths, *_pairs(forest, node))
+    node, onto = _pairs(forest, node)
+    if most is not None:  # what has to leave its place stays with its root: shares have been met
+        same = forest.root[node] == forest.root[onto]
+        node, onto = node[same], onto[same]
+    place = _Places.of(forest, paths, node, onto)
     least = -WORTH * place.own if most is None else np.full(len(place.node), most)
-    up, down = _prefix(forest, forest.flow[node].min(), float(np.exp(np.log(forest.flow[node]).mean())))
     d = forest.flow[place.node]
+    if not len(d):
+        return _Moves(place.node, place.onto, np.zeros((0, 3)), d)
+    up, down = _prefix(forest, d.min(), float(np.exp(np.log(d).mean())))
     estimate = (
         place.priced(price)
         + d * ((up[place.above] - up[place.meet]) - (down[place.upper] - down[place.meet]))

@@ -52,14 +52,19 @@ def balance(forest: GrowingForest, rules: Rules, price: np.ndarray, goal: np.nda
     """
     for _ in range(BALANCING):
         forest.update()
-        share = forest.root_flow()
-        error = share / share.sum() - goal
+        error = share_error(forest, goal)
         if np.abs(error).max() < CLOSE_ENOUGH:
             break
         price = price + 2.0 * error
         regraft(forest, rules, price * forest.unit_cost(), rng)
         relax(forest, rules, 2)
     return price
+
+
+def share_error(forest: GrowingForest, goal: np.ndarray) -> np.ndarray:
+    """Share of each root less its goal."""
+    share = forest.root_flow()
+    return share / share.sum() - goal
 
 
 def part(forest: GrowingForest, rules: Rules, points, price, waiting, rng) -> np.ndarray:

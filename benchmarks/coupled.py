@@ -1,0 +1,115 @@
+"""Tree and tissue as one system: M terminals grown in a block of N control volumes, one inlet, hyperemia.
+
+Counts conjugate-gradient steps of one linear solve to 1e-8 (Σ|r|/Σ|b|) for the coupled system and for its tissue alone,
+and Newton steps from a flat guess with the vessels' losses as they are and a hundredfold. Prints one JSON object.
+"""
+
+import argparse
+import json
+import time
+
+from perfsim import _runtime, grow
+from perfsim.coupling import assemble, simulate
+from perfsim.coupling.newton_krylov import Hessian, graph
+from perfsim.coupling.system import coupled_system, vessel_laws
+from perfsim.darcy import FiniteVolumes, box, conjugate_gradients
+from perfsim.flow import Steady, StenosisLaw
+from perfsim.growth import Box
+from perfsim.network import VesselNetwork, stenosis
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+EDGE = 0.05  # [m], 125 mL of tissue
+STEM = 0.03  # [m] of vessel before it
+METHOD = FiniteVolumes()
+
+
+def case(terminals: int, volumes: int, reduction: float, screening: float):
+    """A block with a tree from the middle of one face, a lesion of the given diameter reduction in its stem, and a
+    mobility for the `screening` length [m].
+    """
+    n = round(volumes ** (1 / 3))
+    block = Box(np.zeros(3), np.full(3, EDGE))
+    along = np.linspace(-STEM, 0.0, 61)
+    stem = VesselNetwork.build(
+        np.stack([along, np.full(61, EDGE / 2), np.full(61, EDGE / 2)], 1), np.arange(60), np.arange(1, 61),
+        np.full(60, 2.2e-3), inlets=[0], branch_names=("stem",),
+    )  # fmt: skip
+    started = time.perf_counter()
+    network, _ = grow(block, stem, terminals)
+    grown = time.perf_counter() - started
+    lesions = None if reduction == 0 else stenosis(network, "stem", STEM / 2, reduction, STEM / 3)
+    cells, samples = box([EDGE] * 3, [n] * 3)
+    sim = assemble(network, cells, samples, lesions=lesions)
+    mobility = screening**2 * (sim.tissue.supply + sim.tissue.drainage)
+    return eqx.tree_at(lambda s: s.tissue.mobility, sim, mobility), grown
+
+
+class HundredfoldLoss(eqx.Module):
+    """A stenosis law with all losses times 100."""
+
+    law: StenosisLaw
+
+    def __call__(self, *arguments):
+        found = self.law(*arguments)
+        return eqx.tree_at(lambda f: f.S, found, 100.0 * found.S)
+
+
+@eqx.filter_jit
+def linear(sim, rtol):
+    """(steps of the coupled solve, of its tissue block alone) at a field in the middle of all pressures."""
+    system = coupled_system(sim, vessel_laws(sim), sim.states[1])
+    volumes, couplings, _ = sim.parts()
+    links = graph(sim.forest, volumes, couplings, sim.network.terminals)
+    x = jnp.concatenate([jnp.full(links.nodes, 70.0), jnp.full(len(volumes.volume), 30.0)])
+    hessian = Hessian.at(system, links, x, METHOD)
+    b = jnp.concatenate([jnp.zeros(links.nodes), system.drainage * (1.0 + 0.5 * jnp.sin(300.0 * volumes.center[:, 0]))])
+    _, steps = hessian.solve(b, rtol, 200)
+    _, alone = conjugate_gradients(hessian.tissue, hessian.tissue_inverse, b[links.nodes :], rtol, 200)
+    return steps, alone
+
+
+def seconds(f, repeats: int) -> float:
+    jax.block_until_ready(f())
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(f())
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--volumes", type=int, default=100_000)
+    parser.add_argument("--terminals", type=int, default=1024)
+    parser.add_argument("--reduction", type=float, default=0.6, help="of the stem's diameter by its lesion")
+    parser.add_argument("--screening", type=float, default=0.69, help="ℓ = √(K/(g_a+g_v)) [mm]")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="accepted for uniformity: the output is always JSON")
+    arguments = parser.parse_args()
+    sim, grown = case(arguments.terminals, arguments.volumes, arguments.reduction, 1e-3 * arguments.screening)
+    steps, alone = linear(sim, 1e-8)
+    linear_s = seconds(lambda: linear(sim, 1e-8), arguments.repeats)
+    state = simulate(sim, flow=Steady(), tissue=METHOD, states=("hyperemia",)).hyperemia
+    severe = eqx.tree_at(lambda s: s.loss, sim, HundredfoldLoss(sim.loss))
+    worst = simulate(severe, flow=Steady(), tissue=METHOD, states=("hyperemia",)).hyperemia
+    solve_s = seconds(lambda: simulate(sim, states=("hyperemia",)).hyperemia.mbf, arguments.repeats)
+    found = {
+        "terminals": len(sim.network.terminals), "volumes": len(sim.volumes.volume), "grow_s": round(grown, 2),
+        "screening_mm": arguments.screening, "krylov_iterations": int(steps),
+        "krylov_iterations_tissue_alone": int(alone), "linear_s": round(linear_s, 3),
+        "newton_iterations": int(state.counters.newton),
+        "newton_iterations_hundredfold_loss": int(worst.counters.newton),
+        "newton_krylov_iterations": int(state.counters.krylov), "solve_s": round(solve_s, 3),
+        "balance": float(abs(state.mass_defect)), "imbalance": float(state.counters.imbalance),
+        "rss_mb": round(_runtime.peak_memory_mb(), 1),
+    }  # fmt: skip
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
