@@ -26,6 +26,19 @@ def few_programs():
 
 
 @pytest.fixture(scope="session")
+def without_jax() -> str:
+    """First lines of a script in which importing jax raises."""
+    return """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("jax", "jaxlib", "equinox"):
+            raise RuntimeError(name + " is imported")
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real anatomies; tests that need it skip where it is absent."""
     if not DATA.exists():

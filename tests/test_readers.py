@@ -307,25 +307,17 @@ def command(*arguments, cwd):
     )
 
 
-WITHOUT_JAX = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("jax", "jaxlib", "equinox"):
-            raise RuntimeError(name + " is imported")
-sys.meta_path.insert(0, Absent())
-from perfsim.cli import main
-main()
-"""
-
-
-def test_looking_at_files_does_not_load_jax(sound, tmp_path):
+def test_looking_at_files_does_not_load_jax(sound, tmp_path, without_jax):
     """--help, inspect on every format, convert."""
     _, files = sound
     look = [str(path) for path, _ in files.values()]
     for arguments in (["--help"], ["inspect", *look], ["convert", str(files["swc"][0]), str(tmp_path / "c.vtp")]):
         run = subprocess.run(
-            [sys.executable, "-c", WITHOUT_JAX, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
+            [sys.executable, "-c", without_jax + "from perfsim.cli import main; main()", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
         assert run.returncode == 0, run.stdout + run.stderr
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from perfsim.darcy.columns import columns
+from perfsim.network.topology import padded_columns
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -88,7 +88,8 @@ def neighbors(pairs: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     number = np.tile(np.arange(1, len(pairs) + 1, dtype=np.int32), 2)
     rows = sp.coo_matrix((number, (np.append(first, second), np.append(second, first))), (cells, cells)).tocsr()
     owner = np.repeat(np.arange(cells, dtype=np.int32), np.diff(rows.indptr))
-    return columns(owner, rows.indices, cells, np.arange(cells)), columns(owner, rows.data - 1, cells, len(pairs))
+    beside = padded_columns(owner, rows.indices, cells, np.arange(cells))
+    return beside, padded_columns(owner, rows.data - 1, cells, len(pairs))
 
 
 def _sides(face: np.ndarray, faces: int) -> np.ndarray:
@@ -118,11 +119,11 @@ def _coarsened(mesh: _Mesh) -> tuple[Coarsening | None, _Mesh]:
     pairs = np.stack(np.divmod(key[new], len(first)), 1).astype(np.int32)
     distance = _distance(center, pairs)
     stretch = np.minimum(mesh.distance[fine] / distance[coarse], 1.0)
-    slot = columns(coarse, np.arange(len(fine)), len(pairs), len(fine))
+    slot = padded_columns(coarse, np.arange(len(fine)), len(pairs), len(fine))
     neighbor, face = neighbors(pairs, len(first))
     step = Coarsening(
         aggregate=jnp.asarray(aggregate),
-        members=jnp.asarray(columns(aggregate, np.arange(len(code)), len(first), len(code))),
+        members=jnp.asarray(padded_columns(aggregate, np.arange(len(code), dtype=np.int32), len(first), len(code))),
         bundle=jnp.asarray(np.append(mesh.side[fine], np.int32(0))[slot]),
         stretch=jnp.asarray(np.append(stretch, 0.0)[slot]),
         neighbor=jnp.asarray(neighbor),

@@ -6,23 +6,9 @@ scattered, so results are the same to the bit every time.
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 Slots = Int[Array, "slots owners"]
-
-
-def columns(owner: np.ndarray, value: np.ndarray, owners: int, fill: np.ndarray | int) -> np.ndarray:
-    """`value` by `owner` as (slots, owners), padded with `fill`; in each column in the order given (host)."""
-    count = np.bincount(owner, minlength=owners)
-    if len(owner) and (owner[1:] < owner[:-1]).any():
-        order = np.argsort(owner, kind="stable")
-        owner, value = owner[order], value[order]
-    slot = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    out = np.empty((max(1, int(count.max(initial=0))), owners), np.int32)
-    out[:] = fill
-    out[slot, owner] = value
-    return out
 
 
 def take(x: Float[Array, " n"], index: Int[Array, " m"]) -> Float[Array, " m"]:

@@ -26,7 +26,6 @@ class ControlVolumes(eqx.Module):
     """[m³]"""
     depth: Float[Array, " volumes"]
     """transmural depth, 0 epicardium to 1 endocardium"""
-    face_cells: Int[Array, "faces 2"]
     neighbor: Int[Array, "sides volumes"]
     """neighbors of each volume; itself where there are fewer"""
     conductor: Float[Array, "sides volumes"]
@@ -45,7 +44,6 @@ class ControlVolumes(eqx.Module):
             center=jnp.asarray(center),
             volume=jnp.asarray(volume),
             depth=jnp.asarray(depth),
-            face_cells=jnp.asarray(face_cells),
             neighbor=jnp.asarray(neighbor),
             conductor=jnp.asarray(np.append(conductor, 0.0)[face]),
             levels=coarsen(center, volume, face_cells, face, code),

@@ -162,12 +162,9 @@ def _penalty(forest, rules: Rules, choices: _Choices, arrivals: Arrivals, row, c
     inner = np.flatnonzero(~out & (node >= forest.trunk))
     a, b = forest.position[forest.parent[node[inner]]], forest.position[node[inner]]
     out[inner] = rules.outside(a, x[inner]) | rules.outside(x[inner], b)
-    inner = inner[~out[inner]]
-    hit = np.zeros(len(row), bool)
-    demand = arrivals.demand[row]
-    hit[inner] = _hits_neighbors(forest, choices, row[inner], node[inner], x[inner], p[inner], demand[inner])
-    sprout = np.flatnonzero(~out & (node < forest.trunk))
-    hit[sprout] = _hits_neighbors(forest, choices, row[sprout], node[sprout], x[sprout], p[sprout], demand[sprout])
+    hit, demand = np.zeros(len(row), bool), arrivals.demand[row]
+    fits = np.flatnonzero(~out)
+    hit[fits] = _hits_neighbors(forest, choices, row[fits], node[fits], x[fits], p[fits], demand[fits])
     own = demand**forest.alpha * norm(p - x)
     return np.where(out, np.inf, np.where(hit, clash * own, 0.0))
 

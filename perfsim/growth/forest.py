@@ -71,6 +71,11 @@ class GrowingForest:
             carries[at] = True
         return carries
 
+    def sibling(self, nodes: np.ndarray) -> np.ndarray:
+        """The other node below the bifurcation that each node hangs on."""
+        child = self._child[self._parent[nodes]]
+        return np.where(child[:, 0] == nodes, child[:, 1], child[:, 0])
+
     def placed(self) -> np.ndarray:
         """Numbers of the terminals that are there."""
         there = self.terminal
@@ -105,7 +110,7 @@ class GrowingForest:
         tips = tips[first]
         gone = np.zeros(self.size, bool)
         gone[fork] = True
-        sibling = np.where(self._child[fork, 0] == tips, self._child[fork, 1], self._child[fork, 0])
+        sibling = self.sibling(tips)
         kept = ~gone[sibling]
         top, below = fork[kept], sibling[kept]
         while (moved := gone[self._parent[top]]).any():  # bifurcations in a row that all go
@@ -132,7 +137,7 @@ class GrowingForest:
         hung, inner = left >= self.trunk, onto >= self.trunk
         self._child[left[~hung], 0] = -1
         fork, below = left[hung], node[hung]
-        sibling = np.where(self._child[fork, 0] == below, self._child[fork, 1], self._child[fork, 0])
+        sibling = self.sibling(below)
         self._replace_child(self._parent[fork], fork, sibling)
         self._parent[sibling] = self._parent[fork]
         self._drop(left[hung & ~inner])

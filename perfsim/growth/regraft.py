@@ -211,8 +211,7 @@ class _Places:
         outside = meet != node
         node, onto, p, meet = node[outside], onto[outside], p[outside], meet[outside]
         hung = p >= forest.trunk
-        child = forest.child[p]
-        sibling = np.where(hung, np.where(child[:, 0] == node, child[:, 1], child[:, 0]), -1)
+        sibling = np.where(hung, forest.sibling(node), -1)
         upper = np.where(hung, forest.parent[p], p)
         above = np.where(onto >= forest.trunk, forest.parent[onto], onto)
         ancestor = (meet == onto) & (onto >= forest.trunk)
@@ -310,8 +309,7 @@ def _inside(forest: GrowingForest, rules: Rules, moves: _Moves) -> np.ndarray:
     p = forest.parent[node]
     hung = np.flatnonzero(p >= forest.trunk)
     p, v = p[hung], node[hung]
-    child = forest.child[p]
-    sibling, upper = np.where(child[:, 0] == v, child[:, 1], child[:, 0]), forest.parent[p]
+    sibling, upper = forest.sibling(v), forest.parent[p]
     root, flow = forest.root[v], forest.flow[sibling]
     need = room(
         forest.radius(flow, root),

@@ -5,6 +5,7 @@ levels (tens, not the thousands of a finely sampled centerline), and a tree solv
 """
 
 from perfsim.network.centerlines import GROWN
+from perfsim.network.topology import padded_columns
 from perfsim.network.vessels import VesselNetwork
 
 import equinox as eqx
@@ -106,10 +107,4 @@ def _children(parent, contracted):
 
 def padded_rows(row, value, rows, fill):
     """Lists of `value` by `row` as one rectangular array, padded with `fill`."""
-    order = np.argsort(row, kind="stable")
-    row, value = row[order], value[order]
-    start = np.searchsorted(row, np.arange(rows))
-    slot = np.arange(len(row)) - start[row]
-    out = np.full((rows, max(1, int(slot.max(initial=0)) + 1)), fill)
-    out[row, slot] = value
-    return out
+    return np.ascontiguousarray(padded_columns(row, value, rows, fill).T)

@@ -125,3 +125,16 @@ def unbranched_runs(tail: np.ndarray, head: np.ndarray, nodes: int) -> tuple[np.
             branch[v], count = count, count + 1
         of_node[head[v]] = branch[v]
     return branch, tuple(f"b{i}" for i in range(count))
+
+
+def padded_columns(owner: np.ndarray, value: np.ndarray, owners: int, fill: np.ndarray | int) -> np.ndarray:
+    """Lists of `value` by `owner`, (slots, owners), padded with `fill`; in each column in the order given."""
+    count = np.bincount(owner, minlength=owners)
+    if (owner[1:] < owner[:-1]).any():
+        order = np.argsort(owner, kind="stable")
+        owner, value = owner[order], value[order]
+    slot = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    out = np.empty((max(1, int(count.max(initial=0))), owners), value.dtype)
+    out[:] = fill
+    out[slot, owner] = value
+    return out
