@@ -10,7 +10,7 @@ import time
 
 from perfsim import _runtime, grow
 from perfsim.coupling import assemble, simulate
-from perfsim.coupling.newton_krylov import Hessian, graph
+from perfsim.coupling.potential import Hessian, graph
 from perfsim.coupling.system import coupled_system, vessel_laws
 from perfsim.darcy import FiniteVolumes, box, conjugate_gradients
 from perfsim.flow import Steady, StenosisLaw

@@ -47,3 +47,17 @@ def parse(text: object, kind: str) -> float:
     if unit not in units:
         raise InputError(f"{text!r} has the unit {unit!r}, which is not a unit of {kind}: use one of {accepted}")
     return float(number) * units[unit]
+
+
+def fraction(text: object) -> float:
+    """Read a share such as ``"0.5%"``, ``"0.5 %"`` or ``0.005``. Raises `InputError` outside 0 to 1."""
+    match = _QUANTITY.match(text) if isinstance(text, str) else None
+    if match is not None and match.group(2) in ("", "%"):
+        value = float(match.group(1)) * (0.01 if match.group(2) else 1.0)
+    elif isinstance(text, (int, float)) and not isinstance(text, bool):
+        value = float(text)
+    else:
+        raise InputError(f'{text!r} is not a share: write it as "0.5%" or 0.005')
+    if not 0.0 < value < 1.0:
+        raise InputError(f'{text!r} is not a share between 0 and 1: write it as "0.5%" or 0.005')
+    return value

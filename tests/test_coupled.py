@@ -3,7 +3,7 @@
 import perfsim
 from perfsim._results import RESULTS
 from perfsim.coupling import assemble, check, simulate
-from perfsim.coupling.newton_krylov import Hessian, graph
+from perfsim.coupling.potential import Hessian, graph
 from perfsim.coupling.simulate import _simulate
 from perfsim.coupling.sparse import to_scipy
 from perfsim.coupling.system import coupled_system, vessel_laws

@@ -1,5 +1,6 @@
 """Vessels and tissue together: `Simulation`, `simulate`, `Solution`."""
 
+from perfsim.coupling.certificate import Certificate, certify
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
     Simulation,
@@ -22,6 +23,7 @@ from perfsim.coupling.territories import (
 from perfsim.coupling.transmural import transmural_profile
 
 __all__ = [
+    "Certificate",
     "Couplings",
     "Perfusion",
     "Simulation",
@@ -29,6 +31,7 @@ __all__ = [
     "State",
     "Tissue",
     "assemble",
+    "certify",
     "check",
     "check_inputs",
     "couplings",

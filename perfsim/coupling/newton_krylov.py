@@ -1,48 +1,15 @@
 """The monolithic solve: Newton on the convex potential, conjugate gradients inside, trees eliminated exactly."""
 
+from perfsim.coupling.enclosure import sharpened, supply_bounds
+from perfsim.coupling.potential import Graph, Hessian, gradient
 from perfsim.coupling.system import CoupledSystem
-from perfsim.coupling.territories import Couplings
-from perfsim.darcy import ControlVolumes, DarcyOperator, FiniteVolumes, Multigrid, conjugate_gradients, operator
-from perfsim.darcy.columns import take
-from perfsim.flow import Counters, Steady, elimination, laplacian, minimize
-from perfsim.network import Forest
+from perfsim.darcy import FiniteVolumes
+from perfsim.flow import Counters, Steady, minimize
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
-
-
-class Graph(eqx.Module):
-    """Who is connected to whom: the integer side of the coupled system."""
-
-    forest: Forest
-    volumes: ControlVolumes
-    couplings: Couplings
-    terminal_node: Int[Array, " terminals"]
-    """contracted node of each terminal"""
-    node_terminal: Int[Array, " contracted"]
-    """terminal at each contracted node, or the number of terminals"""
-
-    @property
-    def nodes(self) -> int:
-        return self.forest.children.shape[0]
-
-    def to_terminals(self, on_couplings: Float[Array, "volumes feeders"]) -> Float[Array, " terminals"]:
-        """Sum over the volumes of each terminal."""
-        return jnp.sum(jnp.append(on_couplings.ravel(), 0.0)[self.couplings.slot], axis=1)
-
-    def to_nodes(self, at_terminals: Float[Array, " terminals"]) -> Float[Array, " contracted"]:
-        """Place terminal values on the contracted nodes, zero elsewhere."""
-        return jnp.append(at_terminals, 0.0)[self.node_terminal]
-
-
-def graph(forest: Forest, volumes: ControlVolumes, couplings: Couplings, terminals: Int[Array, " terminals"]) -> Graph:
-    """Index maps between terminals (network nodes) and contracted nodes."""
-    node = forest.contracted[terminals]
-    count = terminals.shape[0]
-    back = jnp.full(forest.children.shape[0], count).at[node].set(jnp.arange(count))
-    return Graph(forest, volumes, couplings, node, back)
+from jaxtyping import Array, Float
 
 
 def solve_coupled(
@@ -63,91 +30,19 @@ def solve_coupled(
     top = jnp.max(frozen.vessels.fixed_pressure)
     middle = frozen.back_pressure + 0.2 * (top - frozen.back_pressure)
     start = jnp.concatenate([jnp.where(frozen.vessels.fixed, 0.0, top), middle])
-    x, counters = minimize(lambda x: _residual(frozen, graph, x), step, start, inflow, flow)
+    enough = None if flow.accuracy is None else lambda x: _certified(frozen, graph, x, tissue, flow.accuracy)
+    x, counters = minimize(lambda x: gradient(frozen, graph, x), step, start, inflow, flow, enough)
     x = _attach(system, graph, x, flow.max_krylov, tissue)
     return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters
 
 
-def _residual(system: CoupledSystem, graph: Graph, x):
-    """Gradient of the potential: net outflow of every free node and volume [mL/min]."""
-    p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
-    q = system.supplies(graph.couplings.terminal, p0[graph.terminal_node], p)
-    at_nodes = system.vessels.net_outflow(graph.forest, p0) + graph.to_nodes(graph.to_terminals(q))
-    # faces by differences, so that the balance of a volume is exact to round-off of its fluxes
-    sides = zip(system.transmissibility, graph.volumes.neighbor, strict=True)
-    spread = sum((T * (p - take(p, j)) for T, j in sides), jnp.zeros_like(p))
-    at_volumes = spread + system.drainage * (p - system.back_pressure) - jnp.sum(q, axis=1)
-    return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
-
-
-class Hessian(eqx.Module):
-    """The coupled Hessian at a pressure field: tree, tissue, and the couplings between them."""
-
-    graph: Graph
-    g: Float[Array, " chains"]
-    diagonal: Float[Array, " contracted"]
-    fixed: Array
-    link: Float[Array, "volumes feeders"]
-    tissue: DarcyOperator
-    tissue_inverse: Multigrid
-    up: elimination.Factor
-
-    @classmethod
-    def at(cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> "Hessian":
-        p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
-        g, diagonal = system.vessels.linearized(graph.forest, p0)
-        link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
-        diagonal = diagonal + graph.to_nodes(graph.to_terminals(link))
-        tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
-        dtype = jnp.float32 if method.single else x.dtype
-        return cls(
-            graph=graph,
-            g=g,
-            diagonal=diagonal,
-            fixed=system.vessels.fixed,
-            link=link,
-            tissue=tissue,
-            tissue_inverse=Multigrid.of(graph.volumes.levels, tissue, degree=method.degree, dtype=dtype),
-            up=elimination.factor(graph.forest, g, diagonal, system.vessels.fixed),
-        )
-
-    def split(self, x):
-        return x[: self.graph.nodes], x[self.graph.nodes :]
-
-    def to_tissue(self, x):
-        """What node values x push into the volumes."""
-        at = jnp.append(x[self.graph.terminal_node], 0.0)[self.graph.couplings.terminal]
-        return jnp.sum(self.link * at, axis=1)
-
-    def to_tree(self, y):
-        """What volume values y push into the nodes."""
-        return self.graph.to_nodes(self.graph.to_terminals(self.link * y[:, None]))
-
-    def __call__(self, v):
-        """Matrix times vector; identity on the fixed nodes."""
-        x, y = self.split(v)
-        free = jnp.where(self.fixed, 0.0, x)
-        top = laplacian(self.graph.forest, self.g, self.diagonal, free) - self.to_tree(y)
-        return jnp.concatenate([jnp.where(self.fixed, x, top), self.tissue(y) - self.to_tissue(free)])
-
-    def precondition(self, r):
-        """Symmetric Gauss-Seidel: tissue, tree (exact), tissue again."""
-        top, bottom = self.split(r)
-
-        def pass_(k, state):  # one program for both times in the tissue: half as much to compile
-            x, y = state
-            y = y + self.tissue_inverse(bottom + self.to_tissue(x) - self.tissue(y))
-            return jax.lax.cond(k == 0, lambda: self._tree(top + self.to_tree(y)), lambda: x), y
-
-        x, y = jax.lax.fori_loop(0, 2, pass_, (jnp.zeros_like(top), jnp.zeros_like(bottom)))
-        return jnp.concatenate([jnp.where(self.fixed, top, x), y])
-
-    def _tree(self, rhs):
-        return elimination.solve(self.graph.forest, self.up, jnp.where(self.fixed, 0.0, rhs))
-
-    def solve(self, b, rtol, max_steps: int):
-        """Preconditioned conjugate gradients; (solution, steps)."""
-        return conjugate_gradients(self, self.precondition, b, rtol, max_steps)
+def _certified(system: CoupledSystem, graph: Graph, x, tissue: FiniteVolumes, accuracy: float):
+    """(a better field than x, whether its MBF is proved to be off by at most `accuracy` of the wall's mean)."""
+    field, around = sharpened(system, graph, x, tissue)
+    volume = graph.volumes.volume
+    drained = jnp.sum(system.drainage * (field.p - system.back_pressure))
+    worst = jnp.max(supply_bounds(system, graph, field, around) / volume)
+    return jnp.concatenate([field.p0, field.p]), worst <= accuracy * drained / jnp.sum(volume)
 
 
 @eqx.filter_custom_jvp
@@ -159,7 +54,7 @@ def _attach(system, graph, x, max_steps, tissue):
 @_attach.def_jvp
 def _attach_jvp(primals, tangents):
     system, graph, x, max_steps, tissue = primals
-    _, dF = eqx.filter_jvp(lambda s: _residual(s, graph, x), (system,), (tangents[0],))
+    _, dF = eqx.filter_jvp(lambda s: gradient(s, graph, x), (system,), (tangents[0],))
     hessian = Hessian.at(jax.lax.stop_gradient(system), graph, x, tissue)
 
     def solve(_, b):

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from perfsim._results import InputError
 from perfsim.blood import DENSITY
-from perfsim.coupling.newton_krylov import graph, solve_coupled
+from perfsim.coupling.newton_krylov import solve_coupled
+from perfsim.coupling.potential import graph
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import VesselFlowLaw, coupled_system, state_vessels, vessel_laws
@@ -79,7 +80,7 @@ def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady
     at_nodes = solved.at_nodes.at[solved.vessels.outlet].add(lumped)
     chain_flow, at_root = elimination.subtree_sum(sim.forest, at_nodes)
     flows = chain_flow[sim.forest.chain] * ML_MIN
-    total = _pressures_along_chains(sim, law, solved.p0, flows)
+    total = pressures_along_chains(sim, law, solved.p0, flows)
     alpha = (sim.profile + 2.0) / (sim.profile + 1.0)
     inflow = jnp.sum(at_root)
     defect = jnp.abs(inflow - solved.vein - jnp.sum(lumped))
@@ -125,7 +126,7 @@ def _heart(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, meth
     return _Solved(system.vessels, p0, links.to_nodes(supplied), jnp.sum(drained), counters, wall)
 
 
-def _pressures_along_chains(sim: Simulation, law: VesselFlowLaw, p0, flows):
+def pressures_along_chains(sim: Simulation, law: VesselFlowLaw, p0, flows):
     """Total pressure at every network node [Pa]: down each chain from its near end, Δp = RQ + SQ|Q| a vessel."""
     forest, network = sim.forest, sim.network
     fall = jnp.cumsum(law.R * flows + law.S * flows * jnp.abs(flows))

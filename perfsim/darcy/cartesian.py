@@ -30,9 +30,11 @@ def cut_cells(wall, spacing: float) -> tuple[ControlVolumes, Samples]:
 
 
 def box(size, shape) -> tuple[ControlVolumes, Samples]:
-    """A rectangular block of `size` (3,) [m] divided evenly into `shape` cells of equal edge length."""
+    """A rectangular block of `size` (3,) [m] divided evenly into `shape` cells, which must be cubes."""
     size, shape = np.asarray(size, float), np.asarray(shape, int)
     spacing = size[0] / shape[0]
+    if not np.allclose(size, spacing * shape, rtol=1e-6):
+        raise InputError(f"a block of {size.tolist()} m in {shape.tolist()} cells has no cubes: make size/cells equal")
     return _cut(np.zeros(3), shape, spacing, lambda x: np.ones(len(x), bool), lambda x: x[:, 0] / size[0])
 
 

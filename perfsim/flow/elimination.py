@@ -85,3 +85,18 @@ def subtree_sum(forest: Forest, at_node: Float[Array, " contracted"]) -> tuple[A
     one = Factor(jnp.ones(forest.chains + 1).at[-1].set(0.0), jnp.zeros(0), jnp.zeros(forest.roots))
     y, at_root = gather(forest, one, at_node)
     return y[:-1], at_root
+
+
+def path_sum(
+    forest: Forest, at_root: Float[Array, " roots"], along: Float[Array, " chains"]
+) -> Float[Array, " contracted"]:
+    """At every node the value at its root plus the sum of a chain quantity along the path from there."""
+    roots = forest.roots
+    x = jnp.concatenate([at_root, jnp.zeros(forest.chains + 1)])
+    parent, along = jnp.append(forest.parent, 0), jnp.append(along, 0.0)
+
+    def level(x, c):
+        return x.at[roots + c].set(x[parent[c]] + along[c]), None
+
+    x, _ = jax.lax.scan(level, x, forest.levels)
+    return x[:-1]

@@ -6,7 +6,7 @@ from .pressure_wire import PressureTrace, read_pressure_wire
 from .provenance import provenance
 from .segments import read_segments, write_segments
 from .simvascular import dilated_radius, read_one_dimensional
-from .summary import segment_mbf, summarize, vessel_ends
+from .summary import certified, segment_mbf, summarize, vessel_ends
 from .svzerod import ZeroDimensionalModel, read_svzerod
 from .swc import read_swc, write_swc
 from .template import DEMO, resolved
@@ -19,6 +19,7 @@ __all__ = [
     "FrameMismatch",
     "PressureTrace",
     "ZeroDimensionalModel",
+    "certified",
     "couple_case",
     "dilated_radius",
     "grow_case",

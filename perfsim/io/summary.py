@@ -4,7 +4,7 @@ from typing import Any
 
 from perfsim._results import RESULTS
 from perfsim.cohorts import Heart
-from perfsim.coupling import Perfusion, Simulation, Solution
+from perfsim.coupling import Perfusion, Simulation, Solution, certify
 from perfsim.coupling.system import vessel_laws
 from perfsim.network import GROWN
 from perfsim.observe import (
@@ -42,6 +42,23 @@ def summarize(heart: Heart, solution: Solution) -> dict[str, Any]:
         out["lesions"] = _lesions(sim, solution)
         out["endo_epi_prescribed"] = round(float(endo_epi(sim, solution.hyperemia)), 4)
     out["warnings"] = list(heart.warnings) + _warnings(heart.sim, solution, out.get("lesions", []))
+    return out
+
+
+def certified(heart: Heart, solution: Solution) -> dict[str, dict[str, float]]:
+    """By state, what is proved of the solve: how far pressures, and the MBF of volumes and AHA segments as a share of
+    the wall's mean, can be from the exact solution of the discrete equations.
+    """
+    sim, out = heart.sim, {}
+    label = aha17(heart.wall.frame, sim.volumes.center)
+    for name, bound in certify(sim, solution).items():
+        segments = group_means(bound.mbf, label, sim.volumes.volume, 17) / mean_mbf(sim, solution[name])
+        out[name] = {
+            "pressure_mmHg": float(bound.total_pressure.max()) / MMHG,
+            "tissue_pressure_mmHg": float(bound.tissue_pressure.max()) / MMHG,
+            "mbf_of_a_volume": float(bound.relative),
+            "mbf_of_a_segment": float(np.nanmax(np.asarray(segments))),
+        }
     return out
 
 

@@ -129,6 +129,13 @@ def tables(summary: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]
         ["mass defect", *(f"{states[s]['mass_defect']:.1e}" for s in names)],
         ["Newton / CG iterations", *counts],
     ]
+    if "certified" in summary:
+        proved = [summary["certified"][s] for s in names]
+        solver += [
+            ["solver's error of any pressure, at most [mmHg]", *(f"{x['pressure_mmHg']:.0e}" for x in proved)],
+            ["of any volume's MBF, at most [%]", *(f"{100 * x['mbf_of_a_volume']:.0e}" for x in proved)],
+            ["of any segment's MBF, at most [%]", *(f"{100 * x['mbf_of_a_segment']:.0e}" for x in proved)],
+        ]
     out.append(("Pressure, balance, solver", ["", *names], solver))
     if "seconds" in summary:
         out.append(("Time [s]", ["stage", ""], [[k, f"{v:.2f}"] for k, v in summary["seconds"].items()]))

@@ -1,0 +1,76 @@
+"""`certify`: how wrong the pressures and the MBF of a solution can be, as solutions of their equations."""
+
+from perfsim._results import InputError
+from perfsim.coupling.enclosure import sharpened, supply_bounds
+from perfsim.coupling.potential import graph
+from perfsim.coupling.simulate import pressures_along_chains
+from perfsim.coupling.simulation import Simulation, State
+from perfsim.coupling.solution import Perfusion, Solution
+from perfsim.coupling.system import coupled_system, vessel_laws
+from perfsim.darcy import FiniteVolumes
+from perfsim.units import ML_MIN, ML_MIN_G, MMHG
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Certificate(eqx.Module):
+    """No number of the state can be further from the exact solution of the discrete equations than these.
+
+    Bounds on the algebraic error: not a statement about the mesh, the model or its parameters. Infinite where nothing
+    could be proved. A mean of volumes with weights ≥ 0 (a segment's MBF) is bounded by the same mean of `mbf`.
+    """
+
+    total_pressure: Float[Array, " nodes"]
+    """[Pa]"""
+    tissue_pressure: Float[Array, " volumes"]
+    """[Pa]"""
+    mbf: Float[Array, " volumes"]
+    """[mL/min/g]"""
+    relative: Float[Array, ""]
+    """the largest of `mbf` over the mean MBF of the wall"""
+
+
+def certify(sim: Simulation, solution: Solution, tissue: FiniteVolumes | None = None) -> dict[str, Certificate]:
+    """Bounds on the error of each state of a solution of `sim`, whatever solver it came from (see `enclosure`).
+
+    Raises `InputError` for a network without a wall, or a state that the simulation does not have.
+    """
+    sim.parts()
+    states = {s.name: s for s in sim.states}
+    unknown = set(solution.states) - set(states)
+    if unknown:
+        raise InputError(f"the simulation has no state {min(unknown)!r}: it has {', '.join(states)}")
+    method = FiniteVolumes() if tissue is None else tissue
+    return {name: _certify(sim, states[name], found, method) for name, found in solution.in_order()}
+
+
+@eqx.filter_jit
+def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolumes) -> Certificate:
+    volumes, couplings, tissue = sim.parts()
+    law = vessel_laws(sim)
+    system = coupled_system(sim, law, state)
+    links = graph(sim.forest, volumes, couplings, sim.network.terminals)
+    behind_crowns = found.total_pressure[sim.forest.node].at[links.terminal_node].set(found.terminal_pressure)
+    field, around = sharpened(system, links, jnp.concatenate([behind_crowns, found.tissue_pressure]) / MMHG, method)
+
+    per_gram = ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
+    q = system.supplies(couplings.terminal, field.p0[links.terminal_node], field.p)
+    mbf = jnp.abs(jnp.sum(q, axis=1) * per_gram - found.mbf)
+    mbf = mbf + supply_bounds(system, links, field, around) * per_gram
+    total = pressures_along_chains(sim, law, field.p0, (field.flow * ML_MIN)[sim.forest.chain])
+    return Certificate(
+        total_pressure=jnp.abs(total - found.total_pressure) + _along_chains(sim, around.at_nodes) * MMHG,
+        tissue_pressure=jnp.abs(field.p * MMHG - found.tissue_pressure) + around.at_volumes * MMHG,
+        mbf=mbf,
+        relative=jnp.max(mbf) / jnp.average(found.mbf, weights=volumes.volume),
+    )
+
+
+def _along_chains(sim: Simulation, at_nodes):
+    """Inside a chain, where nothing is out of balance, and before a crown the error is at most that of its ends."""
+    forest, network = sim.forest, sim.network
+    ends = jnp.maximum(at_nodes[forest.parent], at_nodes[forest.roots :])
+    inside = jnp.zeros(len(network.position)).at[network.far].set(ends[forest.chain])
+    return inside.at[forest.node].set(at_nodes).at[network.terminals].set(inside[network.terminals])

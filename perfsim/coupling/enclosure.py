@@ -1,0 +1,281 @@
+"""How far a pressure field can be from the solution of the coupled equations: bounds that are proved, not estimated.
+
+Let F(u) be the imbalance of every node and volume and u* the solution. Vessels, couplings and drains are monotone, so
+
+    F(u) - F(u*) = J̄ (u - u*),   J̄ = ∫₀¹ J(u* + s (u - u*)) ds,
+
+and J̄ is an M-matrix whose edges lie between the least and the largest slope of each law on the way. Any w ≥ 0 with
+J̄ w ≥ |F(u)|/β, for every J̄ that is possible, proves |u - u*| ≤ β w.
+
+Trees are eliminated first. Given the flow into every volume, flows in the tree are sums, and pressures follow from the
+inlet down, Δp = R Q + S Q|Q|: inside the tree nothing is out of balance, only where it meets the wall (`balanced`).
+Two w are tried. The flat one, a constant in the tree and in the wall, needs no slopes of vessels at all. The shaped
+one, about J⁻¹|F|, is sharper and may end in a scar that drains nothing; inside the tree it is built from the terminals
+up (flows) and from the inlet down (values) such that every possible J̄ w is ≥ 0 there.
+
+Slopes are taken over a neighborhood |u - u*| ≤ B. If the bound that follows is at most B it holds: along the solutions
+of F(u_s) = s F(u), which lead from u to u* without a jump, the error would have to pass B before it could exceed the
+bound. What rounding does to pressures and residuals is added. Inside, pressures are in mmHg and flows in mL/min.
+"""
+
+from perfsim.coupling.potential import Graph, Hessian, gradient, tree_slopes
+from perfsim.coupling.system import CoupledSystem
+from perfsim.darcy import FiniteVolumes
+from perfsim.darcy.columns import take
+from perfsim.flow import elimination
+from perfsim.flow.edges import supply_conductance
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+CLOSE, STEPS = 1e-2, 40
+"""to the best w, in the 1-norm; and steps of conjugate gradients at most"""
+FLOOR, MARGIN = 0.05, 0.02
+"""added to |F| before w is made: of the mean per diagonal in the wall, and of the coupled flow at a terminal"""
+SETTLING = 3
+"""Newton steps in the trees"""
+NEIGHBORHOODS = (1.5, 4.0)
+"""B over the bound that the slopes at u alone would give; the first that proves itself counts"""
+
+
+class Balanced(eqx.Module):
+    """A pressure field without any imbalance inside the trees."""
+
+    p0: Float[Array, " contracted"]
+    p: Float[Array, " volumes"]
+    flow: Float[Array, " chains"]
+    at_nodes: Float[Array, " contracted"]
+    """size of what is out of balance, rounding included"""
+    at_volumes: Float[Array, " volumes"]
+    rounding: Float[Array, " contracted"]
+    """what p0 itself may be off by"""
+
+
+class Enclosure(eqx.Module):
+    """|p0 - p0*| and |p - p*| are at most these; infinite where nothing could be proved."""
+
+    at_nodes: Float[Array, " contracted"]
+    at_volumes: Float[Array, " volumes"]
+
+
+class _Slopes(eqx.Module):
+    """Least and largest slope of every law within a neighborhood."""
+
+    chain: tuple[Array, Array]
+    outlet: tuple[Array, Array]
+    link: tuple[Array, Array]
+
+
+def balanced(system: CoupledSystem, graph: Graph, p0, p) -> Balanced:
+    """The tree's pressures from the flows that p0 and p drive into the wall, and what is then out of balance."""
+    forest, vessels, terminal = graph.forest, system.vessels, graph.couplings.terminal
+    given = system.supplies(terminal, p0[graph.terminal_node], p)
+    given_out = vessels.outlet_flow(p0)
+
+    def leaving(q, outlets):
+        return graph.to_nodes(graph.to_terminals(q)).at[vessels.outlet].add(outlets)
+
+    Q, _ = elimination.subtree_sum(forest, leaving(given, given_out) - vessels.injected)
+    drop = vessels.R * Q + vessels.S * Q * jnp.abs(Q)
+    p0 = elimination.path_sum(forest, vessels.fixed_pressure[: forest.roots], -drop)
+
+    eps = jnp.finfo(p.dtype).eps
+    terms = graph.couplings.slot.shape[1] + forest.levels.shape[0] * (forest.children.shape[1] + 2) + 8
+    carried, _ = elimination.subtree_sum(forest, leaving(jnp.abs(given), jnp.abs(given_out)))
+    off = terms * eps * carried * (vessels.R + 2.0 * vessels.S * carried) + 4.0 * eps * jnp.abs(drop)
+    off = off + eps * jnp.max(jnp.abs(p0))
+    rounding = elimination.path_sum(forest, jnp.zeros(forest.roots), off)
+
+    q, out = system.supplies(terminal, p0[graph.terminal_node], p), vessels.outlet_flow(p0)
+    blur = system.weight * system.conductance * jnp.append(rounding[graph.terminal_node], 0.0)[terminal]
+    blur_out = vessels.outlet_conductance * rounding[vessels.outlet]
+    at_nodes = leaving(jnp.abs(q - given), jnp.abs(out - given_out))
+    at_nodes = jnp.maximum(jnp.abs(leaving(q - given, out - given_out)), terms * eps * at_nodes)
+    at_nodes = at_nodes + leaving(blur + 4.0 * eps * jnp.abs(q), blur_out + 4.0 * eps * jnp.abs(out))
+    spread = [T * (p - take(p, j)) for T, j in zip(system.transmissibility, graph.volumes.neighbor, strict=True)]
+    drained = system.drainage * (p - system.back_pressure)
+    left = jnp.abs(sum(spread, drained) - jnp.sum(q, axis=1))
+    moved = sum(map(jnp.abs, spread), jnp.abs(drained)) + jnp.sum(jnp.abs(q), axis=1)
+    left = left + (len(spread) + q.shape[1] + 4) * eps * moved + jnp.sum(blur, axis=1)
+    return Balanced(p0, p, Q, at_nodes, left, rounding)
+
+
+def sharpened(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tuple[Balanced, Enclosure]:
+    """A better field than x (a Newton step, then the trees exactly), and how far from the solution it can be."""
+    hessian = Hessian.at(system, graph, x, method)
+    better = x - hessian.solve(gradient(system, graph, x), CLOSE, STEPS)[0]
+    p = better[graph.nodes :]
+    field = balanced(system, graph, _settled(system, graph, better[: graph.nodes], p), p)
+    tries = _flat(system, graph, field), _shaped(hessian, field)
+    both = jax.tree.map(lambda *rows: jnp.stack(rows), *tries)  # one program for both: half as much to compile
+    found = jax.lax.map(lambda w: _proved(system, graph, field, *_lifted(graph, hessian, *w)), both)
+    return field, jax.tree.map(lambda rows: jnp.min(rows, axis=0), found)
+
+
+def supply_bounds(system: CoupledSystem, graph: Graph, field: Balanced, around: Enclosure):
+    """How far the supply of each volume can be from the solution's [mL/min]."""
+    terminal, eps = graph.couplings.terminal, jnp.finfo(field.p.dtype).eps
+    reach = jnp.append(around.at_nodes[graph.terminal_node], 0.0)[terminal] + around.at_volumes[:, None]
+    slope = _slopes(system, graph, field, around.at_nodes, around.at_volumes).link[1]
+    q = system.supplies(terminal, field.p0[graph.terminal_node], field.p)
+    off = jnp.where(system.weight > 0, slope * reach + (q.shape[1] + 4) * eps * jnp.abs(q), 0.0)
+    off = jnp.sum(off, axis=1)
+    return jnp.where(jnp.all(jnp.isfinite(around.at_volumes)), off, jnp.inf)
+
+
+def _settled(system: CoupledSystem, graph: Graph, p0, p):
+    """The trees' pressures for these in the wall, by Newton: what is left out of balance is out of balance there."""
+    forest, vessels = graph.forest, system.vessels
+
+    def step(_, p0):
+        g, diagonal = tree_slopes(system, graph, p0, p)
+        out = gradient(system, graph, jnp.concatenate([p0, p]))[: graph.nodes]
+        down = elimination.solve(forest, elimination.factor(forest, g, diagonal, vessels.fixed), out)
+        return vessels.pressures(p0 - down)
+
+    return jax.lax.fori_loop(0, SETTLING, step, vessels.pressures(p0))
+
+
+def _flat(system, graph, field):
+    """For w = 1 in the wall and 1 + η in the trees, lifted where too little is drained: see `_lifted`."""
+    drained, left, volume = system.drainage, field.at_volumes, graph.volumes.volume
+    link = jnp.sum(system.weight * system.conductance, axis=1)
+    sinks = drained >= 0.1 * volume * jnp.sum(drained) / jnp.sum(volume)
+    excess = jnp.clip(0.05 * jnp.min(jnp.where(sinks & (link > 0), drained / jnp.maximum(link, 1e-300), 1.0)), 0.0, 1.0)
+    beta = jnp.max(jnp.where(sinks, left / jnp.where(sinks, drained, 1.0), 0.0))
+    missing = jnp.where(sinks, 0.0, jnp.maximum(left, 1e-3 * jnp.mean(left)) / beta)
+    return 1.0 + excess, jnp.ones(()), jnp.zeros(graph.nodes), missing
+
+
+def _shaped(hessian, field):
+    """For w about J⁻¹(|F| + something small)."""
+    diagonal, left = hessian.tissue.diagonal, field.at_volumes
+    raised = left + FLOOR * diagonal * jnp.sum(left) / jnp.sum(diagonal)
+    return jnp.zeros(()), jnp.zeros(()), jnp.where(hessian.fixed, 0.0, field.at_nodes), raised
+
+
+def _lifted(graph, hessian, base, level, at_nodes, at_volumes):
+    """(w at the inlets, what makes w in the trees cover `at_nodes` for certain, w in the wall).
+
+    w is `base` at the inlets, `level` in the wall, and above them what makes J w about as much as asked for.
+    """
+    w, _ = hessian.solve(jnp.concatenate([at_nodes, at_volumes]), CLOSE, STEPS)
+    w = jnp.maximum(hessian.split(w)[1], 0.0)
+    from_wall = hessian.to_tree(w)
+    ends = at_nodes + MARGIN * hessian.diagonal * hessian.tree(from_wall)
+    return base, ends + from_wall - hessian.diagonal * hessian.tree(ends + from_wall), level + w
+
+
+def _proved(system, graph, field, base, pushed, w) -> Enclosure:
+    """The bound that this w gives, by slopes in a neighborhood that turns out to hold it; infinite if none does."""
+
+    def bound(at_nodes, at_volumes):
+        slopes = _slopes(system, graph, field, at_nodes, at_volumes)
+        return _bound(system, graph, field, base, pushed, w, slopes)
+
+    around = bound(jnp.zeros_like(field.p0), jnp.zeros_like(field.p))
+
+    def attempt(best, factor):
+        near = jax.tree.map(lambda b: factor * b, around)
+        found = bound(near.at_nodes, near.at_volumes)
+        held = jnp.all(found.at_nodes <= near.at_nodes) & jnp.all(found.at_volumes <= near.at_volumes)
+        return jax.tree.map(lambda b, old: jnp.where(held, jnp.minimum(b, old), old), found, best), None
+
+    nothing = jax.tree.map(lambda b: jnp.full_like(b, jnp.inf), around)
+    return jax.lax.scan(attempt, nothing, jnp.asarray(NEIGHBORHOODS))[0]
+
+
+def _slopes(system, graph, field, at_nodes, at_volumes) -> _Slopes:
+    """Slopes of the chords to whatever lies within a neighborhood.
+
+    Those of supplies fall as the pressure difference grows, so both extremes lie at the ends. Flow in a vessel is the
+    sum of what leaves below; that it can be off by at most δ says more than pressures do where losses S dominate: from
+    Q to Q + δ the chord of Δp = R Q + S Q|Q| has the resistance R + S (2|Q| ± δ).
+    """
+    vessels, forest = system.vessels, graph.forest
+    at_nodes = at_nodes + field.rounding
+
+    def outlet(d):
+        return supply_conductance(d, vessels.outlet_conductance, vessels.outlet_demand)
+
+    def link(d):
+        return system.weight * supply_conductance(d, system.conductance, system.demand)
+
+    out, out_reach = field.p0[vessels.outlet] - vessels.outlet_pressure, at_nodes[vessels.outlet]
+    terminal = graph.couplings.terminal
+    over = jnp.append(field.p0[graph.terminal_node], 0.0)[terminal] - field.p[:, None]
+    over_reach = jnp.append(at_nodes[graph.terminal_node], 0.0)[terminal] + at_volumes[:, None]
+    outlets = outlet(out + out_reach), outlet(out - out_reach)
+    links = link(over + over_reach), link(over - over_reach)
+
+    off = graph.to_nodes(graph.to_terminals(links[1] * over_reach)).at[vessels.outlet].add(outlets[1] * out_reach)
+    delta, _ = elimination.subtree_sum(forest, off + field.at_nodes)
+    twice = 2.0 * jnp.abs(field.flow)
+    low = 1.0 / (vessels.R + vessels.S * (twice + delta))
+    high = 1.0 / (vessels.R + vessels.S * jnp.maximum(twice - delta, 0.0))
+    return _Slopes((low, high), outlets, links)
+
+
+def _bound(system, graph, field, base, pushed, w, slopes: _Slopes) -> Enclosure:
+    """β w, or infinity where J̄ w is not positive for certain.
+
+    Arguments: w at the inlets, what J̄ w shall be at the nodes besides their couplings (the flow that leaves them
+    upwards less what arrives from below), w in the wall.
+    """
+    forest, vessels, eps = graph.forest, system.vessels, jnp.finfo(w.dtype).eps
+    up, slack = _tree_weight(forest, base, pushed, slopes.chain)
+    at = jnp.append(up[graph.terminal_node], 0.0)[graph.couplings.terminal]
+    blur = jnp.append(slack[graph.terminal_node], 0.0)[graph.couplings.terminal]
+
+    def most(d):
+        """The largest flow that a difference d (by so much more) can drive through the couplings."""
+        d = d + blur
+        return jnp.where(d > 0, slopes.link[1] * d, slopes.link[0] * d)
+
+    arriving = graph.to_nodes(graph.to_terminals(most(w[:, None] - at)))
+    nodes = pushed - arriving
+    nodes = nodes.at[vessels.outlet].add(slopes.outlet[0] * jnp.maximum(up - slack, 0.0)[vessels.outlet])
+    spread = [T * (w - take(w, j)) for T, j in zip(system.transmissibility, graph.volumes.neighbor, strict=True)]
+    volumes = sum(spread, system.drainage * w) - jnp.sum(most(at - w[:, None]), axis=1)
+    moved = sum(map(jnp.abs, spread), system.drainage * w) + jnp.sum(jnp.abs(most(at - w[:, None])), axis=1)
+    volumes = volumes - (len(spread) + at.shape[1] + 4) * eps * moved
+    nodes = nodes - (graph.couplings.slot.shape[1] + 4) * eps * jnp.abs(pushed)
+
+    ends = (field.at_nodes > 0) & ~vessels.fixed
+    valid = jnp.all(volumes > 0) & jnp.all((nodes > 0) | (~ends & (nodes == 0)) | vessels.fixed)
+    valid = valid & jnp.all(w >= 0) & jnp.all(up >= 0)
+    beta = jnp.maximum(
+        jnp.max(field.at_volumes / jnp.where(volumes > 0, volumes, 1.0)),
+        jnp.max(jnp.where(ends & (nodes > 0), field.at_nodes / jnp.where(nodes > 0, nodes, 1.0), 0.0)),
+    )
+    beta = jnp.where(valid, beta * (1.0 + 16.0 * eps), jnp.inf)
+    at_nodes = jnp.where(vessels.fixed, 0.0, beta * (up + slack)) + field.rounding
+    return Enclosure(jnp.where(vessels.fixed, 0.0, at_nodes), jnp.where(w > 0, beta, 0.0) * w)
+
+
+def _tree_weight(forest, base, pushed, chain):
+    """(w at the nodes, what rounding may do to it) such that whatever slopes the chains have, what leaves a node
+    upwards covers what arrives from below and what it is pushed by.
+    """
+    low, high = (jnp.append(g, 1.0) for g in chain)
+    roots, chains = forest.roots, forest.chains
+
+    def level(F, c):
+        """F: the flow of w up each chain; its largest value at the upper end follows from its least at the lower."""
+        node = jnp.minimum(roots + c, roots + chains - 1)
+        below = forest.children[node]
+        arriving = jnp.where(F[below] > 0, F[below] * high[below] / low[below], F[below] * low[below] / high[below])
+        total = jnp.sum(arriving, axis=1) + pushed[node]
+        return F.at[c].set(jnp.where(c < chains, total, 0.0)), None
+
+    F, _ = jax.lax.scan(level, jnp.zeros(chains + 1), forest.levels, reverse=True)
+    F, low, high = F[:-1], low[:-1], high[:-1]
+    rise = jnp.where(F > 0, F / low, F / high)
+    up = elimination.path_sum(forest, jnp.full(roots, base), rise)
+    eps, terms = jnp.finfo(up.dtype).eps, forest.levels.shape[0] * (forest.children.shape[1] + 4) + 8
+    size, _ = elimination.subtree_sum(forest, jnp.abs(pushed))
+    off = terms * eps * size * (high / low) / low + 4.0 * eps * jnp.abs(rise) + eps * jnp.max(jnp.abs(up))
+    slack = elimination.path_sum(forest, jnp.zeros(roots), off)
+    return up, jnp.where(jnp.any(pushed != 0), slack, 0.0)

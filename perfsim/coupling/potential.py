@@ -1,0 +1,134 @@
+"""The coupled potential: who is connected to whom, its gradient (the imbalance of nodes and volumes), its Hessian."""
+
+from perfsim.coupling.system import CoupledSystem
+from perfsim.coupling.territories import Couplings
+from perfsim.darcy import ControlVolumes, DarcyOperator, FiniteVolumes, Multigrid, conjugate_gradients, operator
+from perfsim.darcy.columns import take
+from perfsim.flow import elimination, laplacian
+from perfsim.network import Forest
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class Graph(eqx.Module):
+    """Who is connected to whom: the integer side of the coupled system."""
+
+    forest: Forest
+    volumes: ControlVolumes
+    couplings: Couplings
+    terminal_node: Int[Array, " terminals"]
+    """contracted node of each terminal"""
+    node_terminal: Int[Array, " contracted"]
+    """terminal at each contracted node, or the number of terminals"""
+
+    @property
+    def nodes(self) -> int:
+        return self.forest.children.shape[0]
+
+    def to_terminals(self, on_couplings: Float[Array, "volumes feeders"]) -> Float[Array, " terminals"]:
+        """Sum over the volumes of each terminal."""
+        return jnp.sum(jnp.append(on_couplings.ravel(), 0.0)[self.couplings.slot], axis=1)
+
+    def to_nodes(self, at_terminals: Float[Array, " terminals"]) -> Float[Array, " contracted"]:
+        """Place terminal values on the contracted nodes, zero elsewhere."""
+        return jnp.append(at_terminals, 0.0)[self.node_terminal]
+
+
+def graph(forest: Forest, volumes: ControlVolumes, couplings: Couplings, terminals: Int[Array, " terminals"]) -> Graph:
+    """Index maps between terminals (network nodes) and contracted nodes."""
+    node = forest.contracted[terminals]
+    count = terminals.shape[0]
+    back = jnp.full(forest.children.shape[0], count).at[node].set(jnp.arange(count))
+    return Graph(forest, volumes, couplings, node, back)
+
+
+def gradient(system: CoupledSystem, graph: Graph, x):
+    """Gradient of the potential: net outflow of every free node and volume [mL/min]."""
+    p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
+    q = system.supplies(graph.couplings.terminal, p0[graph.terminal_node], p)
+    at_nodes = system.vessels.net_outflow(graph.forest, p0) + graph.to_nodes(graph.to_terminals(q))
+    # faces by differences, so that the balance of a volume is exact to round-off of its fluxes
+    sides = zip(system.transmissibility, graph.volumes.neighbor, strict=True)
+    spread = sum((T * (p - take(p, j)) for T, j in sides), jnp.zeros_like(p))
+    at_volumes = spread + system.drainage * (p - system.back_pressure) - jnp.sum(q, axis=1)
+    return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
+
+
+def tree_slopes(system: CoupledSystem, graph: Graph, p0, p):
+    """(conductance of each chain, diagonal of each node with what it drives into the wall) at a pressure field."""
+    g, diagonal = system.vessels.linearized(graph.forest, p0)
+    link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
+    return g, diagonal + graph.to_nodes(graph.to_terminals(link))
+
+
+class Hessian(eqx.Module):
+    """The coupled Hessian at a pressure field: tree, tissue, and the couplings between them."""
+
+    graph: Graph
+    g: Float[Array, " chains"]
+    diagonal: Float[Array, " contracted"]
+    fixed: Array
+    link: Float[Array, "volumes feeders"]
+    tissue: DarcyOperator
+    tissue_inverse: Multigrid
+    up: elimination.Factor
+
+    @classmethod
+    def at(cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> "Hessian":
+        p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
+        link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
+        g, diagonal = tree_slopes(system, graph, p0, p)
+        tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
+        dtype = jnp.float32 if method.single else x.dtype
+        return cls(
+            graph=graph,
+            g=g,
+            diagonal=diagonal,
+            fixed=system.vessels.fixed,
+            link=link,
+            tissue=tissue,
+            tissue_inverse=Multigrid.of(graph.volumes.levels, tissue, degree=method.degree, dtype=dtype),
+            up=elimination.factor(graph.forest, g, diagonal, system.vessels.fixed),
+        )
+
+    def split(self, x):
+        return x[: self.graph.nodes], x[self.graph.nodes :]
+
+    def to_tissue(self, x):
+        """What node values x push into the volumes."""
+        at = jnp.append(x[self.graph.terminal_node], 0.0)[self.graph.couplings.terminal]
+        return jnp.sum(self.link * at, axis=1)
+
+    def to_tree(self, y):
+        """What volume values y push into the nodes."""
+        return self.graph.to_nodes(self.graph.to_terminals(self.link * y[:, None]))
+
+    def __call__(self, v):
+        """Matrix times vector; identity on the fixed nodes."""
+        x, y = self.split(v)
+        free = jnp.where(self.fixed, 0.0, x)
+        top = laplacian(self.graph.forest, self.g, self.diagonal, free) - self.to_tree(y)
+        return jnp.concatenate([jnp.where(self.fixed, x, top), self.tissue(y) - self.to_tissue(free)])
+
+    def precondition(self, r):
+        """Symmetric Gauss-Seidel: tissue, tree (exact), tissue again."""
+        top, bottom = self.split(r)
+
+        def pass_(k, state):  # one program for both times in the tissue: half as much to compile
+            x, y = state
+            y = y + self.tissue_inverse(bottom + self.to_tissue(x) - self.tissue(y))
+            return jax.lax.cond(k == 0, lambda: self.tree(top + self.to_tree(y)), lambda: x), y
+
+        x, y = jax.lax.fori_loop(0, 2, pass_, (jnp.zeros_like(top), jnp.zeros_like(bottom)))
+        return jnp.concatenate([jnp.where(self.fixed, top, x), y])
+
+    def tree(self, rhs):
+        """The trees alone, exactly; `rhs` by node."""
+        return elimination.solve(self.graph.forest, self.up, jnp.where(self.fixed, 0.0, rhs))
+
+    def solve(self, b, rtol, max_steps: int):
+        """Preconditioned conjugate gradients; (solution, steps)."""
+        return conjugate_gradients(self, self.precondition, b, rtol, max_steps)
