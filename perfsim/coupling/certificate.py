@@ -1,7 +1,11 @@
-"""`certify`: how wrong the pressures and the MBF of a solution can be, as solutions of their equations."""
+"""`certify`: how wrong the pressures and the MBF of a solution can be, as solutions of their equations.
+
+Proved for two-point fluxes. Corrected fluxes are not monotone, and nothing of the kind can be proved: there the size of
+one Newton step is an estimate, and labelled as one.
+"""
 
 from perfsim._results import InputError
-from perfsim.coupling.enclosure import sharpened, supply_bounds
+from perfsim.coupling.enclosure import sharpened, stepped, supply_bounds
 from perfsim.coupling.potential import graph
 from perfsim.coupling.simulate import pressures_along_chains
 from perfsim.coupling.simulation import Simulation, State
@@ -16,7 +20,7 @@ from jaxtyping import Array, Float
 
 
 class Certificate(eqx.Module):
-    """No number of the state can be further from the exact solution of the discrete equations than these.
+    """No number of the state is further from the exact solution of the discrete equations than these, if `proved`.
 
     Bounds on the algebraic error: not a statement about the mesh, the model or its parameters. Infinite where nothing
     could be proved. A mean of volumes with weights ≥ 0 (a segment's MBF) is bounded by the same mean of `mbf`.
@@ -30,6 +34,8 @@ class Certificate(eqx.Module):
     """[mL/min/g]"""
     relative: Float[Array, ""]
     """the largest of `mbf` over the mean MBF of the wall"""
+    proved: bool = eqx.field(static=True)
+    """False: an estimate, for corrected fluxes"""
 
 
 def certify(sim: Simulation, solution: Solution, tissue: FiniteVolumes | None = None) -> dict[str, Certificate]:
@@ -50,10 +56,12 @@ def certify(sim: Simulation, solution: Solution, tissue: FiniteVolumes | None = 
 def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolumes) -> Certificate:
     volumes, couplings, tissue = sim.parts()
     law = vessel_laws(sim)
-    system = coupled_system(sim, law, state)
+    system = coupled_system(sim, law, state, method)
     links = graph(sim.forest, volumes, couplings, sim.network.terminals)
     behind_crowns = found.total_pressure[sim.forest.node].at[links.terminal_node].set(found.terminal_pressure)
-    field, around = sharpened(system, links, jnp.concatenate([behind_crowns, found.tissue_pressure]) / MMHG, method)
+    x = jnp.concatenate([behind_crowns, found.tissue_pressure]) / MMHG
+    proved = system.correction is None
+    field, around = (sharpened if proved else stepped)(system, links, x, method)
 
     per_gram = ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
     q = system.supplies(couplings.terminal, field.p0[links.terminal_node], field.p)
@@ -65,6 +73,7 @@ def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolu
         tissue_pressure=jnp.abs(field.p * MMHG - found.tissue_pressure) + around.at_volumes * MMHG,
         mbf=mbf,
         relative=jnp.max(mbf) / jnp.average(found.mbf, weights=volumes.volume),
+        proved=proved,
     )
 
 

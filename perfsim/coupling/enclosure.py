@@ -114,6 +114,18 @@ def sharpened(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> 
     return field, jax.tree.map(lambda rows: jnp.min(rows, axis=0), found)
 
 
+def stepped(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tuple[Balanced, Enclosure]:
+    """The field after a Newton step, without proof: a second step is the estimate of what is left."""
+
+    def step(x):
+        return x - Hessian.at(system, graph, x, method).solve(gradient(system, graph, x), CLOSE, STEPS)[0]
+
+    x = step(x)
+    left = jnp.abs(step(x) - x)
+    field = balanced(system, graph, system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :])
+    return field, Enclosure(left[: graph.nodes], left[graph.nodes :])
+
+
 def supply_bounds(system: CoupledSystem, graph: Graph, field: Balanced, around: Enclosure):
     """How far the supply of each volume can be from the solution's [mL/min]."""
     terminal, eps = graph.couplings.terminal, jnp.finfo(field.p.dtype).eps

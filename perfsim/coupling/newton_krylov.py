@@ -20,6 +20,20 @@ def solve_coupled(
     Differentiable in `system` in both modes: the derivative is one more solve with the same operator.
     """
     frozen = jax.lax.stop_gradient(system)
+    top = jnp.max(frozen.vessels.fixed_pressure)
+    middle = frozen.back_pressure + 0.2 * (top - frozen.back_pressure)
+    start = jnp.concatenate([jnp.where(frozen.vessels.fixed, 0.0, top), middle])
+    x, counters = _solve(frozen, graph, start, flow, tissue)
+    x = _attach(system, graph, x, flow.max_krylov, tissue)
+    return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters
+
+
+def _solve(frozen: CoupledSystem, graph: Graph, start, flow: Steady, tissue: FiniteVolumes):
+    """(pressures, counters). Corrected fluxes have no potential to descend: they start where two points lead to."""
+    if frozen.correction is not None:
+        plain = eqx.tree_at(lambda s: s.correction, frozen, None)
+        near = eqx.tree_at(lambda f: f.tolerance, flow, jnp.maximum(flow.tolerance, 1e-4))
+        start, _ = _solve(plain, graph, start, near, tissue)
 
     def step(x, F, rtol):
         return Hessian.at(frozen, graph, x, tissue).solve(-F, rtol, flow.max_krylov)
@@ -27,13 +41,9 @@ def solve_coupled(
     def inflow(x):
         return jnp.sum(frozen.drainage * jnp.abs(x[graph.nodes :] - frozen.back_pressure))
 
-    top = jnp.max(frozen.vessels.fixed_pressure)
-    middle = frozen.back_pressure + 0.2 * (top - frozen.back_pressure)
-    start = jnp.concatenate([jnp.where(frozen.vessels.fixed, 0.0, top), middle])
-    enough = None if flow.accuracy is None else lambda x: _certified(frozen, graph, x, tissue, flow.accuracy)
-    x, counters = minimize(lambda x: gradient(frozen, graph, x), step, start, inflow, flow, enough)
-    x = _attach(system, graph, x, flow.max_krylov, tissue)
-    return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters
+    certain = flow.accuracy is not None and frozen.correction is None  # nothing is proved of corrected fluxes
+    enough = (lambda x: _certified(frozen, graph, x, tissue, flow.accuracy)) if certain else None
+    return minimize(lambda x: gradient(frozen, graph, x), step, start, inflow, flow, enough)
 
 
 def _certified(system: CoupledSystem, graph: Graph, x, tissue: FiniteVolumes, accuracy: float):
@@ -57,7 +67,8 @@ def _attach_jvp(primals, tangents):
     _, dF = eqx.filter_jvp(lambda s: gradient(s, graph, x), (system,), (tangents[0],))
     hessian = Hessian.at(jax.lax.stop_gradient(system), graph, x, tissue)
 
-    def solve(_, b):
-        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, max_steps)[0]
+    def solve(matvec, b):
+        given = None if hessian.symmetric else matvec  # the transposed one in reverse mode
+        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, max_steps, given)[0]
 
-    return x, jax.lax.custom_linear_solve(hessian, -dF, solve, symmetric=True)
+    return x, jax.lax.custom_linear_solve(hessian, -dF, solve, solve, symmetric=hessian.symmetric)

@@ -2,7 +2,16 @@
 
 from perfsim.coupling.system import CoupledSystem
 from perfsim.coupling.territories import Couplings
-from perfsim.darcy import ControlVolumes, DarcyOperator, FiniteVolumes, Multigrid, conjugate_gradients, operator
+from perfsim.darcy import (
+    ControlVolumes,
+    Correction,
+    DarcyOperator,
+    FiniteVolumes,
+    Multigrid,
+    conjugate_gradients,
+    gmres,
+    operator,
+)
 from perfsim.darcy.columns import take
 from perfsim.flow import elimination, laplacian
 from perfsim.network import Forest
@@ -53,6 +62,8 @@ def gradient(system: CoupledSystem, graph: Graph, x):
     # faces by differences, so that the balance of a volume is exact to round-off of its fluxes
     sides = zip(system.transmissibility, graph.volumes.neighbor, strict=True)
     spread = sum((T * (p - take(p, j)) for T, j in sides), jnp.zeros_like(p))
+    if system.correction is not None:
+        spread = spread + system.correction(p)
     at_volumes = spread + system.drainage * (p - system.back_pressure) - jnp.sum(q, axis=1)
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
 
@@ -65,7 +76,7 @@ def tree_slopes(system: CoupledSystem, graph: Graph, p0, p):
 
 
 class Hessian(eqx.Module):
-    """The coupled Hessian at a pressure field: tree, tissue, and the couplings between them."""
+    """The coupled Hessian at a pressure field: tree, tissue, the couplings between them, and the flux's correction."""
 
     graph: Graph
     g: Float[Array, " chains"]
@@ -75,6 +86,7 @@ class Hessian(eqx.Module):
     tissue: DarcyOperator
     tissue_inverse: Multigrid
     up: elimination.Factor
+    correction: Correction | None
 
     @classmethod
     def at(cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> "Hessian":
@@ -83,6 +95,7 @@ class Hessian(eqx.Module):
         g, diagonal = tree_slopes(system, graph, p0, p)
         tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
         dtype = jnp.float32 if method.single else x.dtype
+        degree = method.smoothing(graph.volumes)
         return cls(
             graph=graph,
             g=g,
@@ -90,8 +103,9 @@ class Hessian(eqx.Module):
             fixed=system.vessels.fixed,
             link=link,
             tissue=tissue,
-            tissue_inverse=Multigrid.of(graph.volumes.levels, tissue, degree=method.degree, dtype=dtype),
+            tissue_inverse=Multigrid.of(graph.volumes.levels, tissue, degree=degree, dtype=dtype),
             up=elimination.factor(graph.forest, g, diagonal, system.vessels.fixed),
+            correction=system.correction,
         )
 
     def split(self, x):
@@ -111,7 +125,10 @@ class Hessian(eqx.Module):
         x, y = self.split(v)
         free = jnp.where(self.fixed, 0.0, x)
         top = laplacian(self.graph.forest, self.g, self.diagonal, free) - self.to_tree(y)
-        return jnp.concatenate([jnp.where(self.fixed, x, top), self.tissue(y) - self.to_tissue(free)])
+        bottom = self.tissue(y) - self.to_tissue(free)
+        if self.correction is not None:
+            bottom = bottom + self.correction(y)
+        return jnp.concatenate([jnp.where(self.fixed, x, top), bottom])
 
     def precondition(self, r):
         """Symmetric Gauss-Seidel: tissue, tree (exact), tissue again."""
@@ -129,6 +146,11 @@ class Hessian(eqx.Module):
         """The trees alone, exactly; `rhs` by node."""
         return elimination.solve(self.graph.forest, self.up, jnp.where(self.fixed, 0.0, rhs))
 
-    def solve(self, b, rtol, max_steps: int):
-        """Preconditioned conjugate gradients; (solution, steps)."""
-        return conjugate_gradients(self, self.precondition, b, rtol, max_steps)
+    @property
+    def symmetric(self) -> bool:
+        return self.correction is None
+
+    def solve(self, b, rtol, max_steps: int, matvec=None):
+        """Preconditioned conjugate gradients, or GMRES where fluxes are corrected; (solution, steps)."""
+        krylov = conjugate_gradients if self.symmetric else gmres
+        return krylov(self if matvec is None else matvec, self.precondition, b, rtol, max_steps)

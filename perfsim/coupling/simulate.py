@@ -109,7 +109,7 @@ def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady) ->
 def _heart(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: FiniteVolumes) -> _Solved:
     """A network coupled to its wall."""
     volumes, couplings, tissue = sim.parts()
-    system = coupled_system(sim, law, state)
+    system = coupled_system(sim, law, state, method)
     links = graph(sim.forest, volumes, couplings, sim.network.terminals)
     p0, p, counters = solve_coupled(system, links, flow, method)
     q = system.supplies(couplings.terminal, p0[links.terminal_node], p)

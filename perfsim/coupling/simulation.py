@@ -39,8 +39,10 @@ class Tissue(eqx.Module):
     """g_a, from D_ref to the capillaries, at maximal dilation [1/(Pa·s)]"""
     drainage: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     """g_v, from the capillaries to the veins [1/(Pa·s)]"""
-    mobility: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    """K [m²/(Pa·s)]"""
+    mobility: Float[Array, ""] | Float[Array, " volumes"] | Float[Array, "volumes 3 3"] = eqx.field(
+        converter=jnp.asarray
+    )
+    """K [m²/(Pa·s)]: one number, one per volume, or a tensor per volume (see `darcy.fibers`)"""
     transmural: Float[Array, " volumes"]
     """factor on g_a and g_v by depth, see `transmural_profile`"""
     tone: Float[Array, " territories"]

@@ -10,7 +10,7 @@ Inside, pressures are in mmHg and flows in mL/min.
 
 from perfsim.coupling.crown import crown_resistance
 from perfsim.coupling.simulation import Simulation, State
-from perfsim.darcy import transmissibility
+from perfsim.darcy import Correction, FiniteVolumes, correction, transmissibility
 from perfsim.flow import LumpedOutlets, VesselSystem, friction, vessel_system
 from perfsim.flow.edges import supply, supply_conductance
 from perfsim.network import radii
@@ -44,6 +44,8 @@ class CoupledSystem(eqx.Module):
     transmissibility: Float[Array, "sides volumes"]
     drainage: Float[Array, " volumes"]
     back_pressure: Float[Array, " volumes"]
+    correction: Correction | None = None
+    """what two points miss of the flux between volumes"""
 
     def supplies(self, terminal, p_terminal, p):
         """Flow on each coupling [mL/min]."""
@@ -102,9 +104,15 @@ def _outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets
     return LumpedOutlets(crown + series / volume, jnp.broadcast_to(state.back_pressure_epi, volume.shape), demand)
 
 
-def coupled_system(sim: Simulation, law: VesselFlowLaw, state: State) -> CoupledSystem:
-    """All coefficients of one state."""
+def coupled_system(
+    sim: Simulation, law: VesselFlowLaw, state: State, method: FiniteVolumes | None = None
+) -> CoupledSystem:
+    """All coefficients of one state, with two-point fluxes where no `method` says otherwise."""
     volumes, links, tissue = sim.parts()
+    mobility = tissue.mobility
+    if mobility.ndim == 0:
+        mobility = jnp.broadcast_to(mobility, volumes.volume.shape)
+    T = transmissibility(volumes, mobility)
     unit = MMHG / ML_MIN
     tone = jnp.append(tissue.tone[tissue.territory], 1.0)[links.terminal]
     back = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
@@ -113,7 +121,8 @@ def coupled_system(sim: Simulation, law: VesselFlowLaw, state: State) -> Coupled
         conductance=tissue.supply * tissue.transmural[:, None] * tone * unit,
         weight=links.weight,
         demand=None if state.demand is None else state.demand * tissue.density / ML_MIN,
-        transmissibility=transmissibility(volumes, jnp.broadcast_to(tissue.mobility, volumes.volume.shape)) * unit,
+        transmissibility=T * unit,
         drainage=tissue.drainage * tissue.transmural * volumes.volume * unit,
         back_pressure=back / MMHG,
+        correction=correction(volumes, mobility * unit, T * unit) if method and method.corrects(volumes) else None,
     )

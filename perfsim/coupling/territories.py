@@ -1,6 +1,6 @@
 """Which terminal feeds which control volume, and which branch a terminal hangs on."""
 
-from perfsim.darcy import ControlVolumes, Samples
+from perfsim.darcy import CellSamples, ControlVolumes, Samples
 from perfsim.network import GROWN, VesselNetwork, padded_rows, vessel_into
 
 import equinox as eqx
@@ -23,7 +23,7 @@ class Couplings(eqx.Module):
     """flat positions in the two arrays above of each terminal's volumes, padded with their size"""
 
 
-def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: Samples) -> Couplings:
+def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: Samples | CellSamples) -> Couplings:
     """Every subcell is fed by its nearest terminal; weights are the volumes of the subcells.
 
     Sub-cell sampling makes the territories independent of the mesh, and lets a volume be shared by several terminals
@@ -36,7 +36,8 @@ def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: 
         _, feeder = tree.query(point, workers=-1)
         found.append(np.unique(cell * terminals + feeder, return_counts=True))
     pair, count = (np.concatenate(part) for part in zip(*found, strict=True))
-    return couplings(pair // terminals, pair % terminals, count * samples.weight, cells, terminals)
+    cell = pair // terminals
+    return couplings(cell, pair % terminals, count * samples.weight(cell), cells, terminals)
 
 
 def couplings(cell, terminal, weight, cells: int, terminals: int) -> Couplings:

@@ -10,12 +10,12 @@ from perfsim.darcy.volumes import SUBCELLS, ControlVolumes, Samples
 import numpy as np
 
 
-def cut_cells(wall, spacing: float) -> tuple[ControlVolumes, Samples]:
+def cut_cells(wall, spacing: float, *, faces: bool = False) -> tuple[ControlVolumes, Samples]:
     """Cut a cubic grid with the wall (anything with `bounds`, `inside`, `depth`, see `anatomy.Wall`).
 
     Each grid cell is split into 3³ subcells; volumes, centroids, depths and open face areas are sums over the
-    subcells whose centers lie inside. `spacing` [m]. Raises `InputError` where the wall is thinner than the grid
-    can see.
+    subcells whose centers lie inside. `spacing` [m]; `faces` for permeability tensors, as along fibers. Raises
+    `InputError` where the wall is thinner than the grid can see.
     """
     if not spacing > 0:
         raise InputError(f"a mesh spacing of {spacing * 1e3:.4g} mm is not positive")
@@ -26,19 +26,19 @@ def cut_cells(wall, spacing: float) -> tuple[ControlVolumes, Samples]:
             f"a mesh spacing of {spacing * 1e3:.4g} mm needs {shape.prod():.2g} grid cells: choose a larger one"
         )
     low = 0.5 * (low + high) - 0.5 * spacing * shape  # center the grid on the wall
-    return _cut(low, shape, spacing, wall.inside, wall.depth)
+    return _cut(low, shape, spacing, wall.inside, wall.depth, faces)
 
 
-def box(size, shape) -> tuple[ControlVolumes, Samples]:
+def box(size, shape, *, faces: bool = False) -> tuple[ControlVolumes, Samples]:
     """A rectangular block of `size` (3,) [m] divided evenly into `shape` cells, which must be cubes."""
     size, shape = np.asarray(size, float), np.asarray(shape, int)
     spacing = size[0] / shape[0]
     if not np.allclose(size, spacing * shape, rtol=1e-6):
         raise InputError(f"a block of {size.tolist()} m in {shape.tolist()} cells has no cubes: make size/cells equal")
-    return _cut(np.zeros(3), shape, spacing, lambda x: np.ones(len(x), bool), lambda x: x[:, 0] / size[0])
+    return _cut(np.zeros(3), shape, spacing, lambda x: np.ones(len(x), bool), lambda x: x[:, 0] / size[0], faces)
 
 
-def _cut(low, shape, h, inside: Callable, depth: Callable) -> tuple[ControlVolumes, Samples]:
+def _cut(low, shape, h, inside: Callable, depth: Callable, faces: bool) -> tuple[ControlVolumes, Samples]:
     cut = _layers(low, shape, h, inside, depth)
     if len(cut.cells) < 8:
         raise InputError(
@@ -52,13 +52,20 @@ def _cut(low, shape, h, inside: Callable, depth: Callable) -> tuple[ControlVolum
     pairs, sub = number[cut.faces], h / SUBCELLS
     pairs.sort(axis=1)
     by_first = np.argsort(pairs[:, 0], kind="stable")
+    pairs, size = pairs[by_first], cut.open[by_first] * sub**2
+    oriented = {}
+    if faces:
+        way = cells[pairs[:, 1]] - cells[pairs[:, 0]]  # one step along one axis
+        middle = low + h * (0.5 * (cells[pairs[:, 0]] + cells[pairs[:, 1]]) + 0.5)
+        oriented = {"area": way * size[:, None], "face_center": middle}
     volumes = ControlVolumes.build(
         center=mean[:, :3],
         volume=cut.count[order] * sub**3,
         depth=mean[:, 3],
-        conductor=cut.open[by_first] * (sub**2 / h),
-        face_cells=pairs[by_first],
+        conductor=size / h,
+        face_cells=pairs,
         code=code[order],
+        **oriented,
     )
     return volumes, Samples(cells, cut.bits[order], low + 0.5 * h, h, tuple(int(n) for n in shape))
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from perfsim.darcy.coarsening import Coarsening, coarsen, neighbors
+from perfsim.darcy.faces import Faces
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -32,11 +33,13 @@ class ControlVolumes(eqx.Module):
     """area of the face to each neighbor over the distance of the two centers [m], the same seen from both sides"""
     levels: tuple[Coarsening, ...]
     """coarser meshes, the finest first"""
+    faces: Faces | None = None
+    """for permeability that is not along the faces' normals"""
 
     @classmethod
-    def build(cls, center, volume, depth, conductor, face_cells, code) -> "ControlVolumes":
+    def build(cls, center, volume, depth, conductor, face_cells, code, area=None, face_center=None) -> "ControlVolumes":
         """Neighbor lists and coarser meshes from host arrays, `conductor` by face; volumes in the order of their
-        `morton_codes`.
+        `morton_codes`. With area vectors (from the first cell of a face to the second) and middles also its `faces`.
         """
         face_cells = np.asarray(face_cells, np.int32)
         neighbor, face = neighbors(face_cells, len(volume))
@@ -47,6 +50,7 @@ class ControlVolumes(eqx.Module):
             neighbor=jnp.asarray(neighbor),
             conductor=jnp.asarray(np.append(conductor, 0.0)[face]),
             levels=coarsen(center, volume, face_cells, face, code),
+            faces=None if area is None else Faces.build(center, face_cells, face, area, face_center),
         )
 
 
@@ -65,10 +69,9 @@ class Samples:
     shape: tuple[int, ...]
     """grid cells per direction"""
 
-    @property
-    def weight(self) -> float:
-        """Volume of a subcell [m³]."""
-        return (self.spacing / SUBCELLS) ** 3
+    def weight(self, volume: np.ndarray) -> np.ndarray:
+        """Volume of a subcell of each of these volumes [m³]."""
+        return np.full(len(volume), (self.spacing / SUBCELLS) ** 3)
 
     def points(self, chunk: int = 100_000) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(volumes, centers of their subcells (n, 3) [m]), so many volumes at a time, in their order."""
