@@ -3,14 +3,21 @@
 import importlib.util
 from pathlib import Path
 
+import perfsim
 from perfsim import darcy
 from perfsim._results import InputError
+from perfsim.coupling import assemble
 from perfsim.darcy import FiniteVolumes, mesh_cells, tetrahedra_in_box
+from perfsim.growth import Box
+from perfsim.io import volumes_from_mesh, write_tissue
+from perfsim.network import VesselNetwork
+from perfsim.units import ML_MIN
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import pyvista as pv
 
 KINDS = ("I", "tensor", "helix 4", "helix 20")
 
@@ -228,7 +235,7 @@ def test_measures_of_cells(volume):
         cell, at = next(samples.points(len(cells)))
         assert samples.weight(cell).sum() == pytest.approx(volume, rel=1e-12)
         assert at.min() > 0.0 and at.max() < size
-        np.testing.assert_array_equal(np.asarray(points)[cells[samples.cell]], samples.corners)
+        np.testing.assert_array_equal(cells[samples.cell], samples.cells()[1])
 
 
 def broken(what):
@@ -279,3 +286,43 @@ def test_heart_muscle_against_finite_elements():
     spec.loader.exec_module(benchmark)
     found = benchmark.compare(terminals=50, n=12, reduction=0.6, screening=3.4e-3)
     assert found["mean_percent"] <= 0.5 and found["max_percent"] <= 2.0
+
+
+def write_mesh(path, points, cells, kind=None):
+    kind = kind or (pv.CellType.TETRA if cells.shape[1] == 4 else pv.CellType.HEXAHEDRON)
+    pv.UnstructuredGrid({kind: cells}, points).save(path)
+    return path
+
+
+def test_volumes_from_a_vtu(tmp_path):
+    """Tetrahedra and hexahedra as they are, in the file's unit; a heart's flow on them, written back for ParaView."""
+    for points, cells in (tetrahedra_in_box(40.0, 6), (40.0 * hexahedra(6)[0], hexahedra(6)[1])):
+        volumes, samples = volumes_from_mesh(write_mesh(tmp_path / "block.vtu", points, cells), depth=lambda x: x[:, 0])
+        assert float(volumes.volume.sum()) == pytest.approx(64e-6, rel=1e-6)
+        np.testing.assert_allclose(volumes.depth, volumes.center[:, 0])
+    x = np.linspace(-0.02, 0.0, 21)
+    stem = VesselNetwork.build(
+        np.stack([x, 0.0 * x + 0.02, 0.0 * x + 0.02], 1), np.arange(20), np.arange(1, 21), np.full(20, 1.8e-3),
+        inlets=[0], branch_names=("stem",),
+    )  # fmt: skip
+    network, _ = perfsim.grow(Box(np.zeros(3), np.full(3, 0.04)), stem, 20)
+    sim = assemble(network, volumes, samples)
+    solution = perfsim.check(perfsim.simulate(sim))
+    write_tissue(tmp_path / "tissue.vtu", sim, solution, samples, {})
+    back = pv.read(tmp_path / "tissue.vtu")
+    assert back.n_cells == len(volumes.volume)
+    np.testing.assert_allclose(back.compute_cell_sizes()["Volume"], back["volume_mm3"], rtol=1e-5)
+    supplied = float(np.sum(back["mbf_rest"] * back["volume_mm3"])) * 1.05e-3
+    assert supplied == pytest.approx(float(solution.rest.inlet_flow.sum()) / ML_MIN, rel=1e-6)
+
+
+def test_meshes_of_other_cells_are_refused(tmp_path):
+    points, cells = hexahedra(2)
+    path = write_mesh(tmp_path / "wedges.vtu", points, cells[:, [0, 1, 2, 4, 5, 6]], pv.CellType.WEDGE)
+    with pytest.raises(InputError, match=r"wedges\.vtu: has 8 WEDGE"):
+        volumes_from_mesh(path)
+    points, cells = tetrahedra_in_box(1.0, 2)
+    cells = np.concatenate([cells, cells[:1] + len(points)])
+    path = write_mesh(tmp_path / "loose.vtu", np.concatenate([points, points + 9.0]), cells)
+    with pytest.raises(InputError, match=r"loose\.vtu: .*2 parts"):
+        volumes_from_mesh(path)

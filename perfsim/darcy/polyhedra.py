@@ -29,8 +29,10 @@ INSIDE = {
 class CellSamples:
     """A few points inside each cell, which tell where its tissue lies; and the surface of the mesh."""
 
-    corners: np.ndarray
-    """(volumes, 4 or 8, 3) of each cell [m], in the order of the volumes"""
+    vertices: np.ndarray
+    """(m, 3) of the mesh [m]"""
+    corner: np.ndarray
+    """(volumes, 4 or 8) numbers of the corners of each volume"""
     cell: np.ndarray
     """the cell of the mesh that each volume is"""
     part: np.ndarray
@@ -44,11 +46,15 @@ class CellSamples:
 
     def points(self, chunk: int = 100_000) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(volumes, points (n, 3) [m]), so many volumes at a time, in their order."""
-        inside = INSIDE[self.corners.shape[1]]
-        for start in range(0, len(self.corners), chunk):
-            corners = self.corners[start : start + chunk]
+        inside = INSIDE[self.corner.shape[1]]
+        for start in range(0, len(self.corner), chunk):
+            corners = self.vertices[self.corner[start : start + chunk]]
             at = np.einsum("pc,ncx->npx", inside, corners)
             yield np.repeat(np.arange(start, start + len(corners)), len(inside)), at.reshape(-1, 3)
+
+    def cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """(corners (m, 3) [m], their numbers (volumes, 4 or 8) in VTK's order)."""
+        return self.vertices, self.corner
 
     def weight(self, volume: np.ndarray) -> np.ndarray:
         """Tissue that one point of each of these volumes stands for [m³]."""
@@ -93,8 +99,7 @@ def mesh_cells(
         area=area,
         face_center=middle,
     )
-    corners = points[cells]
-    return volumes, CellSamples(corners, order, volume / len(INSIDE[cells.shape[1]]), *single)
+    return volumes, CellSamples(points, cells, order, volume / len(INSIDE[cells.shape[1]]), *single)
 
 
 def tetrahedra_in_box(size: float, n: int, jitter: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -81,6 +81,12 @@ class Samples:
             cell, k = np.nonzero(self.inside[start : start + chunk, None] & bit)
             yield start + cell, self.origin + self.spacing * (self.index[start + cell] + offset[k])
 
+    def cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """(corners (m, 3) [m], their numbers (volumes, 8) in VTK's order) of the grid cells of the volumes."""
+        corner = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])
+        at, number = np.unique((self.index[:, None] + corner).reshape(-1, 3), axis=0, return_inverse=True)
+        return self.origin + self.spacing * (at - 0.5), number.reshape(-1, 8)
+
     def on_grid(self, values: np.ndarray, fill: float = np.nan) -> np.ndarray:
         """Values of the volumes as a three-dimensional array, `fill` outside the wall."""
         grid = np.full(self.shape, fill)

@@ -12,6 +12,7 @@ from .swc import read_swc, write_swc
 from .template import DEMO, resolved
 from .trees import read_tree
 from .vtk import write_geometry, write_network, write_tissue
+from .walls import volumes_from_mesh
 
 __all__ = [
     "DEMO",
@@ -37,6 +38,7 @@ __all__ = [
     "segment_mbf",
     "summarize",
     "vessel_ends",
+    "volumes_from_mesh",
     "write_centerlines",
     "write_geometry",
     "write_mbf",

@@ -5,7 +5,7 @@ from pathlib import Path
 from perfsim.coupling import Simulation, Solution
 from perfsim.coupling.system import vessel_laws
 from perfsim.coupling.territories import trunk_branch
-from perfsim.darcy import Samples
+from perfsim.darcy import CellSamples, Samples
 from perfsim.network import VesselNetwork, no_lesions, radii
 from perfsim.observe import ffr
 from perfsim.units import ML_MIN, MMHG
@@ -54,15 +54,13 @@ def _as_lines(network: VesselNetwork, radius: np.ndarray) -> pv.PolyData:
     return mesh
 
 
-def write_tissue(path: Path, sim: Simulation, solution: Solution, samples: Samples, cell_data: dict) -> None:
-    """Control volumes as voxels with MBF, pressure and what `cell_data` adds."""
-    h = samples.spacing
-    corner = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])
-    at = (samples.index[:, None] + corner).reshape(-1, 3)
-    unique, inverse = np.unique(at, axis=0, return_inverse=True)
-    points = (samples.origin + h * (unique - 0.5)) * 1e3
-    cells = np.column_stack([np.full(len(samples.index), 8), inverse.reshape(-1, 8)]).ravel()
-    mesh = pv.UnstructuredGrid(cells, np.full(len(samples.index), pv.CellType.HEXAHEDRON), points)
+def write_tissue(
+    path: Path, sim: Simulation, solution: Solution, samples: Samples | CellSamples, cell_data: dict
+) -> None:
+    """Control volumes as voxels, or as the cells of their mesh, with MBF, pressure and what `cell_data` adds."""
+    points, cells = samples.cells()
+    kind = pv.CellType.TETRA if cells.shape[1] == 4 else pv.CellType.HEXAHEDRON
+    mesh = pv.UnstructuredGrid({kind: cells}, points * 1e3)
     volumes = sim.parts()[0]
     mesh.cell_data["volume_mm3"] = np.asarray(volumes.volume) * 1e9
     mesh.cell_data["depth"] = np.asarray(volumes.depth)
