@@ -1,6 +1,7 @@
 """Vessels and tissue together: `Simulation`, `simulate`, `Solution`."""
 
 from perfsim.coupling.certificate import Certificate, certify
+from perfsim.coupling.diagnostics import balance, screening_length
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
     Simulation,
@@ -11,6 +12,7 @@ from perfsim.coupling.simulation import (
     default_states,
     network_only,
 )
+from perfsim.coupling.soft import SoftTerritories, soft_territories
 from perfsim.coupling.solution import Perfusion, Solution, check
 from perfsim.coupling.territories import (
     Couplings,
@@ -27,10 +29,12 @@ __all__ = [
     "Couplings",
     "Perfusion",
     "Simulation",
+    "SoftTerritories",
     "Solution",
     "State",
     "Tissue",
     "assemble",
+    "balance",
     "certify",
     "check",
     "check_inputs",
@@ -38,7 +42,9 @@ __all__ = [
     "default_states",
     "nearest_terminals",
     "network_only",
+    "screening_length",
     "simulate",
+    "soft_territories",
     "territory_of_branches",
     "territory_of_terminals",
     "transmural_profile",

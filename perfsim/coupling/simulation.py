@@ -24,10 +24,10 @@ class State(eqx.Module):
     name: str = eqx.field(static=True)
     aortic_pressure: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     """mean, at every inlet [Pa]"""
-    back_pressure_epi: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    """back pressure at the epicardium [Pa]"""
-    back_pressure_endo: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    """back pressure at the endocardium [Pa]; linear in the transmural depth between"""
+    back_pressure_epi: Float[Array, ""] | Float[Array, " volumes"] = eqx.field(converter=jnp.asarray)
+    """back pressure at the epicardium [Pa]: one number, or one per volume"""
+    back_pressure_endo: Float[Array, ""] | Float[Array, " volumes"] = eqx.field(converter=jnp.asarray)
+    """back pressure at the endocardium [Pa], likewise; linear in the transmural depth between"""
     demand: Float[Array, ""] | None
     """flow that autoregulation maintains while it can [m³/(s·kg)], or None at maximal dilation"""
 
@@ -35,10 +35,10 @@ class State(eqx.Module):
 class Tissue(eqx.Module):
     """Conductances of the myocardium."""
 
-    supply: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    """g_a, from D_ref to the capillaries, at maximal dilation [1/(Pa·s)]"""
-    drainage: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    """g_v, from the capillaries to the veins [1/(Pa·s)]"""
+    supply: Float[Array, ""] | Float[Array, " volumes"] = eqx.field(converter=jnp.asarray)
+    """g_a, from D_ref to the capillaries, at maximal dilation [1/(Pa·s)]: one number, or one per volume"""
+    drainage: Float[Array, ""] | Float[Array, " volumes"] = eqx.field(converter=jnp.asarray)
+    """g_v, from the capillaries to the veins [1/(Pa·s)]: one number, or one per volume"""
     mobility: Float[Array, ""] | Float[Array, " volumes"] | Float[Array, "volumes 3 3"] = eqx.field(
         converter=jnp.asarray
     )
@@ -77,6 +77,14 @@ class Simulation(eqx.Module):
     terminal_vessel: Int[Array, " terminals"]
     """vessel that ends in each terminal"""
     outlet_vessel: Int[Array, " outlets"]
+
+    def by_territory(self, values: Float[Array, " territories"]) -> Float[Array, " volumes"]:
+        """Values of the territories, in the order of `tissue.territory_names`, as a field: each volume has the mean of
+        its feeders, weighted by what they feed.
+        """
+        volumes, links, tissue = self.parts()
+        of_feeder = jnp.append(jnp.asarray(values)[tissue.territory], 0.0)[links.terminal]
+        return jnp.sum(links.weight * of_feeder, axis=1) / volumes.volume
 
     def parts(self) -> tuple[ControlVolumes, Couplings, Tissue]:
         """Volumes, couplings and tissue. Raises `InputError` for a network without a wall."""

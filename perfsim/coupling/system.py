@@ -99,9 +99,9 @@ def _outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets
         return sim.outlets
     volume = sim.network.outlet_demand
     crown = _crowns(sim, law.radius[sim.outlet_vessel, 1], volume)
-    series = 1.0 / sim.tissue.supply + 1.0 / sim.tissue.drainage
+    series = 1.0 / jnp.mean(sim.tissue.supply) + 1.0 / jnp.mean(sim.tissue.drainage)
     demand = jnp.zeros(len(volume)) if state.demand is None else state.demand * sim.tissue.density * volume
-    return LumpedOutlets(crown + series / volume, jnp.broadcast_to(state.back_pressure_epi, volume.shape), demand)
+    return LumpedOutlets(crown + series / volume, jnp.full(volume.shape, jnp.mean(state.back_pressure_epi)), demand)
 
 
 def coupled_system(
@@ -114,11 +114,12 @@ def coupled_system(
         mobility = jnp.broadcast_to(mobility, volumes.volume.shape)
     T = transmissibility(volumes, mobility)
     unit = MMHG / ML_MIN
+    supply = jnp.broadcast_to(tissue.supply, volumes.volume.shape)
     tone = jnp.append(tissue.tone[tissue.territory], 1.0)[links.terminal]
     back = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
     return CoupledSystem(
         vessels=state_vessels(sim, law, state),
-        conductance=tissue.supply * tissue.transmural[:, None] * tone * unit,
+        conductance=(supply * tissue.transmural)[:, None] * tone * unit,
         weight=links.weight,
         demand=None if state.demand is None else state.demand * tissue.density / ML_MIN,
         transmissibility=T * unit,

@@ -4,7 +4,7 @@ from typing import Any
 
 from perfsim._results import RESULTS
 from perfsim.cohorts import Heart
-from perfsim.coupling import Perfusion, Simulation, Solution, certify
+from perfsim.coupling import Perfusion, Simulation, Solution, balance, certify, screening_length
 from perfsim.coupling.system import vessel_laws
 from perfsim.network import GROWN
 from perfsim.observe import (
@@ -37,6 +37,7 @@ def summarize(heart: Heart, solution: Solution) -> dict[str, Any]:
     }
     if {"rest", "hyperemia"} <= set(states):
         out["mfr"] = _ratio(states["hyperemia"]["mbf_mL_min_g"], states["rest"]["mbf_mL_min_g"])
+    out["balance"] = {name: balance(sim, state) for name, state in solution.in_order()}
     if "hyperemia" in states:
         out["ffr"] = vessel_ends(sim, solution.hyperemia)
         out["lesions"] = _lesions(sim, solution)
@@ -125,8 +126,8 @@ def _lesions(sim: Simulation, solution: Solution) -> list[dict[str, Any]]:
 
 
 def _warnings(sim: Simulation, solution: Solution, lesions: list[dict[str, Any]]) -> list[str]:
-    out, tissue = [], sim.parts()[2]
-    length = 1e3 * float(np.sqrt(np.max(tissue.mobility) / (tissue.supply + tissue.drainage)))
+    out = []
+    length = 1e3 * float(np.nanmax(screening_length(sim)))
     if length > 1.0:
         out.append(
             f"the screening length √(K/(g_a+g_v)) is {length:.2f} mm: above 1 mm tissue shares flow like collaterals "

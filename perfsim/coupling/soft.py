@@ -1,0 +1,51 @@
+"""Soft territories: which terminal feeds a volume as a smooth function of where the terminals are."""
+
+from perfsim.coupling.simulation import Simulation
+from perfsim.coupling.territories import couplings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.spatial import cKDTree
+
+
+class SoftTerritories(eqx.Module):
+    """Weights that follow the terminals: w_tc ∝ exp(-d_tc²/2s²), d from terminal t to the center of volume c.
+
+    Calling it on a simulation from `soft_territories` sets the weights, and with them the design flow of every
+    terminal, from the positions in its network: a pure function, so that d(anything)/d(terminal position) exists.
+    """
+
+    width: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """s [m]: half a terminal's reach or so; the smaller, the nearer to `nearest_terminals`"""
+
+    def __call__(self, sim: Simulation) -> Simulation:
+        volumes, links, _ = sim.parts()
+        network = sim.network
+        padded = links.terminal == len(network.terminals)
+        at = jnp.append(network.position[network.terminals], jnp.zeros((1, 3)), axis=0)[links.terminal]
+        square = jnp.sum((at - volumes.center[:, None]) ** 2, axis=-1)
+        logit = jnp.where(padded, -jnp.inf, -square / (2.0 * self.width**2))
+        weight = jax.nn.softmax(logit, axis=1) * volumes.volume[:, None]
+        fed = jnp.sum(jnp.append(weight.ravel(), 0.0)[links.slot], axis=1)
+        least = 1e-3 * jnp.sum(volumes.volume) / len(network.terminals)
+        fed = least + (1.0 - 1e-3) * fed  # a terminal that feeds next to nothing still needs a radius
+        return eqx.tree_at(lambda s: (s.couplings.weight, s.network.demand), sim, (weight, fed))
+
+
+def soft_territories(sim: Simulation, width: float, feeders: int = 8) -> tuple[Simulation, SoftTerritories]:
+    """(the simulation with up to so many feeders for each volume, what sets their weights).
+
+    The candidates are the terminals nearest to each volume now: let positions move by less than their spacing before
+    making them anew. Raises `InputError` for a network without a wall.
+    """
+    volumes, _, _ = sim.parts()
+    where = np.asarray(sim.network.position)[np.asarray(sim.network.terminals)]
+    feeders, cells = min(feeders, len(where)), len(volumes.volume)
+    nearest = cKDTree(where).query(np.asarray(volumes.center), feeders)[1].reshape(cells, feeders)
+    cell = np.repeat(np.arange(cells), feeders)
+    links = couplings(cell, np.sort(nearest, axis=1).ravel(), np.ones(cells * feeders), cells, len(where))
+    soft = SoftTerritories(width)
+    return soft(eqx.tree_at(lambda s: s.couplings, sim, links)), soft
