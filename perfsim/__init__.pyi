@@ -8,7 +8,7 @@ from .growth import grow
 from .inverse import fit
 from .network import Lesions, VesselNetwork
 from .observe import aha17
-from .study import dilate, occlude, sensitivity
+from .study import collateral, dilate, graft, occlude, sensitivity
 
 __version__: str
 __all__ = [
@@ -30,10 +30,12 @@ __all__ = [
     "certify",
     "check",
     "check_inputs",
+    "collateral",
     "coronary_trunks",
     "cut_cells",
     "dilate",
     "fit",
+    "graft",
     "grow",
     "occlude",
     "reference_heart",

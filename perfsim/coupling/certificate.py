@@ -1,7 +1,7 @@
 """`certify`: how wrong the pressures and the MBF of a solution can be, as solutions of their equations.
 
-Proved for two-point fluxes. Corrected fluxes are not monotone, and nothing of the kind can be proved: there the size of
-one Newton step is an estimate, and labelled as one.
+Proved for two-point fluxes and forests. Corrected fluxes are not monotone, and nothing of the kind can be proved;
+across bridges it has not been: there the size of one Newton step is an estimate, and labelled as one.
 """
 
 from perfsim._results import InputError
@@ -35,7 +35,7 @@ class Certificate(eqx.Module):
     relative: Float[Array, ""]
     """the largest of `mbf` over the mean MBF of the wall"""
     proved: bool = eqx.field(static=True)
-    """False: an estimate, for corrected fluxes"""
+    """False: an estimate, for corrected fluxes or networks with bridges"""
 
 
 def certify(sim: Simulation, solution: Solution, tissue: FiniteVolumes | None = None) -> dict[str, Certificate]:
@@ -60,7 +60,7 @@ def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolu
     links = graph(sim.forest, volumes, couplings, sim.network.terminals)
     behind_crowns = found.total_pressure[sim.forest.node].at[links.terminal_node].set(found.terminal_pressure)
     x = jnp.concatenate([behind_crowns, found.tissue_pressure]) / MMHG
-    proved = system.correction is None
+    proved = system.correction is None and len(sim.bridges.resistance) == 0
     field, around = (sharpened if proved else stepped)(system, links, x, method)
 
     per_gram = ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G

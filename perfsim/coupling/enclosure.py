@@ -18,12 +18,12 @@ of F(u_s) = s F(u), which lead from u to u* without a jump, the error would have
 bound. What rounding does to pressures and residuals is added. Inside, pressures are in mmHg and flows in mL/min.
 """
 
-from perfsim.coupling.potential import Graph, Hessian, gradient, tree_slopes
+from perfsim.coupling.potential import Graph, Hessian, gradient, vessel_hessian
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
 from perfsim.darcy.columns import take
 from perfsim.flow import elimination
-from perfsim.flow.edges import supply_conductance
+from perfsim.flow.edges import supply_conductance, vessel_flow
 
 import equinox as eqx
 import jax
@@ -122,7 +122,10 @@ def stepped(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tu
 
     x = step(x)
     left = jnp.abs(step(x) - x)
-    field = balanced(system, graph, system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :])
+    p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
+    flow = vessel_flow(system.vessels.drops(graph.forest, p0), system.vessels.R, system.vessels.S)
+    none = jnp.zeros_like(p0)
+    field = Balanced(p0, p, flow, none, jnp.zeros_like(p), none)
     return field, Enclosure(left[: graph.nodes], left[graph.nodes :])
 
 
@@ -139,13 +142,11 @@ def supply_bounds(system: CoupledSystem, graph: Graph, field: Balanced, around: 
 
 def _settled(system: CoupledSystem, graph: Graph, p0, p):
     """The trees' pressures for these in the wall, by Newton: what is left out of balance is out of balance there."""
-    forest, vessels = graph.forest, system.vessels
+    vessels = system.vessels
 
     def step(_, p0):
-        g, diagonal = tree_slopes(system, graph, p0, p)
         out = gradient(system, graph, jnp.concatenate([p0, p]))[: graph.nodes]
-        down = elimination.solve(forest, elimination.factor(forest, g, diagonal, vessels.fixed), out)
-        return vessels.pressures(p0 - down)
+        return vessels.pressures(p0 - vessel_hessian(system, graph, p0, p).inverse()(out))
 
     return jax.lax.fori_loop(0, SETTLING, step, vessels.pressures(p0))
 
@@ -176,8 +177,8 @@ def _lifted(graph, hessian, base, level, at_nodes, at_volumes):
     w, _ = hessian.solve(jnp.concatenate([at_nodes, at_volumes]), CLOSE, STEPS)
     w = jnp.maximum(hessian.split(w)[1], 0.0)
     from_wall = hessian.to_tree(w)
-    ends = at_nodes + MARGIN * hessian.diagonal * hessian.tree(from_wall)
-    return base, ends + from_wall - hessian.diagonal * hessian.tree(ends + from_wall), level + w
+    ends = at_nodes + MARGIN * hessian.vessels.diagonal * hessian.tree(from_wall)
+    return base, ends + from_wall - hessian.vessels.diagonal * hessian.tree(ends + from_wall), level + w
 
 
 def _proved(system, graph, field, base, pushed, w) -> Enclosure:

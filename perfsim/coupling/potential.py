@@ -13,7 +13,7 @@ from perfsim.darcy import (
     operator,
 )
 from perfsim.darcy.columns import take
-from perfsim.flow import elimination, laplacian
+from perfsim.flow import Inverse, Linearized
 from perfsim.network import Forest
 
 import equinox as eqx
@@ -68,45 +68,44 @@ def gradient(system: CoupledSystem, graph: Graph, x):
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
 
 
-def tree_slopes(system: CoupledSystem, graph: Graph, p0, p):
-    """(conductance of each chain, diagonal of each node with what it drives into the wall) at a pressure field."""
-    g, diagonal = system.vessels.linearized(graph.forest, p0)
+def vessel_hessian(system: CoupledSystem, graph: Graph, p0, p) -> Linearized:
+    """The vessels' block at a pressure field, with what each node drives into the wall."""
     link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
-    return g, diagonal + graph.to_nodes(graph.to_terminals(link))
+    return system.vessels.linearized(graph.forest, p0).add(graph.to_nodes(graph.to_terminals(link)))
 
 
 class Hessian(eqx.Module):
     """The coupled Hessian at a pressure field: tree, tissue, the couplings between them, and the flux's correction."""
 
     graph: Graph
-    g: Float[Array, " chains"]
-    diagonal: Float[Array, " contracted"]
-    fixed: Array
+    vessels: Linearized
+    vessels_inverse: Inverse
     link: Float[Array, "volumes feeders"]
     tissue: DarcyOperator
     tissue_inverse: Multigrid
-    up: elimination.Factor
     correction: Correction | None
 
     @classmethod
     def at(cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> "Hessian":
         p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
         link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
-        g, diagonal = tree_slopes(system, graph, p0, p)
+        vessels = vessel_hessian(system, graph, p0, p)
         tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
         dtype = jnp.float32 if method.single else x.dtype
         degree = method.smoothing(graph.volumes)
         return cls(
             graph=graph,
-            g=g,
-            diagonal=diagonal,
-            fixed=system.vessels.fixed,
+            vessels=vessels,
+            vessels_inverse=vessels.inverse(),
             link=link,
             tissue=tissue,
             tissue_inverse=Multigrid.of(graph.volumes.levels, tissue, degree=degree, dtype=dtype),
-            up=elimination.factor(graph.forest, g, diagonal, system.vessels.fixed),
             correction=system.correction,
         )
+
+    @property
+    def fixed(self) -> Array:
+        return self.vessels.fixed
 
     def split(self, x):
         return x[: self.graph.nodes], x[self.graph.nodes :]
@@ -124,11 +123,11 @@ class Hessian(eqx.Module):
         """Matrix times vector; identity on the fixed nodes."""
         x, y = self.split(v)
         free = jnp.where(self.fixed, 0.0, x)
-        top = laplacian(self.graph.forest, self.g, self.diagonal, free) - self.to_tree(y)
+        top = jnp.where(self.fixed, x, self.vessels(x) - self.to_tree(y))
         bottom = self.tissue(y) - self.to_tissue(free)
         if self.correction is not None:
             bottom = bottom + self.correction(y)
-        return jnp.concatenate([jnp.where(self.fixed, x, top), bottom])
+        return jnp.concatenate([top, bottom])
 
     def precondition(self, r):
         """Symmetric Gauss-Seidel: tissue, tree (exact), tissue again."""
@@ -144,7 +143,7 @@ class Hessian(eqx.Module):
 
     def tree(self, rhs):
         """The trees alone, exactly; `rhs` by node."""
-        return elimination.solve(self.graph.forest, self.up, jnp.where(self.fixed, 0.0, rhs))
+        return self.vessels_inverse(rhs)
 
     @property
     def symmetric(self) -> bool:

@@ -11,6 +11,7 @@ from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import VesselFlowLaw, coupled_system, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Counters, Steady, VesselSystem, elimination, solve_network
+from perfsim.flow.linearized import spread
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -77,7 +78,8 @@ class _Solved(NamedTuple):
 def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: FiniteVolumes) -> Perfusion:
     solved = _network(sim, law, state, flow) if sim.tissue is None else _heart(sim, law, state, flow, tissue)
     lumped = solved.vessels.outlet_flow(solved.p0)
-    at_nodes = solved.at_nodes.at[solved.vessels.outlet].add(lumped)
+    bridged = solved.vessels.bridge_flow(solved.p0)
+    at_nodes = spread(solved.at_nodes.at[solved.vessels.outlet].add(lumped), solved.vessels.bridge, bridged)
     chain_flow, at_root = elimination.subtree_sum(sim.forest, at_nodes)
     flows = chain_flow[sim.forest.chain] * ML_MIN
     total = pressures_along_chains(sim, law, solved.p0, flows)
@@ -90,6 +92,7 @@ def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady
         flow=flows * sim.forest.sign,
         inlet_flow=at_root * ML_MIN,
         outlet_flow=lumped * ML_MIN,
+        bridge_flow=bridged * ML_MIN,
         aortic_pressure=state.aortic_pressure,
         mass_defect=defect / jnp.where(inflow == 0, 1.0, jnp.abs(inflow)),
         counters=solved.counters,

@@ -8,7 +8,7 @@ from perfsim.coupling.crown import supply_from
 from perfsim.coupling.territories import Couplings, nearest_terminals, territory_of_terminals, volumes_fed
 from perfsim.coupling.transmural import transmural_profile
 from perfsim.darcy import ControlVolumes, Samples
-from perfsim.flow import JetExpansion, LumpedOutlets, StenosisLaw, no_outlets
+from perfsim.flow import Bridges, JetExpansion, LumpedOutlets, StenosisLaw, no_bridges, no_outlets
 from perfsim.network import Forest, Lesions, VesselNetwork, branch_table, contract, no_lesions, vessel_into
 
 import equinox as eqx
@@ -64,6 +64,8 @@ class Simulation(eqx.Module):
     loss: StenosisLaw
     outlets: LumpedOutlets
     """used without a wall; with one, outlets carry the wall's conductances (see `system`)"""
+    bridges: Bridges
+    """grafts and collaterals: see `bridge`"""
     volumes: ControlVolumes | None
     couplings: Couplings | None
     tissue: Tissue | None
@@ -164,6 +166,22 @@ def network_only(
     return _simulation(network, states, lesions, viscosity, loss, outlets, None, None, None, profile)
 
 
+def bridge(sim: Simulation, start: int, end: int, resistance: float) -> Simulation:
+    """Join two nodes of the network by a graft or a collateral of this `resistance` [Pa·s/m³].
+
+    Raises `InputError` for nodes that are not there, one and the same, or a resistance that is not positive.
+    """
+    nodes = len(sim.network.position)
+    if not (0 <= start < nodes and 0 <= end < nodes and start != end):
+        raise InputError(f"nodes {start} and {end} cannot be joined: name two of the {nodes} nodes of the network")
+    if not resistance > 0.0:
+        raise InputError(f"a bridge of {resistance:.4g} Pa·s/m³ has no positive resistance")
+    old = sim.bridges
+    both = Bridges(jnp.concatenate([old.nodes, jnp.array([[start, end]])]), jnp.append(old.resistance, resistance))
+    forest = contract(sim.network, keep=np.asarray(both.nodes).ravel())
+    return eqx.tree_at(lambda s: (s.bridges, s.forest), sim, (both, forest))
+
+
 def check_inputs(sim: Simulation) -> Simulation:
     """Return the simulation if all its numbers are finite, else raise `InputError` naming the field (host only)."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(sim):
@@ -207,6 +225,7 @@ def _simulation(
         viscosity=PriesInVivo() if viscosity is None else viscosity,
         loss=JetExpansion() if loss is None else loss,
         outlets=outlets,
+        bridges=no_bridges(),
         volumes=volumes,
         couplings=links,
         tissue=tissue,

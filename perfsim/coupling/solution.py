@@ -23,6 +23,8 @@ class Perfusion(eqx.Module):
     """[m³/s], accumulated from the leaves to the root"""
     outlet_flow: Float[Array, " outlets"]
     """[m³/s] through lumped outlets"""
+    bridge_flow: Float[Array, " bridges"]
+    """[m³/s] through grafts and collaterals, from their first end to their second"""
     aortic_pressure: Float[Array, ""]
     """[Pa]"""
     terminal_flow: Float[Array, " terminals"]

@@ -64,7 +64,9 @@ def vessel_laws(sim: Simulation) -> VesselFlowLaw:
     network = sim.network
     radius = radii(network, sim.lesions)
     length = network.length
-    loss = sim.loss(network, sim.table, radius, length, friction(radius, length, sim.viscosity, sim.profile))
+    resistance = friction(radius, length, sim.viscosity, sim.profile)
+    mixed = jnp.isin(network.far, sim.bridges.nodes) if len(sim.bridges.nodes) else None
+    loss = sim.loss(network, sim.table, radius, length, resistance, mixed)
     crown = _crowns(sim, radius[sim.terminal_vessel, 1], network.demand)
     return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, crown)
 
@@ -89,6 +91,7 @@ def state_vessels(sim: Simulation, law: VesselFlowLaw, state: State) -> VesselSy
         law.S,
         inlet_pressure=state.aortic_pressure,
         outlets=_outlets(sim, law, state),
+        bridges=sim.bridges,
         autoregulated=state.demand is not None,
     )
 

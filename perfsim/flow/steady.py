@@ -1,8 +1,7 @@
 """Steady flow in a network without a wall: Newton with exact tree elimination, and its implicit derivative."""
 
-from perfsim.flow import elimination
 from perfsim.flow.newton import Counters, Steady, minimize
-from perfsim.flow.system import VesselSystem, laplacian
+from perfsim.flow.system import VesselSystem
 from perfsim.network import Forest
 
 import equinox as eqx
@@ -37,8 +36,7 @@ def _residual(system, forest, x):
 
 
 def _tangent_solve(system, forest, x, rhs):
-    g, diagonal = system.linearized(forest, system.pressures(x))
-    return elimination.solve(forest, elimination.factor(forest, g, diagonal, system.fixed), rhs)
+    return system.linearized(forest, system.pressures(x)).inverse()(rhs)
 
 
 @eqx.filter_custom_jvp
@@ -51,14 +49,10 @@ def _attach(system, forest, x):
 def _attach_jvp(primals, tangents):
     system, forest, x = primals
     _, dF = eqx.filter_jvp(lambda s: _residual(s, forest, x), (system,), (tangents[0],))
-    frozen, fixed = system, system.fixed
-    g, diagonal = frozen.linearized(forest, frozen.pressures(x))
-    up = elimination.factor(forest, g, diagonal, fixed)
-
-    def matvec(v):
-        return jnp.where(fixed, v, laplacian(forest, g, diagonal, jnp.where(fixed, 0.0, v)))
+    hessian = system.linearized(forest, system.pressures(x))
+    inverse = hessian.inverse()
 
     def solve(_, b):
-        return jnp.where(fixed, b, elimination.solve(forest, up, jnp.where(fixed, 0.0, b)))
+        return jnp.where(system.fixed, b, inverse(b))
 
-    return x, jax.lax.custom_linear_solve(matvec, -dF, solve, symmetric=True)
+    return x, jax.lax.custom_linear_solve(hessian, -dF, solve, symmetric=True)

@@ -9,7 +9,7 @@ from perfsim.network import VesselNetwork
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 
 class VesselLosses(NamedTuple):
@@ -34,8 +34,9 @@ class StenosisLaw(eqx.Module):
         radius: Float[Array, "vessels 2"],
         length: Float[Array, " vessels"],
         friction: Float[Array, " vessels"],
+        mixed: Bool[Array, " vessels"] | None = None,
     ) -> VesselLosses:
-        """Losses of each vessel; `table` is `network.branch_table`."""
+        """Losses of each vessel; `table` is `network.branch_table`, `mixed` the vessels at whose end another joins."""
 
 
 def full_lumen(network: VesselNetwork, radius: Float[Array, "vessels 2"]) -> Float[Array, " vessels"]:
@@ -46,7 +47,7 @@ def full_lumen(network: VesselNetwork, radius: Float[Array, "vessels 2"]) -> Flo
 class NoLoss(StenosisLaw):
     """Friction only."""
 
-    def __call__(self, network, table, radius, length, friction):
+    def __call__(self, network, table, radius, length, friction, mixed=None):
         return VesselLosses(friction, jnp.zeros_like(friction), full_lumen(network, radius))
 
 
@@ -60,7 +61,7 @@ class StaticJunctions(StenosisLaw):
 
     profile: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=2.0)
 
-    def __call__(self, network, table, radius, length, friction):
+    def __call__(self, network, table, radius, length, friction, mixed=None):
         area = jnp.pi * radius**2
         alpha = (self.profile + 2.0) / (self.profile + 1.0)
         S = 0.5 * DENSITY * alpha * (1.0 / area[:, 1] ** 2 - 1.0 / area[:, 0] ** 2)
@@ -80,8 +81,9 @@ class JetExpansion(StenosisLaw):
     integrates to K_t ½ρ (u_s - u₀)² Q², Borda-Carnot with the factor of Young and Tsai. λ is a length of the flow
     and not of the sampling, so the result does not depend on how finely a centerline is sampled, and the switch
     averages radius noise; max(e, 0)² is rounded off below 2 % of u. The excess is carried across side branches, and
-    starts at 0 where a branch begins. The kinetic pressure is that of the core, so a pull-back shows the pressure
-    recover as the jet mixes. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and
+    starts at 0 where a branch begins; where a graft or a collateral joins (`mixed`) what is left of it is lost at once,
+    ½e², for the flow behind is not the jet's. The kinetic pressure is that of the core, so a pull-back shows the
+    pressure recover as the jet mixes. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and
     λ_c = D/4 were chosen on concentric 40-80 % lesions against Young and Tsai's law (docs/design.md has the table).
     """
 
@@ -91,7 +93,7 @@ class JetExpansion(StenosisLaw):
     contraction: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.25)
     """λ_c over the local diameter"""
 
-    def __call__(self, network, table, radius, length, friction):
+    def __call__(self, network, table, radius, length, friction, mixed=None):
         u = 1.0 / (jnp.pi * radius**2)
         last = len(network.tail)
         pad = (
@@ -99,10 +101,11 @@ class JetExpansion(StenosisLaw):
             jnp.append(length, 1e-3),
             jnp.append(radius.sum(1), 1e-3),
         )
+        joined = jnp.zeros(last + 1, bool) if mixed is None else jnp.append(mixed, False)
         u, L, D = (jnp.where((table == last).reshape(table.shape + (1,) * (x.ndim - 1)), x[-1], x[table]) for x in pad)
 
         def step(e, vessel):
-            u, L, D = vessel
+            u, L, D, stop = vessel
             slope = (u[:, 1] - u[:, 0]) / L
             switch = jax.nn.sigmoid((e - 0.5 * slope * L) / (0.02 * u.mean(1)))
             lam = D * (self.contraction + (self.expansion - self.contraction) * switch)
@@ -113,10 +116,11 @@ class JetExpansion(StenosisLaw):
             ends = e, excess(0.5 * L), excess(L)
             start, middle, end = (_squared_excess(value, 0.02 * u.mean(1)) for value in ends)
             loss = (start + 4.0 * middle + end) / 6.0 * L / (D * self.expansion)  # Simpson's rule
+            loss, end = loss + jnp.where(stop, 0.5 * end, 0.0), jnp.where(stop, 0.0, end)
             # the same rounding makes the core's velocity smooth where the jet begins
-            return ends[-1], (loss, jnp.sqrt(end + (0.02 * u.mean(1)) ** 2) - 0.02 * u.mean(1))
+            return jnp.where(stop, 0.0, ends[-1]), (loss, jnp.sqrt(end + (0.02 * u.mean(1)) ** 2) - 0.02 * u.mean(1))
 
-        _, (loss, excess) = jax.lax.scan(step, jnp.zeros(table.shape[1]), (u, L, D))
+        _, (loss, excess) = jax.lax.scan(step, jnp.zeros(table.shape[1]), (u, L, D, joined[table]))
         S, jet = (jnp.zeros(last + 1).at[table].add(x)[:-1] for x in (self.k_t * DENSITY * loss, excess))
         return VesselLosses(friction, S, full_lumen(network, radius) + jet)
 
@@ -140,7 +144,7 @@ class YoungTsai(StenosisLaw):
     """radius of the normal lumen D₀/2 [m]"""
     k_t: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.52)
 
-    def __call__(self, network, table, radius, length, friction):
+    def __call__(self, network, table, radius, length, friction, mixed=None):
         v = self.vessels
         throat = radius[v].min(1)
         area, normal = jnp.pi * throat**2, jnp.pi * self.normal_radius**2

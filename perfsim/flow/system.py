@@ -3,7 +3,9 @@
 Inside solvers pressures are in mmHg and flows in mL/min, so that conductances are near one.
 """
 
+from perfsim.flow.bridges import no_bridges
 from perfsim.flow.edges import supply, supply_conductance, vessel_conductance, vessel_flow
+from perfsim.flow.linearized import Linearized, across, spread
 from perfsim.network import Forest
 from perfsim.units import ML_MIN, MMHG
 
@@ -27,6 +29,9 @@ class VesselSystem(eqx.Module):
     outlet_conductance: Float[Array, " outlets"]
     outlet_pressure: Float[Array, " outlets"]
     outlet_demand: Float[Array, " outlets"] | None
+    bridge: Int[Array, "2 bridges"]
+    """contracted nodes that each bridge joins"""
+    bridge_resistance: Float[Array, " bridges"]
 
     def pressures(self, x: Float[Array, " contracted"]) -> Float[Array, " contracted"]:
         """Total pressure at every contracted node: the unknown, or the prescribed value."""
@@ -40,34 +45,35 @@ class VesselSystem(eqx.Module):
         """Flow leaving by each lumped outlet."""
         return supply(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_demand)
 
+    def bridge_flow(self, p: Float[Array, " contracted"]) -> Float[Array, " bridges"]:
+        """Flow through each bridge, from its first end to its second."""
+        return across(p, self.bridge) / self.bridge_resistance
+
     def net_outflow(self, forest: Forest, p: Float[Array, " contracted"]) -> Float[Array, " contracted"]:
         """What leaves each node minus what enters it: the gradient of the convex potential w.r.t. p."""
         Q = vessel_flow(self.drops(forest, p), self.R, self.S)
         leaving = jnp.sum(jnp.append(Q, 0.0)[forest.children], axis=1)
-        out = leaving.at[forest.roots :].add(-Q) - self.injected
+        out = spread(leaving.at[forest.roots :].add(-Q) - self.injected, self.bridge, self.bridge_flow(p))
         return out.at[self.outlet].add(self.outlet_flow(p))
 
-    def linearized(self, forest: Forest, p: Float[Array, " contracted"]):
-        """(conductance of each chain, diagonal of each node): the Hessian of the potential at p."""
+    def linearized(self, forest: Forest, p: Float[Array, " contracted"]) -> Linearized:
+        """The Hessian of the potential at p."""
         g = vessel_conductance(self.drops(forest, p), self.R, self.S)
         slope = supply_conductance(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_demand)
-        return g, jnp.zeros(p.shape).at[self.outlet].add(slope)
+        diagonal = jnp.zeros(p.shape).at[self.outlet].add(slope)
+        return Linearized(forest, g, diagonal, self.fixed, self.bridge, 1.0 / self.bridge_resistance)
 
 
-def laplacian(forest: Forest, g, diagonal, x):
-    """Apply the graph Laplacian of the chains plus a diagonal."""
-    flow = g * (x[forest.parent] - x[forest.roots :])
-    out = diagonal * x + jnp.sum(jnp.append(flow, 0.0)[forest.children], axis=1)
-    return out.at[forest.roots :].add(-flow)
-
-
-def vessel_system(forest, network, R, S, *, inlet_pressure=None, inlet_flow=None, outlets, autoregulated=False):
+def vessel_system(
+    forest, network, R, S, *, inlet_pressure=None, inlet_flow=None, outlets, bridges=None, autoregulated=False
+):
     """Assemble the coefficients from SI values.
 
     Arguments: R [Pa·s/m³] and S [Pa·s²/m⁶] per vessel (terminal resistances already added to their vessels);
     exactly one of `inlet_pressure` [Pa] and `inlet_flow` [m³/s], a scalar or one per inlet; `outlets` a
-    `LumpedOutlets`; `autoregulated` limits outlets to their demand.
+    `LumpedOutlets`, `bridges` a `Bridges`; `autoregulated` limits outlets to their demand.
     """
+    bridges = no_bridges() if bridges is None else bridges
     n = forest.children.shape[0]
     inlet = forest.contracted[network.inlets]
     fixed = jnp.zeros(n, bool)
@@ -89,4 +95,6 @@ def vessel_system(forest, network, R, S, *, inlet_pressure=None, inlet_flow=None
         outlet_conductance=1.0 / (outlets.resistance * unit),
         outlet_pressure=outlets.pressure / MMHG,
         outlet_demand=outlets.demand / ML_MIN if autoregulated else None,
+        bridge=forest.contracted[bridges.nodes.T],
+        bridge_resistance=bridges.resistance * unit,
     )

@@ -1,5 +1,6 @@
 from .build import FrameMismatch, couple_case, grow_case
 from .case import Case, parse_case, read_case
+from .cells import volumes_from_mesh
 from .centerlines import read_centerlines, write_centerlines
 from .nifti import write_mbf
 from .pressure_wire import PressureTrace, read_pressure_wire
@@ -12,7 +13,6 @@ from .swc import read_swc, write_swc
 from .template import DEMO, resolved
 from .trees import read_tree
 from .vtk import write_geometry, write_network, write_tissue
-from .walls import volumes_from_mesh
 
 __all__ = [
     "DEMO",

@@ -1,11 +1,9 @@
 """A left-ventricular wall from segmented surfaces or a volume mesh."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from perfsim._results import InputError
 from perfsim.anatomy import Frame, MaskWall
-from perfsim.darcy import CellSamples, ControlVolumes, mesh_cells
 from perfsim.io.meshes import load
 from perfsim.io.surfaces import Surface
 from perfsim.units import MM
@@ -83,26 +81,6 @@ def read_volume_mesh(path: str | Path) -> pv.UnstructuredGrid:
             "or are turned inside out): mend the mesh"
         )
     return mesh
-
-
-def volumes_from_mesh(
-    path: str | Path, *, unit: float = MM, depth: Callable[[np.ndarray], np.ndarray] | None = None
-) -> tuple[ControlVolumes, CellSamples]:
-    """Every cell of a volume mesh (VTU) of tetrahedra or of hexahedra as a control volume.
-
-    Arguments: the file's `unit` [m]; `depth` of points [m] across the wall, such as `wall.depth`. Raises `InputError`
-    naming the file for other or mixed cells, and for what `darcy.mesh_cells` refuses.
-    """
-    mesh = read_volume_mesh(path)
-    kinds = {int(k): np.asarray(cells) for k, cells in mesh.cells_dict.items()}
-    usable = {int(pv.CellType.TETRA), int(pv.CellType.HEXAHEDRON)}
-    if len(kinds) != 1 or not usable >= set(kinds):
-        found = ", ".join(f"{len(cells)} {pv.CellType(kind).name}" for kind, cells in kinds.items())
-        raise InputError(f"{path}: has {found}: volumes are made of tetrahedra or of hexahedra only; triangulate it")
-    try:
-        return mesh_cells(np.asarray(mesh.points, float) * unit, next(iter(kinds.values())), depth)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def _grid(corners: np.ndarray, spacing: float, margin: float, unit: float) -> np.ndarray:

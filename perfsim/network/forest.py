@@ -42,14 +42,14 @@ class Forest(eqx.Module):
         return jnp.zeros(self.chains).at[self.chain].add(per_vessel, indices_are_sorted=True)
 
 
-def contract(network: VesselNetwork) -> Forest:
-    """Contract a network's series vessels (host, once per topology)."""
+def contract(network: VesselNetwork, keep: np.ndarray | tuple[int, ...] = ()) -> Forest:
+    """Contract a network's series vessels (host, once per topology); nodes to `keep` end chains as well."""
     tail, head, flipped = (np.asarray(getattr(network, f)) for f in ("tail", "head", "flipped"))
     near, far = np.where(flipped, head, tail), np.where(flipped, tail, head)
     nodes = len(network.position)
     degree = np.bincount(tail, minlength=nodes) + np.bincount(head, minlength=nodes)
     kept = degree != 2
-    for special in (network.inlets, network.terminals, network.outlets):
+    for special in (network.inlets, network.terminals, network.outlets, keep):
         kept[np.asarray(special, int)] = True
     roots = list(dict.fromkeys(int(n) for n in np.asarray(network.inlets) if not (far == n).any()))
     contracted = np.full(nodes, -1)

@@ -1,7 +1,7 @@
-"""Virtual interventions: what a stent or an occlusion would change."""
+"""Virtual interventions: what a stent, an occlusion, a bypass or a collateral would change."""
 
 from perfsim._results import InputError
-from perfsim.coupling import Simulation
+from perfsim.coupling import Simulation, bridge
 from perfsim.network import Lesions, join
 
 import equinox as eqx
@@ -42,6 +42,37 @@ def occlude(sim: Simulation, branch: str, position: float, length: float = 5e-3)
     index, old = _branch(sim, branch), sim.lesions
     plug = Lesions(jnp.array([position]), jnp.array([length]), jnp.array([CLOSED]), jnp.array([index]))
     return eqx.tree_at(lambda s: s.lesions, sim, join(old, plug))
+
+
+def graft(sim: Simulation, branch: str, position: float, *, diameter: float, length: float) -> Simulation:
+    """Bypass to a branch, sewn on at `position` [m along it], from the aorta (the branch's own inlet).
+
+    A straight tube: Poiseuille's resistance 128 μ L/(π D⁴) with the simulation's viscosity. Arguments: `diameter` and
+    `length` [m]. Raises `InputError` for an unknown branch, or a position that does not lie on it.
+    """
+    node = _node_on(sim, branch, position)
+    inlet = sim.network.inlets[sim.network.root[int(np.flatnonzero(np.asarray(sim.network.far) == node)[0])]]
+    mu = float(sim.viscosity(jnp.asarray(diameter)))
+    return bridge(sim, int(inlet), node, 128.0 * mu * length / (np.pi * diameter**4))
+
+
+def collateral(
+    sim: Simulation, donor: tuple[str, float], recipient: tuple[str, float], resistance: float
+) -> Simulation:
+    """Join two branches, each by name and position [m along it], by a collateral of this resistance [Pa·s/m³].
+
+    Raises `InputError` for an unknown branch, or a position that does not lie on it.
+    """
+    return bridge(sim, _node_on(sim, *donor), _node_on(sim, *recipient), resistance)
+
+
+def _node_on(sim: Simulation, branch: str, position: float) -> int:
+    """The node of a branch nearest to a position [m along it]."""
+    on = np.flatnonzero(np.asarray(sim.network.branch) == _branch(sim, branch))
+    s = np.asarray(sim.network.coordinate)[on, 1]
+    if not 0.0 <= position <= s.max() + 1e-9:
+        raise InputError(f"{branch} is {s.max() * 1e3:.4g} mm long: {position * 1e3:.4g} mm does not lie on it")
+    return int(np.asarray(sim.network.far)[on[np.argmin(np.abs(s - position))]])
 
 
 def _branch(sim: Simulation, branch: str) -> int:

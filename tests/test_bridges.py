@@ -1,0 +1,121 @@
+"""Grafts and collaterals: loops across the trees, by low-rank correction."""
+
+import perfsim
+from perfsim._results import InputError
+from perfsim.blood import ConstantViscosity
+from perfsim.coupling import bridge, certify, check, network_only, simulate
+from perfsim.coupling.sparse import to_scipy
+from perfsim.flow import LumpedOutlets, NoLoss
+from perfsim.network import VesselNetwork, no_lesions
+from perfsim.study import collateral, graft, occlude
+from perfsim.units import ML_MIN, MMHG
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.sparse.linalg import spsolve
+
+
+def test_two_ways_in_parallel():
+    """A tube of three parts, the middle one bridged: Q = P/(R₁ + R₂R_b/(R₂ + R_b) + R₃ + R_out)."""
+    x = np.linspace(0.0, 0.03, 4)
+    network = VesselNetwork.build(
+        np.stack([x, 0.0 * x, 0.0 * x], 1), np.arange(3), np.arange(1, 4), np.full(3, 1e-3), inlets=[0], outlets=[3],
+    )  # fmt: skip
+    outlets = LumpedOutlets(jnp.array([2e9]), jnp.zeros(1), jnp.zeros(1))
+    sim = network_only(network, outlets, aortic_pressure=12e3, viscosity=ConstantViscosity(4e-3), loss=NoLoss())
+    R, beside = 8 * 4e-3 * 0.01 / (np.pi * 1e-12), 3e7
+    state = check(simulate(bridge(sim, 1, 2, beside))).hyperemia
+    together = R * beside / (R + beside)
+    Q = 12e3 / (2 * R + together + 2e9)
+    assert float(state.inlet_flow[0]) == pytest.approx(Q, rel=1e-12)
+    assert float(state.bridge_flow[0]) == pytest.approx(Q * R / (R + beside), rel=1e-9)
+    np.testing.assert_allclose(state.flow, [Q, Q * beside / (R + beside), Q], rtol=1e-9)
+    np.testing.assert_allclose(state.total_pressure[1:3], [12e3 - Q * R, 12e3 - Q * (R + together)], rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def joined(small_heart):
+    """An occluded LAD with a graft, and two collaterals between territories."""
+    sim = graft(occlude(small_heart.sim, "LAD", 0.02), "LAD", 0.04, diameter=3e-3, length=0.12)
+    sim = collateral(sim, ("RCA", 0.05), ("LCx", 0.03), 2e10)
+    return collateral(sim, ("LCx", 0.02), ("LAD", 0.03), 5e9)
+
+
+def test_a_graft_brings_flow_back(small_heart, joined):
+    """Hyperemic flow behind an occlusion: little without, most of it with the graft; every node balances."""
+    sim = small_heart.sim
+    lad = np.asarray(sim.tissue.territory) == sim.tissue.territory_names.index("LAD")
+    healthy = check(simulate(eqx.tree_at(lambda s: s.lesions, sim, no_lesions()))).hyperemia
+    closed, solution = check(simulate(occlude(sim, "LAD", 0.02))).hyperemia, check(simulate(joined))
+    full, shut, bypassed = (float(s.terminal_flow[lad].sum()) / ML_MIN for s in (healthy, closed, solution.hyperemia))
+    assert shut < 0.15 * full and bypassed > 0.6 * full
+    for s in solution.states.values():
+        assert float(s.mass_defect) <= 1e-12
+        net = np.zeros(len(sim.network.position))
+        np.add.at(net, np.asarray(sim.network.tail), np.asarray(s.flow))
+        np.subtract.at(net, np.asarray(sim.network.head), np.asarray(s.flow))
+        np.add.at(net, np.asarray(joined.bridges.nodes)[:, 0], np.asarray(s.bridge_flow))
+        np.subtract.at(net, np.asarray(joined.bridges.nodes)[:, 1], np.asarray(s.bridge_flow))
+        net[np.asarray(sim.network.inlets)] -= np.asarray(s.inlet_flow)
+        net[np.asarray(sim.network.terminals)] += np.asarray(s.terminal_flow)
+        net[np.asarray(sim.network.outlets)] += np.asarray(s.outlet_flow)
+        assert np.abs(net).max() <= 1e-12 * float(s.inlet_flow.sum())
+
+
+def test_against_a_direct_solver(joined):
+    """Without losses hyperemia is linear: the same system, loops and all, by scipy."""
+    sim = eqx.tree_at(lambda s: (s.lesions, s.loss.k_t), joined, (no_lesions(), jnp.asarray(0.0)))
+    state = check(simulate(sim, states=("hyperemia",))).hyperemia
+    matrix, rhs, nodes = to_scipy(sim)
+    x = spsolve(matrix, rhs)
+    np.testing.assert_allclose(state.tissue_pressure / MMHG, x[nodes:], rtol=1e-9)
+    at = np.asarray(sim.forest.contracted[sim.bridges.nodes])
+    drop = (x[at[:, 0]] - x[at[:, 1]]) * MMHG
+    np.testing.assert_allclose(state.bridge_flow, drop / np.asarray(sim.bridges.resistance), rtol=1e-7)
+
+
+def test_loops_cost_no_iterations(small_heart, joined):
+    plain, looped = (check(simulate(s)).hyperemia.counters for s in (small_heart.sim, joined))
+    assert int(looped.newton) <= 8 and int(looped.krylov) <= int(plain.krylov) + 4 * int(looped.newton)
+
+
+def test_gradient_to_bridges(joined):
+    """d(mean MBF²)/d(log resistances) against central differences; what is said of the solve is an estimate."""
+
+    @jax.jit
+    def f(logs):
+        sim = eqx.tree_at(lambda s: s.bridges.resistance, joined, joined.bridges.resistance * jnp.exp(logs))
+        return jnp.mean(simulate(sim, states=("hyperemia",)).hyperemia.mbf ** 2)
+
+    gradient, h = jax.grad(f)(jnp.zeros(3)), 1e-3
+    for k in range(3):
+        e = h * jnp.eye(3)[k]
+        difference = (8 * (f(e) - f(-e)) - (f(2 * e) - f(-2 * e))) / (12 * h)
+        assert float(gradient[k]) == pytest.approx(float(difference), rel=1e-6)
+    for found in certify(joined, simulate(joined)).values():
+        assert not found.proved and float(found.relative) < 1e-8
+
+
+def test_impossible_bridges_are_refused(small_heart):
+    sim = small_heart.sim
+    for wrong, words in (
+        (lambda: bridge(sim, 3, 3, 1e9), "cannot be joined"), (lambda: bridge(sim, 0, 10**6, 1e9), "cannot be joined"),
+        (lambda: bridge(sim, 0, 5, 0.0), "no positive resistance"),
+        (lambda: perfsim.graft(sim, "LAD", 0.9, diameter=3e-3, length=0.1), "does not lie on it"),
+        (lambda: perfsim.collateral(sim, ("RIMA", 0.0), ("LAD", 0.01), 1e9), "no branch 'RIMA'"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            wrong()
+
+
+def test_a_graft_does_not_meet_the_jet_of_what_it_bypasses(small_heart):
+    """The nearer to the lesion it is sewn on, the more of the branch it feeds: the jet's loss stays before it."""
+    closed = occlude(small_heart.sim, "LAD", 0.02)
+    flow = [
+        float(check(simulate(graft(closed, "LAD", at, diameter=3e-3, length=0.12))).hyperemia.bridge_flow[0])
+        for at in (0.04, 0.05, 0.08)
+    ]
+    assert flow[0] > flow[1] > flow[2] > 0.0
