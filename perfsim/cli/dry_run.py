@@ -9,9 +9,9 @@ def describe(case: io.Case) -> None:
     volume = case.anatomy.mass / MYOCARDIUM
     volumes = 1.15 * volume / case.mesh.spacing**3
     vessels = 2.0 * case.tree.terminals + 1400
-    # measured on two cores: 0.35 GB of libraries and compiled code, then 27 quadrature points a volume dominate
-    memory = 0.7 + 9e-6 * volumes + 4e-6 * vessels
-    seconds = 8.0 + 1e-4 * volumes + 2e-4 * vessels
+    # measured on two cores, first start: 1.6 GB and 35 s go into compiling, a second start takes 12 s
+    memory = 1.6 + 1.8e-6 * volumes + 5e-6 * vessels
+    seconds = 35.0 + 7.5e-5 * volumes + 2.5e-4 * vessels
     print(io.resolved(case))
     print(
         f"# would grow {case.tree.terminals} terminals ({vessels:.0f} vessels), mesh about {volumes:.0f} volumes, "

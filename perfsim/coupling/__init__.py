@@ -1,6 +1,7 @@
 """Vessels and tissue together: `Simulation`, `simulate`, `Solution`."""
 
 from perfsim.coupling.certificate import Certificate, certify
+from perfsim.coupling.compartments import Compartments, three_compartments
 from perfsim.coupling.diagnostics import balance, screening_length
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
@@ -27,6 +28,7 @@ from perfsim.coupling.transmural import transmural_profile
 
 __all__ = [
     "Certificate",
+    "Compartments",
     "Couplings",
     "Perfusion",
     "Simulation",
@@ -49,6 +51,7 @@ __all__ = [
     "soft_territories",
     "territory_of_branches",
     "territory_of_terminals",
+    "three_compartments",
     "transmural_profile",
     "trunk_branch",
 ]

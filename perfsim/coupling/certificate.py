@@ -7,7 +7,7 @@ across bridges it has not been: there the size of one Newton step is an estimate
 from perfsim._results import InputError
 from perfsim.coupling.enclosure import sharpened, stepped, supply_bounds
 from perfsim.coupling.potential import graph
-from perfsim.coupling.simulate import pressures_along_chains
+from perfsim.coupling.simulate import capillary, capillary_flow, pressures_along_chains
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import coupled_system, vessel_laws
@@ -54,23 +54,29 @@ def certify(sim: Simulation, solution: Solution, tissue: FiniteVolumes | None = 
 
 @eqx.filter_jit
 def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolumes) -> Certificate:
-    volumes, couplings, tissue = sim.parts()
+    volumes, _, tissue = sim.parts()
+    mesh, couplings = sim.solved_on()
     law = vessel_laws(sim)
     system = coupled_system(sim, law, state, method)
-    links = graph(sim.forest, volumes, couplings, sim.network.terminals)
+    links = graph(sim.forest, mesh, couplings, sim.network.terminals)
     behind_crowns = found.total_pressure[sim.forest.node].at[links.terminal_node].set(found.terminal_pressure)
-    x = jnp.concatenate([behind_crowns, found.tissue_pressure]) / MMHG
+    x = jnp.concatenate([behind_crowns, found.compartment_pressure.ravel()]) / MMHG
     proved = system.correction is None and len(sim.bridges.resistance) == 0
     field, around = (sharpened if proved else stepped)(system, links, x, method)
 
     per_gram = ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
     q = system.supplies(couplings.terminal, field.p0[links.terminal_node], field.p)
-    mbf = jnp.abs(jnp.sum(q, axis=1) * per_gram - found.mbf)
-    mbf = mbf + supply_bounds(system, links, field, around) * per_gram
+    n = len(volumes.volume)
+    p, off = field.p.reshape(-1, n), around.at_volumes.reshape(-1, n)
+    mbf = jnp.abs(capillary_flow(sim, q, p) * per_gram - found.mbf)
+    if tissue.compartments is None:
+        mbf = mbf + supply_bounds(system, links, field, around) * per_gram
+    else:
+        mbf = mbf + capillary_flow(sim, q, jnp.stack([off[0], -off[1]])) * per_gram
     total = pressures_along_chains(sim, law, field.p0, (field.flow * ML_MIN)[sim.forest.chain])
     return Certificate(
         total_pressure=jnp.abs(total - found.total_pressure) + _along_chains(sim, around.at_nodes) * MMHG,
-        tissue_pressure=jnp.abs(field.p * MMHG - found.tissue_pressure) + around.at_volumes * MMHG,
+        tissue_pressure=jnp.abs(capillary(p) * MMHG - found.tissue_pressure) + capillary(off) * MMHG,
         mbf=mbf,
         relative=jnp.max(mbf) / jnp.average(found.mbf, weights=volumes.volume),
         proved=proved,

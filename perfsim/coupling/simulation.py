@@ -1,5 +1,7 @@
 """`Simulation`: everything that `simulate` needs, as one pytree whose floating-point leaves are the parameters."""
 
+from typing import TYPE_CHECKING
+
 from perfsim import physiology
 from perfsim._results import InputError
 from perfsim.anatomy import MYOCARDIUM
@@ -16,6 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+if TYPE_CHECKING:
+    from perfsim.coupling.compartments import Compartments
 
 
 class State(eqx.Module):
@@ -51,6 +56,8 @@ class Tissue(eqx.Module):
     territory_names: tuple[str, ...] = eqx.field(static=True)
     density: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=MYOCARDIUM)
     """[kg/m³]"""
+    compartments: "Compartments | None" = None
+    """None: one; see `three_compartments`"""
 
 
 class Simulation(eqx.Module):
@@ -87,6 +94,12 @@ class Simulation(eqx.Module):
         volumes, links, tissue = self.parts()
         of_feeder = jnp.append(jnp.asarray(values)[tissue.territory], 0.0)[links.terminal]
         return jnp.sum(links.weight * of_feeder, axis=1) / volumes.volume
+
+    def solved_on(self) -> tuple[ControlVolumes, Couplings]:
+        """What the equations are solved on: the volumes and couplings, or those of all compartments."""
+        volumes, links, tissue = self.parts()
+        many = tissue.compartments
+        return (volumes, links) if many is None else (many.volumes, many.couplings)
 
     def parts(self) -> tuple[ControlVolumes, Couplings, Tissue]:
         """Volumes, couplings and tissue. Raises `InputError` for a network without a wall."""

@@ -33,8 +33,10 @@ class Perfusion(eqx.Module):
     """[Pa] at D_ref, below the crown"""
     tissue_pressure: Float[Array, " volumes"]
     """capillary pressure [Pa]"""
+    compartment_pressure: Float[Array, "compartments volumes"]
+    """[Pa], of the only compartment or of all three"""
     mbf: Float[Array, " volumes"]
-    """myocardial blood flow, arterial supply per gram [mL/min/g]"""
+    """myocardial blood flow [mL/min/g]: supply per gram or, of three compartments, what enters the capillaries"""
     drainage: Float[Array, " volumes"]
     """venous drainage per gram [mL/min/g]"""
     supplies: Float[Array, "volumes feeders"]

@@ -13,7 +13,7 @@ def to_scipy(sim: Simulation, state: str = "hyperemia") -> tuple[sp.csc_matrix, 
     Unknowns are the total pressures of the contracted tree nodes, then the pressures of the volumes.
     """
     system = coupled_system(sim, vessel_laws(sim), next(s for s in sim.states if s.name == state))
-    (volumes, links, _), forest, vessels = sim.parts(), sim.forest, system.vessels
+    (volumes, links), forest, vessels = sim.solved_on(), sim.forest, system.vessels
     nodes, cells = forest.children.shape[0], len(volumes.volume)
     cell, k = np.nonzero(np.asarray(links.weight) > 0)
     feeder = np.asarray(forest.contracted[sim.network.terminals])[np.asarray(links.terminal)[cell, k]]

@@ -102,8 +102,11 @@ def _outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets
         return sim.outlets
     volume = sim.network.outlet_demand
     crown = _crowns(sim, law.radius[sim.outlet_vessel, 1], volume)
-    series = 1.0 / jnp.mean(sim.tissue.supply) + 1.0 / jnp.mean(sim.tissue.drainage)
-    demand = jnp.zeros(len(volume)) if state.demand is None else state.demand * sim.tissue.density * volume
+    tissue = sim.tissue
+    series = 1.0 / jnp.mean(tissue.supply) + 1.0 / jnp.mean(tissue.drainage)
+    if tissue.compartments is not None:
+        series = series + jnp.sum(1.0 / jnp.mean(tissue.compartments.exchange.reshape(2, -1), axis=1))
+    demand = jnp.zeros(len(volume)) if state.demand is None else state.demand * tissue.density * volume
     return LumpedOutlets(crown + series / volume, jnp.full(volume.shape, jnp.mean(state.back_pressure_epi)), demand)
 
 
@@ -111,22 +114,30 @@ def coupled_system(
     sim: Simulation, law: VesselFlowLaw, state: State, method: FiniteVolumes | None = None
 ) -> CoupledSystem:
     """All coefficients of one state, with two-point fluxes where no `method` says otherwise."""
-    volumes, links, tissue = sim.parts()
+    volumes, _, tissue = sim.parts()
+    many, (_, links) = tissue.compartments, sim.solved_on()
     mobility = tissue.mobility
     if mobility.ndim == 0:
         mobility = jnp.broadcast_to(mobility, volumes.volume.shape)
-    T = transmissibility(volumes, mobility)
+    T = transmissibility(volumes, mobility) if many is None else many.transmissibility(volumes, tissue.transmural)
     unit = MMHG / ML_MIN
     supply = jnp.broadcast_to(tissue.supply, volumes.volume.shape)
     tone = jnp.append(tissue.tone[tissue.territory], 1.0)[links.terminal]
+    corrected = method is not None and method.corrects(volumes)
+    supplied = supply * tissue.transmural
+    drained = tissue.drainage * tissue.transmural * volumes.volume
     back = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
+    if many is not None:  # the first is supplied, the last drains
+        others = jnp.zeros(len(links.weight) - len(supplied))
+        supplied, drained = jnp.append(supplied, others), jnp.append(others, drained)
+        back = jnp.tile(back, len(links.weight) // len(back))
     return CoupledSystem(
         vessels=state_vessels(sim, law, state),
-        conductance=(supply * tissue.transmural)[:, None] * tone * unit,
+        conductance=supplied[:, None] * tone * unit,
         weight=links.weight,
         demand=None if state.demand is None else state.demand * tissue.density / ML_MIN,
         transmissibility=T * unit,
-        drainage=tissue.drainage * tissue.transmural * volumes.volume * unit,
+        drainage=drained * unit,
         back_pressure=back / MMHG,
-        correction=correction(volumes, mobility * unit, T * unit) if method and method.corrects(volumes) else None,
+        correction=correction(volumes, mobility * unit, T * unit) if corrected else None,
     )

@@ -118,7 +118,8 @@ def _coarsened(mesh: _Mesh) -> tuple[Coarsening | None, _Mesh]:
     coarse = np.cumsum(new) - 1
     pairs = np.stack(np.divmod(key[new], len(first)), 1).astype(np.int32)
     distance = _distance(center, pairs)
-    stretch = np.minimum(mesh.distance[fine] / distance[coarse], 1.0)
+    apart = distance[coarse] > 0  # compartments of one volume are not, nor are their aggregates
+    stretch = np.where(apart, np.minimum(mesh.distance[fine] / np.where(apart, distance[coarse], 1.0), 1.0), 1.0)
     slot = padded_columns(coarse, np.arange(len(fine)), len(pairs), len(fine))
     neighbor, face = neighbors(pairs, len(first))
     step = Coarsening(
