@@ -82,24 +82,30 @@ def balanced(system: CoupledSystem, graph: Graph, p0, p) -> Balanced:
     p0 = elimination.path_sum(forest, vessels.fixed_pressure[: forest.roots], -drop)
 
     eps = jnp.finfo(p.dtype).eps
-    terms = graph.couplings.slot.shape[1] + forest.levels.shape[0] * (forest.children.shape[1] + 2) + 8
     carried, _ = elimination.subtree_sum(forest, leaving(jnp.abs(given), jnp.abs(given_out)))
+    terms = graph.couplings.slot.shape[1] + forest.levels.shape[0] * (forest.children.shape[1] + 2) + 8
     off = terms * eps * carried * (vessels.R + 2.0 * vessels.S * carried) + 4.0 * eps * jnp.abs(drop)
-    off = off + eps * jnp.max(jnp.abs(p0))
-    rounding = elimination.path_sum(forest, jnp.zeros(forest.roots), off)
-
+    rounding = elimination.path_sum(forest, jnp.zeros(forest.roots), off + eps * jnp.max(jnp.abs(p0)))
     q, out = system.supplies(terminal, p0[graph.terminal_node], p), vessels.outlet_flow(p0)
     blur = system.weight * system.conductance * jnp.append(rounding[graph.terminal_node], 0.0)[terminal]
     blur_out = vessels.outlet_conductance * rounding[vessels.outlet]
-    at_nodes = leaving(jnp.abs(q - given), jnp.abs(out - given_out))
-    at_nodes = jnp.maximum(jnp.abs(leaving(q - given, out - given_out)), terms * eps * at_nodes)
+    at_nodes = jnp.maximum(
+        jnp.abs(leaving(q - given, out - given_out)),
+        terms * eps * leaving(jnp.abs(q - given), jnp.abs(out - given_out)),
+    )
     at_nodes = at_nodes + leaving(blur + 4.0 * eps * jnp.abs(q), blur_out + 4.0 * eps * jnp.abs(out))
+    at_volumes = _left_in_volumes(system, graph, p, q) + jnp.sum(blur, axis=1)
+    return Balanced(p0, p, Q, at_nodes, at_volumes, rounding)
+
+
+def _left_in_volumes(system, graph, p, q):
+    """Size of the imbalance of every volume that the flows q supply, with what rounding does to its sum."""
+    eps = jnp.finfo(p.dtype).eps
     spread = [T * (p - take(p, j)) for T, j in zip(system.transmissibility, graph.volumes.neighbor, strict=True)]
     drained = system.drainage * (p - system.back_pressure)
     left = jnp.abs(sum(spread, drained) - jnp.sum(q, axis=1))
     moved = sum(map(jnp.abs, spread), jnp.abs(drained)) + jnp.sum(jnp.abs(q), axis=1)
-    left = left + (len(spread) + q.shape[1] + 4) * eps * moved + jnp.sum(blur, axis=1)
-    return Balanced(p0, p, Q, at_nodes, left, rounding)
+    return left + (len(spread) + q.shape[1] + 4) * eps * moved
 
 
 def sharpened(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tuple[Balanced, Enclosure]:

@@ -37,7 +37,10 @@ def summarize(heart: Heart, solution: Solution) -> dict[str, Any]:
     }
     if {"rest", "hyperemia"} <= set(states):
         out["mfr"] = _ratio(states["hyperemia"]["mbf_mL_min_g"], states["rest"]["mbf_mL_min_g"])
-    out["balance"] = {name: balance(sim, state) for name, state in solution.in_order()}
+    out["balance"] = {
+        name: {kind: {of: _rounded(flow) for of, flow in rows.items()} for kind, rows in balance(sim, state).items()}
+        for name, state in solution.in_order()
+    }
     if "hyperemia" in states:
         out["ffr"] = vessel_ends(sim, solution.hyperemia)
         out["lesions"] = _lesions(sim, solution)
