@@ -62,7 +62,7 @@ def solve(n: int, blocked: bool):
     mesh = graph(forest, volumes, links, network.terminals)
     p0, p, counters = solve_coupled(system, mesh, Steady(), FiniteVolumes())
     assert int(counters.result) == 0
-    q = system.supplies(links.terminal, p0[mesh.terminal_node], p)
+    q = system.supplies(links, p0[mesh.terminal_node], p)
     flow = np.asarray(mesh.to_terminals(q)) * ML_MIN / share
     ends = np.asarray(p0[mesh.terminal_node]) * MMHG
     by_x = np.argsort(np.asarray(x))

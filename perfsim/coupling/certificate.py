@@ -65,7 +65,7 @@ def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolu
     field, around = (sharpened if proved else stepped)(system, links, x, method)
 
     per_gram = ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
-    q = system.supplies(couplings.terminal, field.p0[links.terminal_node], field.p)
+    q = system.supplies(couplings, field.p0[links.terminal_node], field.p)
     n = len(volumes.volume)
     p, off = field.p.reshape(-1, n), around.at_volumes.reshape(-1, n)
     mbf = jnp.abs(capillary_flow(sim, q, p) * per_gram - found.mbf)

@@ -12,7 +12,6 @@ from perfsim._results import InputError
 from perfsim.coupling.simulation import Simulation
 from perfsim.coupling.territories import Couplings
 from perfsim.darcy import ControlVolumes, transmissibility
-from perfsim.darcy.coarsening import coarsen
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -35,14 +34,14 @@ class Compartments(eqx.Module):
     """terminals feed the first"""
 
     def transmissibility(self, one: ControlVolumes, transmural) -> Float[Array, "sides 3volumes"]:
-        """Of faces within each compartment, then of the exchange with the next one and the one before."""
-        n = len(one.volume)
-        K = jnp.broadcast_to(self.mobility.reshape(COUNT, -1), (COUNT, n))
-        within = jnp.concatenate([transmissibility(one, k) for k in K], axis=1)
-        beta = self.exchanged(one, transmural)
-        none = jnp.zeros((1, n))
-        up, down = jnp.concatenate([beta, none]).ravel(), jnp.concatenate([none, beta]).ravel()
-        return jnp.concatenate([within, up[None], down[None]])
+        """Of faces within each compartment, and of the exchange with the next one and the one before."""
+        n, beta = len(one.volume), self.exchanged(one, transmural).ravel()
+        K = jnp.broadcast_to(self.mobility.reshape(COUNT, -1), (COUNT, n)).ravel()
+        none, step = jnp.zeros(n), self.volumes.neighbor - jnp.arange(COUNT * n)
+        exchange = jnp.where(step == n, jnp.append(beta, none), 0.0) + jnp.where(
+            step == -n, jnp.append(none, beta), 0.0
+        )
+        return transmissibility(self.volumes, K) + exchange
 
     def exchanged(self, one: ControlVolumes, transmural) -> Float[Array, "2 volumes"]:
         """β V of each volume [m³/(Pa·s)]."""
@@ -75,44 +74,28 @@ def three_compartments(sim: Simulation, mobility=None, exchange=None) -> Simulat
 
 
 def _stacked(one: ControlVolumes) -> ControlVolumes:
-    """Three copies of a mesh, each volume joined to itself in the next."""
-    n, neighbor = len(one.volume), np.asarray(one.neighbor, np.int64)
-    own = np.arange(n)
-    low, high = np.minimum(neighbor, own), np.maximum(neighbor, own)
-    key, face = np.unique(np.where(neighbor == own, n * n, low * n + high), return_inverse=True)
-    face, pairs = face.reshape(neighbor.shape), np.stack(np.divmod(key[key < n * n], n), 1)
-    count = len(pairs)
-    exchange = COUNT * count + np.arange((COUNT - 1) * n).reshape(COUNT - 1, n)
-    total = COUNT * count + exchange.size
-    none = np.full((1, n), total)
-    sides = np.concatenate([np.where(face == count, total, face + k * count) for k in range(COUNT)], axis=1)
-    sides = np.concatenate(
-        [sides, np.append(exchange, none, 0).reshape(1, -1), np.append(none, exchange, 0).reshape(1, -1)]
-    )
-    joined = [pairs + k * n for k in range(COUNT)] + [np.stack([own, own + n], 1) + k * n for k in range(COUNT - 1)]
-    self_ = np.arange(COUNT * n)
-    next_, before = np.where(self_ + n < COUNT * n, self_ + n, self_), np.where(self_ >= n, self_ - n, self_)
-    rows = np.concatenate([neighbor + k * n for k in range(COUNT)], axis=1)
-    center, volume = (np.concatenate([np.asarray(x)] * COUNT) for x in (one.center, one.volume))
+    """Three copies of a mesh, each volume joined to itself in the next: exchange needs no conductor."""
+    n, own = len(one.volume), np.arange(len(one.volume))
+    side, at = np.nonzero(np.asarray(one.neighbor) > own)
+    faces = np.stack([at, np.asarray(one.neighbor)[side, at]], 1)
+    within = [faces + k * n for k in range(COUNT)]
+    exchange = [np.stack([own, own + n], 1) + k * n for k in range(COUNT - 1)]
     code = _codes(one)
     apart = int(code.max()).bit_length() // 3 * 3 + 3  # compartments are merged last
-    return ControlVolumes(
-        center=jnp.asarray(center),
-        volume=jnp.asarray(volume),
-        depth=jnp.concatenate([one.depth] * COUNT),
-        neighbor=jnp.asarray(np.concatenate([rows, next_[None], before[None]]).astype(np.int32)),
-        conductor=jnp.concatenate([jnp.concatenate([one.conductor] * COUNT, axis=1), jnp.zeros((2, COUNT * n))]),
-        levels=coarsen(
-            center, volume, np.concatenate(joined), sides, np.concatenate([code + (k << apart) for k in range(COUNT)])
-        ),
+    center, volume, depth = (np.concatenate([np.asarray(x)] * COUNT) for x in (one.center, one.volume, one.depth))
+    return ControlVolumes.build(
+        center,
+        volume,
+        depth,
+        conductor=np.append(np.tile(np.asarray(one.conductor)[side, at], COUNT), np.zeros((COUNT - 1) * n)),
+        face_cells=np.concatenate(within + exchange),
+        code=np.concatenate([code + (k << apart) for k in range(COUNT)]),
     )
 
 
 def _codes(one: ControlVolumes) -> np.ndarray:
     """Codes that bin the volumes as the coarser meshes do: see `coarsening.morton_codes`."""
-    sizes = [len(level.aggregate) for level in one.levels]
-    last = int(one.levels[-1].aggregate[-1]) + 1 if sizes else len(one.volume)
-    code = np.arange(last)
+    code = np.arange(int(one.levels[-1].aggregate[-1]) + 1 if one.levels else len(one.volume))
     for level in reversed(one.levels):
         parent = np.asarray(level.aggregate)
         first = np.searchsorted(parent, np.arange(parent[-1] + 1))

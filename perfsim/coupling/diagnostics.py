@@ -2,6 +2,7 @@
 
 from perfsim.coupling.simulation import Simulation
 from perfsim.coupling.solution import Perfusion
+from perfsim.network import vessel_into
 from perfsim.units import ML_MIN
 
 import numpy as np
@@ -27,16 +28,14 @@ def balance(sim: Simulation, state: Perfusion) -> dict[str, dict[str, dict[str, 
     """
     volumes, links, tissue = sim.parts()
     network, density = sim.network, float(tissue.density)
-    root, above = np.asarray(network.root), {int(n): v for v, n in enumerate(np.asarray(network.far))}
-    trees = {}
-    for k, name in enumerate(network.inlet_names):
-        passed = sum(
-            float(flow)
-            for nodes, flows in ((network.terminals, state.terminal_flow), (network.outlets, state.outlet_flow))
-            for node, flow in zip(np.asarray(nodes), np.asarray(flows), strict=True)
-            if root[above[int(node)]] == k
-        )
-        trees[name] = {"inflow": float(state.inlet_flow[k]) / ML_MIN, "passed_on": passed / ML_MIN}
+    root = np.asarray(network.root)[vessel_into(network)]
+    ends = np.concatenate([network.terminals, network.outlets]).astype(int)
+    passed = np.bincount(root[ends], np.concatenate([state.terminal_flow, state.outlet_flow]), len(network.inlet_names))
+    inflow = np.asarray(state.inlet_flow)
+    trees = {
+        name: {"inflow": float(inflow[k]) / ML_MIN, "passed_on": float(passed[k]) / ML_MIN}
+        for k, name in enumerate(network.inlet_names)
+    }
     drained = np.asarray(state.drainage) * np.asarray(volumes.volume) * density * 1e3
     supplies, weight = np.asarray(state.supplies) / ML_MIN, np.asarray(links.weight)
     share = weight / np.maximum(weight.sum(1), 1e-300)[:, None]

@@ -21,6 +21,7 @@ bound. What rounding does to pressures and residuals is added. Inside, pressures
 from perfsim.coupling.potential import Graph, Hessian, gradient, vessel_hessian
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
+from perfsim.darcy.certificate import raised
 from perfsim.darcy.columns import take
 from perfsim.flow import elimination
 from perfsim.flow.edges import supply_conductance, vessel_flow
@@ -32,8 +33,8 @@ from jaxtyping import Array, Float
 
 CLOSE, STEPS = 1e-2, 40
 """to the best w, in the 1-norm; and steps of conjugate gradients at most"""
-FLOOR, MARGIN = 0.05, 0.02
-"""added to |F| before w is made: of the mean per diagonal in the wall, and of the coupled flow at a terminal"""
+MARGIN = 0.02
+"""of the coupled flow at a terminal, added to |F| before w is made"""
 SETTLING = 3
 """Newton steps in the trees"""
 NEIGHBORHOODS = (1.5, 4.0)
@@ -70,8 +71,8 @@ class _Slopes(eqx.Module):
 
 def balanced(system: CoupledSystem, graph: Graph, p0, p) -> Balanced:
     """The tree's pressures from the flows that p0 and p drive into the wall, and what is then out of balance."""
-    forest, vessels, terminal = graph.forest, system.vessels, graph.couplings.terminal
-    given = system.supplies(terminal, p0[graph.terminal_node], p)
+    forest, vessels, links = graph.forest, system.vessels, graph.couplings
+    given = system.supplies(links, p0[graph.terminal_node], p)
     given_out = vessels.outlet_flow(p0)
 
     def leaving(q, outlets):
@@ -86,8 +87,8 @@ def balanced(system: CoupledSystem, graph: Graph, p0, p) -> Balanced:
     terms = graph.couplings.slot.shape[1] + forest.levels.shape[0] * (forest.children.shape[1] + 2) + 8
     off = terms * eps * carried * (vessels.R + 2.0 * vessels.S * carried) + 4.0 * eps * jnp.abs(drop)
     rounding = elimination.path_sum(forest, jnp.zeros(forest.roots), off + eps * jnp.max(jnp.abs(p0)))
-    q, out = system.supplies(terminal, p0[graph.terminal_node], p), vessels.outlet_flow(p0)
-    blur = system.weight * system.conductance * jnp.append(rounding[graph.terminal_node], 0.0)[terminal]
+    q, out = system.supplies(links, p0[graph.terminal_node], p), vessels.outlet_flow(p0)
+    blur = system.weight * system.conductance * graph.at_feeders(rounding)
     blur_out = vessels.outlet_conductance * rounding[vessels.outlet]
     at_nodes = jnp.maximum(
         jnp.abs(leaving(q - given, out - given_out)),
@@ -137,10 +138,10 @@ def stepped(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tu
 
 def supply_bounds(system: CoupledSystem, graph: Graph, field: Balanced, around: Enclosure):
     """How far the supply of each volume can be from the solution's [mL/min]."""
-    terminal, eps = graph.couplings.terminal, jnp.finfo(field.p.dtype).eps
-    reach = jnp.append(around.at_nodes[graph.terminal_node], 0.0)[terminal] + around.at_volumes[:, None]
+    eps = jnp.finfo(field.p.dtype).eps
+    reach = graph.at_feeders(around.at_nodes) + around.at_volumes[:, None]
     slope = _slopes(system, graph, field, around.at_nodes, around.at_volumes).link[1]
-    q = system.supplies(terminal, field.p0[graph.terminal_node], field.p)
+    q = system.supplies(graph.couplings, field.p0[graph.terminal_node], field.p)
     off = jnp.where(system.weight > 0, slope * reach + (q.shape[1] + 4) * eps * jnp.abs(q), 0.0)
     off = jnp.sum(off, axis=1)
     return jnp.where(jnp.all(jnp.isfinite(around.at_volumes)), off, jnp.inf)
@@ -170,9 +171,8 @@ def _flat(system, graph, field):
 
 def _shaped(hessian, field):
     """For w about J⁻¹(|F| + something small)."""
-    diagonal, left = hessian.tissue.diagonal, field.at_volumes
-    raised = left + FLOOR * diagonal * jnp.sum(left) / jnp.sum(diagonal)
-    return jnp.zeros(()), jnp.zeros(()), jnp.where(hessian.fixed, 0.0, field.at_nodes), raised
+    at_nodes = jnp.where(hessian.fixed, 0.0, field.at_nodes)
+    return jnp.zeros(()), jnp.zeros(()), at_nodes, raised(hessian.tissue, field.at_volumes)
 
 
 def _lifted(graph, hessian, base, level, at_nodes, at_volumes):
@@ -183,8 +183,8 @@ def _lifted(graph, hessian, base, level, at_nodes, at_volumes):
     w, _ = hessian.solve(jnp.concatenate([at_nodes, at_volumes]), CLOSE, STEPS)
     w = jnp.maximum(hessian.split(w)[1], 0.0)
     from_wall = hessian.to_tree(w)
-    ends = at_nodes + MARGIN * hessian.vessels.diagonal * hessian.tree(from_wall)
-    return base, ends + from_wall - hessian.vessels.diagonal * hessian.tree(ends + from_wall), level + w
+    ends = at_nodes + MARGIN * hessian.vessels.diagonal * hessian.vessels_inverse(from_wall)
+    return base, ends + from_wall - hessian.vessels.diagonal * hessian.vessels_inverse(ends + from_wall), level + w
 
 
 def _proved(system, graph, field, base, pushed, w) -> Enclosure:
@@ -223,9 +223,8 @@ def _slopes(system, graph, field, at_nodes, at_volumes) -> _Slopes:
         return system.weight * supply_conductance(d, system.conductance, system.demand)
 
     out, out_reach = field.p0[vessels.outlet] - vessels.outlet_pressure, at_nodes[vessels.outlet]
-    terminal = graph.couplings.terminal
-    over = jnp.append(field.p0[graph.terminal_node], 0.0)[terminal] - field.p[:, None]
-    over_reach = jnp.append(at_nodes[graph.terminal_node], 0.0)[terminal] + at_volumes[:, None]
+    over = graph.at_feeders(field.p0) - field.p[:, None]
+    over_reach = graph.at_feeders(at_nodes) + at_volumes[:, None]
     outlets = outlet(out + out_reach), outlet(out - out_reach)
     links = link(over + over_reach), link(over - over_reach)
 
@@ -245,8 +244,8 @@ def _bound(system, graph, field, base, pushed, w, slopes: _Slopes) -> Enclosure:
     """
     forest, vessels, eps = graph.forest, system.vessels, jnp.finfo(w.dtype).eps
     up, slack = _tree_weight(forest, base, pushed, slopes.chain)
-    at = jnp.append(up[graph.terminal_node], 0.0)[graph.couplings.terminal]
-    blur = jnp.append(slack[graph.terminal_node], 0.0)[graph.couplings.terminal]
+    at = graph.at_feeders(up)
+    blur = graph.at_feeders(slack)
 
     def most(d):
         """The largest flow that a difference d (by so much more) can drive through the couplings."""

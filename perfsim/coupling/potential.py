@@ -39,7 +39,11 @@ class Graph(eqx.Module):
 
     def to_terminals(self, on_couplings: Float[Array, "volumes feeders"]) -> Float[Array, " terminals"]:
         """Sum over the volumes of each terminal."""
-        return jnp.sum(jnp.append(on_couplings.ravel(), 0.0)[self.couplings.slot], axis=1)
+        return self.couplings.to_terminals(on_couplings)
+
+    def at_feeders(self, at_nodes: Float[Array, " contracted"]) -> Float[Array, "volumes feeders"]:
+        """What the node of each feeder of a volume has."""
+        return self.couplings.at_feeders(at_nodes[self.terminal_node])
 
     def to_nodes(self, at_terminals: Float[Array, " terminals"]) -> Float[Array, " contracted"]:
         """Place terminal values on the contracted nodes, zero elsewhere."""
@@ -57,7 +61,7 @@ def graph(forest: Forest, volumes: ControlVolumes, couplings: Couplings, termina
 def gradient(system: CoupledSystem, graph: Graph, x):
     """Gradient of the potential: net outflow of every free node and volume [mL/min]."""
     p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
-    q = system.supplies(graph.couplings.terminal, p0[graph.terminal_node], p)
+    q = system.supplies(graph.couplings, p0[graph.terminal_node], p)
     at_nodes = system.vessels.net_outflow(graph.forest, p0) + graph.to_nodes(graph.to_terminals(q))
     # faces by differences, so that the balance of a volume is exact to round-off of its fluxes
     sides = zip(system.transmissibility, graph.volumes.neighbor, strict=True)
@@ -70,7 +74,7 @@ def gradient(system: CoupledSystem, graph: Graph, x):
 
 def vessel_hessian(system: CoupledSystem, graph: Graph, p0, p) -> Linearized:
     """The vessels' block at a pressure field, with what each node drives into the wall."""
-    link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
+    link = system.supply_slopes(graph.couplings, p0[graph.terminal_node], p)
     return system.vessels.linearized(graph.forest, p0).add(graph.to_nodes(graph.to_terminals(link)))
 
 
@@ -88,7 +92,7 @@ class Hessian(eqx.Module):
     @classmethod
     def at(cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> "Hessian":
         p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
-        link = system.supply_slopes(graph.couplings.terminal, p0[graph.terminal_node], p)
+        link = system.supply_slopes(graph.couplings, p0[graph.terminal_node], p)
         vessels = vessel_hessian(system, graph, p0, p)
         tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
         dtype = jnp.float32 if method.single else x.dtype
@@ -112,8 +116,7 @@ class Hessian(eqx.Module):
 
     def to_tissue(self, x):
         """What node values x push into the volumes."""
-        at = jnp.append(x[self.graph.terminal_node], 0.0)[self.graph.couplings.terminal]
-        return jnp.sum(self.link * at, axis=1)
+        return jnp.sum(self.link * self.graph.at_feeders(x), axis=1)
 
     def to_tree(self, y):
         """What volume values y push into the nodes."""
@@ -136,14 +139,10 @@ class Hessian(eqx.Module):
         def pass_(k, state):  # one program for both times in the tissue: half as much to compile
             x, y = state
             y = y + self.tissue_inverse(bottom + self.to_tissue(x) - self.tissue(y))
-            return jax.lax.cond(k == 0, lambda: self.tree(top + self.to_tree(y)), lambda: x), y
+            return jax.lax.cond(k == 0, lambda: self.vessels_inverse(top + self.to_tree(y)), lambda: x), y
 
         x, y = jax.lax.fori_loop(0, 2, pass_, (jnp.zeros_like(top), jnp.zeros_like(bottom)))
         return jnp.concatenate([jnp.where(self.fixed, top, x), y])
-
-    def tree(self, rhs):
-        """The trees alone, exactly; `rhs` by node."""
-        return self.vessels_inverse(rhs)
 
     @property
     def symmetric(self) -> bool:

@@ -118,7 +118,7 @@ def _heart(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, meth
     system = coupled_system(sim, law, state, method)
     links = graph(sim.forest, mesh, couplings, sim.network.terminals)
     p0, p, counters = solve_coupled(system, links, flow, method)
-    q = system.supplies(couplings.terminal, p0[links.terminal_node], p)
+    q = system.supplies(couplings, p0[links.terminal_node], p)
     supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
     n, per_gram = len(volumes.volume), ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
     pressures = p.reshape(-1, n)

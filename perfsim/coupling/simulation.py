@@ -92,7 +92,7 @@ class Simulation(eqx.Module):
         its feeders, weighted by what they feed.
         """
         volumes, links, tissue = self.parts()
-        of_feeder = jnp.append(jnp.asarray(values)[tissue.territory], 0.0)[links.terminal]
+        of_feeder = links.at_feeders(jnp.asarray(values)[tissue.territory])
         return jnp.sum(links.weight * of_feeder, axis=1) / volumes.volume
 
     def solved_on(self) -> tuple[ControlVolumes, Couplings]:

@@ -25,13 +25,14 @@ class SoftTerritories(eqx.Module):
         volumes, links, _ = sim.parts()
         network = sim.network
         padded = links.terminal == len(network.terminals)
-        at = jnp.append(network.position[network.terminals], jnp.zeros((1, 3)), axis=0)[links.terminal]
-        square = jnp.sum((at - volumes.center[:, None]) ** 2, axis=-1)
+        where = network.position[network.terminals].T
+        square = sum((links.at_feeders(a) - b[:, None]) ** 2 for a, b in zip(where, volumes.center.T, strict=True))
         logit = jnp.where(padded, -jnp.inf, -square / (2.0 * self.width**2))
         weight = jax.nn.softmax(logit, axis=1) * volumes.volume[:, None]
-        fed = jnp.sum(jnp.append(weight.ravel(), 0.0)[links.slot], axis=1)
         least = 1e-3 * jnp.sum(volumes.volume) / len(network.terminals)
-        fed = least + (1.0 - 1e-3) * fed  # a terminal that feeds next to nothing still needs a radius
+        fed = least + (1.0 - 1e-3) * links.to_terminals(
+            weight
+        )  # a terminal that feeds next to nothing still needs a radius
         return eqx.tree_at(lambda s: (s.couplings.weight, s.network.demand), sim, (weight, fed))
 
 

@@ -10,6 +10,7 @@ Inside, pressures are in mmHg and flows in mL/min.
 
 from perfsim.coupling.crown import crown_resistance
 from perfsim.coupling.simulation import Simulation, State
+from perfsim.coupling.territories import Couplings
 from perfsim.darcy import Correction, FiniteVolumes, correction, transmissibility
 from perfsim.flow import LumpedOutlets, VesselSystem, friction, vessel_system
 from perfsim.flow.edges import supply, supply_conductance
@@ -47,14 +48,14 @@ class CoupledSystem(eqx.Module):
     correction: Correction | None = None
     """what two points miss of the flux between volumes"""
 
-    def supplies(self, terminal, p_terminal, p):
+    def supplies(self, couplings: Couplings, p_terminal, p):
         """Flow on each coupling [mL/min]."""
-        drop = jnp.append(p_terminal, 0.0)[terminal] - p[:, None]
+        drop = couplings.at_feeders(p_terminal) - p[:, None]
         return self.weight * supply(drop, self.conductance, self.demand)
 
-    def supply_slopes(self, terminal, p_terminal, p):
+    def supply_slopes(self, couplings: Couplings, p_terminal, p):
         """d(flow)/d(Δp) on each coupling."""
-        drop = jnp.append(p_terminal, 0.0)[terminal] - p[:, None]
+        drop = couplings.at_feeders(p_terminal) - p[:, None]
         return self.weight * supply_conductance(drop, self.conductance, self.demand)
 
 
@@ -122,7 +123,7 @@ def coupled_system(
     T = transmissibility(volumes, mobility) if many is None else many.transmissibility(volumes, tissue.transmural)
     unit = MMHG / ML_MIN
     supply = jnp.broadcast_to(tissue.supply, volumes.volume.shape)
-    tone = jnp.append(tissue.tone[tissue.territory], 1.0)[links.terminal]
+    tone = links.at_feeders(tissue.tone[tissue.territory], 1.0)
     corrected = method is not None and method.corrects(volumes)
     supplied = supply * tissue.transmural
     drained = tissue.drainage * tissue.transmural * volumes.volume

@@ -22,6 +22,14 @@ class Couplings(eqx.Module):
     slot: Int[Array, "terminals fed"]
     """flat positions in the two arrays above of each terminal's volumes, padded with their size"""
 
+    def at_feeders(self, at_terminals: Float[Array, " terminals"], padding=0.0) -> Float[Array, "volumes feeders"]:
+        """What each feeder of a volume has."""
+        return jnp.append(at_terminals, padding)[self.terminal]
+
+    def to_terminals(self, on_couplings: Float[Array, "volumes feeders"]) -> Float[Array, " terminals"]:
+        """Sum over the volumes of each terminal."""
+        return jnp.sum(jnp.append(on_couplings.ravel(), 0.0)[self.slot], axis=1)
+
 
 def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: Samples | CellSamples) -> Couplings:
     """Every subcell is fed by its nearest terminal; weights are the volumes of the subcells.
@@ -53,7 +61,7 @@ def couplings(cell, terminal, weight, cells: int, terminals: int) -> Couplings:
 
 def volumes_fed(links: Couplings) -> np.ndarray:
     """Tissue volume that each terminal feeds [m³]."""
-    return np.append(np.asarray(links.weight).ravel(), 0.0)[np.asarray(links.slot)].sum(1)
+    return np.asarray(links.to_terminals(links.weight))
 
 
 def trunk_branch(network: VesselNetwork) -> np.ndarray:

@@ -156,13 +156,13 @@ def _shared_faces(points, cells, center, order):
         shared = order[owner[same == np.argmax(count)]]
         raise InputError(f"cells {shared.tolist()} all claim one face: the mesh is not a division of space")
     by_face = np.argsort(same, kind="stable")
-    first = by_face[np.searchsorted(same[by_face], np.arange(len(count)))]
+    start = np.searchsorted(same[by_face], np.arange(len(count)))
+    first, second = by_face[start], by_face[np.minimum(start + 1, len(by_face) - 1)]
     ring = points[corners[first]]
     area = 0.5 * sum(np.cross(ring[:, k], ring[:, (k + 1) % ring.shape[1]]) for k in range(ring.shape[1]))
     middle = ring.mean(1)
     area *= np.sign(np.einsum("fx,fx->f", area, middle - center[owner[first]]))[:, None]
     twice = count == 2
-    second = by_face[np.minimum(np.searchsorted(same[by_face], np.arange(len(count))) + 1, len(by_face) - 1)]
     pairs = np.stack([owner[first[twice]], owner[second[twice]]], 1).astype(np.int32)
     turn = pairs[:, 0] > pairs[:, 1]
     pairs.sort(axis=1)

@@ -67,17 +67,8 @@ def gather(forest: Forest, up: Factor, rhs: Float[Array, " contracted"]) -> tupl
 
 def solve(forest: Forest, up: Factor, rhs: Float[Array, " contracted"]) -> Float[Array, " contracted"]:
     """Solve the factored system for one right-hand side."""
-    roots = forest.roots
     y, at_root = gather(forest, up, rhs)
-    x = jnp.concatenate([at_root * up.root_inverse, jnp.zeros(forest.chains + 1)])
-
-    parent = jnp.append(forest.parent, 0)
-
-    def level(x, c):
-        return x.at[roots + c].set(up.inverse[c] * y[c] + up.ratio[c] * x[parent[c]]), None
-
-    x, _ = jax.lax.scan(level, x, forest.levels)
-    return x[:-1]
+    return _descend(forest, at_root * up.root_inverse, up.ratio, up.inverse * y)
 
 
 def subtree_sum(forest: Forest, at_node: Float[Array, " contracted"]) -> tuple[Array, Array]:
@@ -91,12 +82,16 @@ def path_sum(
     forest: Forest, at_root: Float[Array, " roots"], along: Float[Array, " chains"]
 ) -> Float[Array, " contracted"]:
     """At every node the value at its root plus the sum of a chain quantity along the path from there."""
+    return _descend(forest, at_root, jnp.ones(forest.chains + 1), jnp.append(along, 0.0))
+
+
+def _descend(forest: Forest, at_root, ratio, more) -> Float[Array, " contracted"]:
+    """x at every node: as given at the roots, ratio · x above + more at the far end of each chain (both padded)."""
     roots = forest.roots
-    x = jnp.concatenate([at_root, jnp.zeros(forest.chains + 1)])
-    parent, along = jnp.append(forest.parent, 0), jnp.append(along, 0.0)
+    x, parent = jnp.concatenate([at_root, jnp.zeros(forest.chains + 1)]), jnp.append(forest.parent, 0)
 
     def level(x, c):
-        return x.at[roots + c].set(x[parent[c]] + along[c]), None
+        return x.at[roots + c].set(more[c] + ratio[c] * x[parent[c]]), None
 
     x, _ = jax.lax.scan(level, x, forest.levels)
     return x[:-1]

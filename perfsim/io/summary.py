@@ -54,23 +54,26 @@ def certified(heart: Heart, solution: Solution) -> dict[str, dict[str, float]]:
     the wall's mean, can be from the exact solution of the discrete equations.
     """
     sim, out = heart.sim, {}
-    label = aha17(heart.wall.frame, sim.volumes.center)
     for name, bound in certify(sim, solution).items():
-        segments = group_means(bound.mbf, label, sim.volumes.volume, 17) / mean_mbf(sim, solution[name])
+        segments = _by_segment(heart, bound.mbf) / float(mean_mbf(sim, solution[name]))
         out[name] = {
             "pressure_mmHg": float(bound.total_pressure.max()) / MMHG,
             "tissue_pressure_mmHg": float(bound.tissue_pressure.max()) / MMHG,
             "mbf_of_a_volume": float(bound.relative),
-            "mbf_of_a_segment": float(np.nanmax(np.asarray(segments))),
+            "mbf_of_a_segment": float(np.nanmax(segments)),
         }
     return out
 
 
 def segment_mbf(heart: Heart, solution: Solution) -> dict[str, np.ndarray]:
     """Volume-weighted MBF of the 17 AHA segments by state [mL/min/g]."""
-    sim = heart.sim
-    label = aha17(heart.wall.frame, sim.volumes.center)
-    return {n: np.asarray(group_means(s.mbf, label, sim.volumes.volume, 17)) for n, s in solution.in_order()}
+    return {name: _by_segment(heart, state.mbf) for name, state in solution.in_order()}
+
+
+def _by_segment(heart: Heart, values) -> np.ndarray:
+    """Volume-weighted means of the 17 AHA segments."""
+    volumes = heart.sim.volumes
+    return np.asarray(group_means(values, aha17(heart.wall.frame, volumes.center), volumes.volume, 17))
 
 
 def _state(sim: Simulation, state: Perfusion) -> dict[str, Any]:

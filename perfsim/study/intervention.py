@@ -2,7 +2,7 @@
 
 from perfsim._results import InputError
 from perfsim.coupling import Simulation, bridge
-from perfsim.network import Lesions, join
+from perfsim.network import Lesions, join, vessel_into
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def graft(sim: Simulation, branch: str, position: float, *, diameter: float, len
     `length` [m]. Raises `InputError` for an unknown branch, or a position that does not lie on it.
     """
     node = _node_on(sim, branch, position)
-    inlet = sim.network.inlets[sim.network.root[int(np.flatnonzero(np.asarray(sim.network.far) == node)[0])]]
+    inlet = sim.network.inlets[sim.network.root[vessel_into(sim.network)[node]]]
     mu = float(sim.viscosity(jnp.asarray(diameter)))
     return bridge(sim, int(inlet), node, 128.0 * mu * length / (np.pi * diameter**4))
 
