@@ -10,6 +10,8 @@ class RESULTS(IntEnum):
     newton_not_converged = 1
     linear_not_converged = 2
     not_finite = 3
+    not_periodic = 4
+    wave_not_finite = 5
 
     @property
     def message(self) -> str:
@@ -30,6 +32,13 @@ _MESSAGES = {
     RESULTS.not_finite: (
         "A pressure is not finite: look for a zero radius, a zero vessel length or a NaN parameter "
         "(`perfsim.check_inputs(sim)` names the field)."
+    ),
+    RESULTS.not_periodic: (
+        "The cycles did not settle: raise `max_cycles`, or look for an outlet whose time constant R·C is many periods."
+    ),
+    RESULTS.wave_not_finite: (
+        "The pulsatile flow broke down: a lumen collapsed, the stream outran the waves, or the step is too long. Take "
+        "a smaller `cfl` or `dx`; check the inflow's unit, and for a throat below 5 % of the lumen use `Throats`."
     ),
 }
 

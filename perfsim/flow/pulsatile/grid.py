@@ -1,0 +1,146 @@
+"""The grid: cells of all vessels in one flat array, and the number of steps of a cycle."""
+
+import dataclasses
+from typing import NamedTuple
+
+from perfsim._results import InputError
+from perfsim.flow.pulsatile.arteries import Arteries
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+SPEED_MARGIN = 1.2
+"""what waves may exceed the resting wave speed by, the stream's own velocity included, before a run is unstable"""
+
+SMOOTH = 1e-3
+"""of the resting lumen, and of the flow through it at the wave speed: smaller differences are not limited"""
+
+
+class Places(eqx.Module):
+    """Places along vessels, as positions between two knots."""
+
+    vessel: Int[Array, " places"]
+    knot: Int[Array, " places"]
+    fraction: Float[Array, " places"]
+
+    @classmethod
+    def at(cls, vessel: np.ndarray, position: np.ndarray, knots: int) -> "Places":
+        """`position` is the arc length over the vessel's length."""
+        scaled = position * (knots - 1)
+        knot = np.clip(scaled.astype(int), 0, knots - 2)
+        return cls(jnp.asarray(vessel), jnp.asarray(knot), jnp.asarray(scaled - knot, float))
+
+    def of(self, values: Float[Array, "vessels knots"]) -> Float[Array, " places"]:
+        """Linear interpolation."""
+        low, high = values[self.vessel, self.knot], values[self.vessel, self.knot + 1]
+        return low + self.fraction * (high - low)
+
+
+class Grid(eqx.Module):
+    """What a run is computed on; holds no physical parameter. See `discretize`."""
+
+    cells: Int[Array, " vessels"]
+    """number of cells of each vessel"""
+    first: Int[Array, " vessels"]
+    """its first cell"""
+    last: Int[Array, " vessels"]
+    is_first: Bool[Array, " cells"]
+    is_last: Bool[Array, " cells"]
+    vessel: Int[Array, " cells"]
+    centers: Places
+    faces: Places
+    """the far face of each cell"""
+    starts: Places
+    """the near face of each vessel"""
+    middle: Int[Array, "2 vessels"]
+    """the cells around each vessel's middle"""
+    ends_at: Int[Array, "nodes degree"]
+    """vessel ends at each node: v where vessel v begins, vessels + v where it ends, 2·vessels for none"""
+    small_P: Float[Array, " cells"]
+    """differences of pressure [Pa] and flow [m³/s] below which the limiter is a plain mean"""
+    small_Q: Float[Array, " cells"]
+    steps: int = eqx.field(static=True)
+    """per sample"""
+    samples: int = eqx.field(static=True)
+    """per cycle"""
+
+
+class Limit(NamedTuple):
+    """What bounds the time step."""
+
+    dt: float
+    """[s]"""
+    where: str
+    """the vessel, and why"""
+
+
+def discretize(
+    arteries: Arteries, dx: float = 1e-3, *, cfl: float = 0.9, samples: int = 200, steps: int | None = None
+) -> Grid:
+    """Cells of at most `dx` [m], two per vessel at least, and a number of steps per cycle, a multiple of `samples`.
+
+    The steps follow from the CFL number against the resting wave speed with a margin of 20 %, and from friction and the
+    viscous wall where these are faster (see `time_limit`), unless `steps` says how many. Host only: the arteries must
+    hold numbers. Raises `InputError` where a grid cannot be made.
+    """
+    if isinstance(arteries.length, jax.core.Tracer):
+        raise InputError("discretize works on numbers: call it before jax.jit or jax.grad, and pass the grid on")
+    if not dx > 0:
+        raise InputError(f"dx is {dx:.4g} m: it must be positive")
+    length = np.asarray(arteries.length)
+    cells = np.maximum(np.ceil(length / dx - 1e-9).astype(int), 2)
+    n, knots = len(cells), arteries.radius.shape[1]
+    vessel = np.repeat(np.arange(n), cells)
+    first = np.cumsum(cells) - cells
+    index = np.arange(len(vessel)) - first[vessel]
+    last = first + cells - 1
+    ends = np.concatenate([np.asarray(arteries.tail), np.asarray(arteries.head)])
+    centers = Places.at(vessel, (index + 0.5) / cells[vessel], knots)
+    small_P, small_Q = _small(arteries, centers)
+    draft = Grid(
+        cells=jnp.asarray(cells), first=jnp.asarray(first), last=jnp.asarray(last), is_first=jnp.asarray(index == 0),
+        is_last=jnp.asarray(index == cells[vessel] - 1), vessel=jnp.asarray(vessel),
+        centers=centers, small_P=small_P, small_Q=small_Q,
+        faces=Places.at(vessel, (index + 1.0) / cells[vessel], knots),
+        starts=Places.at(np.arange(n), np.zeros(n), knots),
+        middle=jnp.asarray(np.stack([first + (cells - 1) // 2, first + cells // 2])),
+        ends_at=jnp.asarray(_padded(ends, arteries.nodes)), steps=1, samples=samples,
+    )  # fmt: skip
+    if steps is None:
+        steps = int(np.ceil(float(arteries.period) / (cfl * time_limit(arteries, draft).dt)))
+    return dataclasses.replace(draft, steps=max(1, -(-steps // samples)))
+
+
+def _small(arteries: Arteries, centers: Places):
+    """1e-3·A dP/dA and 1e-3·A_d c at rest, as numbers of the grid: a parameter's change does not move them."""
+    radius = centers.of(arteries.radius)
+    wall = arteries.wall.of(radius, centers.of(arteries.elasticity), jnp.zeros(len(radius)))
+    slope = wall.slope(jnp.sqrt(jnp.pi) * radius)
+    return SMOOTH * slope, SMOOTH * jnp.pi * radius**2 * jnp.sqrt(slope / arteries.density)
+
+
+def time_limit(arteries: Arteries, grid: Grid) -> Limit:
+    """The step that the scheme bears at most, and what bounds it (host)."""
+    from perfsim.flow.pulsatile.scheme import scheme
+
+    s = scheme(arteries, grid)
+    names = np.array(arteries.names)[np.asarray(grid.vessel)]
+    speed = SPEED_MARGIN * np.asarray(jnp.sqrt(s.resting_slope() / s.rho))
+    found = [(s.dx / speed, "the wave speed"), (1.0 / np.maximum(s.resting_drag(), 1e-30), "friction")]
+    if s.spread is not None:
+        found.append((s.dx**2 / (4.0 * np.maximum(s.spread, 1e-30)), "the viscous wall"))
+    limits = [Limit(float(np.min(dt)), f"{names[int(np.argmin(dt))]}, {why}") for dt, why in found]
+    return min(limits, key=lambda limit: limit.dt)
+
+
+def _padded(ends: np.ndarray, nodes: int) -> np.ndarray:
+    order = np.argsort(ends, kind="stable")
+    degree = np.bincount(ends, minlength=nodes)
+    start = np.cumsum(degree) - degree
+    table = np.full((nodes, degree.max()), len(ends))
+    column = np.arange(len(ends)) - start[ends[order]]
+    table[ends[order], column] = order
+    return table

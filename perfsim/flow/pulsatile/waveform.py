@@ -1,0 +1,97 @@
+"""Waveforms: what is prescribed over a cycle at inlets, and the pressure of the muscle around outlets."""
+
+import abc
+from pathlib import Path
+
+from perfsim._results import InputError
+from perfsim.flow.pulsatile.arrays import rows, scalar, vector
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Waveform(eqx.Module):
+    """Values over time, one row per place they are prescribed at."""
+
+    @abc.abstractmethod
+    def __call__(self, t: Float[Array, ""]) -> Float[Array, " places"]:
+        """The values at a time [s]."""
+
+
+class Steadily(Waveform):
+    """Constant values."""
+
+    values: Float[Array, " places"] = eqx.field(converter=vector)
+
+    def __call__(self, t):
+        return self.values
+
+
+class Fourier(Waveform):
+    """mean + Σ_k amplitude_k sin(2π k t/T + phase_k), k = 1, 2, ..."""
+
+    mean: Float[Array, " places"] = eqx.field(converter=vector)
+    amplitude: Float[Array, "places harmonics"] = eqx.field(converter=rows)
+    phase: Float[Array, "places harmonics"] = eqx.field(converter=rows)
+    period: Float[Array, ""] = eqx.field(converter=scalar)
+
+    def __call__(self, t):
+        k = jnp.arange(1, self.amplitude.shape[1] + 1)
+        angle = 2.0 * jnp.pi * k * t / self.period + self.phase
+        return self.mean + jnp.sum(self.amplitude * jnp.sin(angle), axis=1)
+
+
+class Sampled(Waveform):
+    """Linear interpolation between samples that span one period, its end included."""
+
+    times: Float[Array, " samples"] = eqx.field(converter=vector)
+    """ascending [s]"""
+    values: Float[Array, "places samples"] = eqx.field(converter=rows)
+
+    def __call__(self, t):
+        start, end = self.times[0], self.times[-1]
+        inside = start + jnp.mod(t - start, end - start)
+        i = jnp.clip(jnp.searchsorted(self.times, inside, side="right"), 1, len(self.times) - 1)
+        fraction = (inside - self.times[i - 1]) / (self.times[i] - self.times[i - 1])
+        return self.values[:, i - 1] + fraction * (self.values[:, i] - self.values[:, i - 1])
+
+
+class Stacked(Waveform):
+    """The places of several waveforms, one after the other."""
+
+    parts: tuple[Waveform, ...]
+
+    def __call__(self, t):
+        return jnp.concatenate([part(t) for part in self.parts])
+
+
+def read_waveform(path: str | Path, scale: float = 1.0) -> Sampled:
+    """Two columns, time [s] and value, separated by blanks or a comma; one period, its end included.
+
+    `scale` turns the value's unit into SI. Raises `InputError` naming file, line and value.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    rows: list[tuple[float, float]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        words = line.split("#")[0].replace(",", " ").split()
+        if not words or (not rows and words[0][0].isalpha()):
+            continue
+        try:
+            time, value = (float(w) for w in words)
+        except ValueError:
+            raise InputError(f"{path}, line {number}: {line.strip()!r} is not a time and a value") from None
+        if not (np.isfinite(time) and np.isfinite(value)):
+            raise InputError(f"{path}, line {number}: {line.strip()!r} is not finite")
+        rows.append((time, value * scale))
+    return sampled(np.array(rows).reshape(-1, 2), str(path))
+
+
+def sampled(rows: np.ndarray, name: str) -> Sampled:
+    """One waveform from rows (time, value) that span a period, its end included; `name` is for the error."""
+    if len(rows) < 2 or not (np.diff(rows[:, 0]) > 0).all():
+        raise InputError(f"{name}: a waveform needs at least two rows with ascending times")
+    return Sampled(rows[:, 0], rows[None, :, 1])
