@@ -130,12 +130,13 @@ def test_bad_trees_are_refused(tmp_path):
 
 
 def test_simvascular_left_with_its_outlets(data):
-    """The left tree alone, six steady resistances, the reference's own junctions: flows to 1 %, Pd/Pa to 0.003."""
+    """The left tree alone, the reference's own junctions, steady and pulsatile: mean flows to 1 %, Pd/Pa to 0.003."""
     import simvascular_left
 
-    report = simvascular_left.compare(data / "coronary" / "simvascular_left")
-    assert report["largest_flow_error"] <= 0.01
-    assert report["largest_pd_pa_error"] <= 0.003
+    folder = data / "coronary" / "simvascular_left"
+    for report in (simvascular_left.compare(folder), simvascular_left.compare_pulsatile(folder)):
+        assert report["largest_flow_error"] <= 0.01
+        assert report["largest_pd_pa_error"] <= 0.003
 
 
 def test_pressure_wire_traces(data):

@@ -8,6 +8,7 @@ from perfsim.flow.pulsatile.periodic import Periodicity, periodic_cycle, periodi
 from perfsim.flow.pulsatile.scheme import Scheme, Values, Wave, drive_at, scheme, term
 from perfsim.flow.pulsatile.solve import Progress, check_cycle, courant, solve_periodic, solve_transient
 from perfsim.flow.pulsatile.start import at_rest, steady_start
+from perfsim.flow.pulsatile.trunks import Trunks, trunks
 from perfsim.flow.pulsatile.tube import Olufsen, SquareRoot, TubeLaw, olufsen_elasticity
 from perfsim.flow.pulsatile.waveform import Fourier, Sampled, Stacked, Steadily, Waveform, read_waveform
 
@@ -30,6 +31,7 @@ __all__ = [
     "Stacked",
     "Steadily",
     "Throats",
+    "Trunks",
     "TubeLaw",
     "Values",
     "Wave",
@@ -51,4 +53,5 @@ __all__ = [
     "steady_start",
     "term",
     "time_limit",
+    "trunks",
 ]

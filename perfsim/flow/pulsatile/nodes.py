@@ -42,9 +42,9 @@ class Joints(eqx.Module):
     rho: Float[Array, ""]
     fixed: Bool[Array, " nodes"]
     """pressure inlets"""
-    absorbs: Float[Array, " ends"]
-    """1 at ends that absorb, with their pressure"""
-    absorbed_at: Float[Array, " ends"]
+    absorbing: Int[Array, " absorbing"]
+    """ends that absorb, and the pressure they are at when nothing comes"""
+    absorbed_at: Float[Array, " absorbing"]
     throat: Int[Array, "throats 2"]
     R: Float[Array, " throats"]
     S: Float[Array, " throats"]
@@ -141,10 +141,14 @@ def _throats(joints: Joints, supply: Supply, pressure, z, q):
 
 def _with_absorption(joints: Joints, supply: Supply, A, slope) -> Supply:
     """Add the conductance A/(ρc) of ends that absorb, c in the middle between the present state and rest."""
-    rest = joints.wall.slope(joints.wall.root_area(joints.absorbed_at))
-    c = 0.5 * (jnp.sqrt(slope / joints.rho) + jnp.sqrt(rest / joints.rho))
-    y = jnp.where(joints.absorbs > 0, A / (joints.rho * c), 0.0)
+    if len(joints.absorbing) == 0:
+        return supply
+    at = joints.absorbing
+    wall = jax.tree.map(lambda x: x[at], joints.wall)
+    rest = wall.slope(wall.root_area(joints.absorbed_at))
+    c = 0.5 * (jnp.sqrt(slope[at] / joints.rho) + jnp.sqrt(rest / joints.rho))
+    y = A[at] / (joints.rho * c)
     return supply._replace(
-        conductance=supply.conductance + _gathered(joints, y),
-        current=supply.current + _gathered(joints, y * joints.absorbed_at),
+        conductance=supply.conductance.at[joints.node[at]].add(y),
+        current=supply.current.at[joints.node[at]].add(y * joints.absorbed_at),
     )

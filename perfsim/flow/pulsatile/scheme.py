@@ -274,18 +274,14 @@ def _joints(arteries: Arteries, grid: Grid, wall: TubeLaw) -> Joints:
     node = jnp.concatenate([arteries.tail, arteries.head])
     alpha = jnp.concatenate([jnp.broadcast_to(arteries.momentum_factor, (n,))] * 2)
     throats = arteries.throats
-    absorbs = jnp.zeros(arteries.nodes)
-    absorbed_at = jnp.concatenate([arteries.reference_pressure + arteries.external_pressure] * 2)
-    for outlet in arteries.outlets:
-        if isinstance(outlet, Absorbing):
-            absorbs = absorbs.at[outlet.node].set(1.0)
-            at_node = jnp.zeros(arteries.nodes).at[outlet.node].set(outlet.P_out)
-            absorbed_at = jnp.where(absorbs[node] > 0, at_node[node], absorbed_at)
+    ending = [o for o in arteries.outlets if isinstance(o, Absorbing)]
+    end_at = grid.ends_at[:, 0]  # the only end at a node where a vessel ends
     return Joints(
         sign=jnp.concatenate([-jnp.ones(n), jnp.ones(n)]), node=node, ends_at=grid.ends_at, wall=wall, alpha=alpha,
         kinetic=0.5 * arteries.density * alpha * arteries.total[node], rho=arteries.density,
         fixed=jnp.zeros(arteries.nodes, bool).at[_nodes(arteries.pressure_inlets)].set(True),
-        absorbs=absorbs[node], absorbed_at=absorbed_at, throat=throats.node, R=throats.R, S=throats.S,
+        absorbing=jnp.concatenate([end_at[o.node] for o in ending] + [jnp.zeros(0, int)]),
+        absorbed_at=jnp.concatenate([o.P_out for o in ending] + [jnp.zeros(0)]), throat=throats.node, R=throats.R, S=throats.S,
     )  # fmt: skip
 
 
