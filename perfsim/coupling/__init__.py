@@ -3,6 +3,7 @@
 from perfsim.coupling.certificate import Certificate, certify
 from perfsim.coupling.compartments import Compartments, three_compartments
 from perfsim.coupling.diagnostics import balance, screening_length
+from perfsim.coupling.pulsatile import Pulsatile, aortic_shape, pulsatile, ventricular_shape
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
     Simulation,
@@ -15,7 +16,7 @@ from perfsim.coupling.simulation import (
     network_only,
 )
 from perfsim.coupling.soft import SoftTerritories, soft_territories
-from perfsim.coupling.solution import Perfusion, Solution, check
+from perfsim.coupling.solution import Beat, Perfusion, Solution, check
 from perfsim.coupling.territories import (
     Couplings,
     couplings,
@@ -27,15 +28,18 @@ from perfsim.coupling.territories import (
 from perfsim.coupling.transmural import transmural_profile
 
 __all__ = [
+    "Beat",
     "Certificate",
     "Compartments",
     "Couplings",
     "Perfusion",
+    "Pulsatile",
     "Simulation",
     "SoftTerritories",
     "Solution",
     "State",
     "Tissue",
+    "aortic_shape",
     "assemble",
     "balance",
     "bridge",
@@ -46,6 +50,7 @@ __all__ = [
     "default_states",
     "nearest_terminals",
     "network_only",
+    "pulsatile",
     "screening_length",
     "simulate",
     "soft_territories",
@@ -54,4 +59,5 @@ __all__ = [
     "three_compartments",
     "transmural_profile",
     "trunk_branch",
+    "ventricular_shape",
 ]

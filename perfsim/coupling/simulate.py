@@ -6,6 +6,7 @@ from perfsim._results import InputError
 from perfsim.blood import DENSITY
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.potential import graph
+from perfsim.coupling.pulsatile import Pulsatile, pulsed
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import VesselFlowLaw, coupled_system, state_vessels, vessel_laws
@@ -22,14 +23,15 @@ from jaxtyping import Array, Float
 
 def simulate(
     sim: Simulation,
-    flow: Steady | None = None,
+    flow: Steady | Pulsatile | None = None,
     tissue: FiniteVolumes | None = None,
     states: tuple[str, ...] | None = None,
 ) -> Solution:
     """Blood flow of a simulation in all (or the named) of its states.
 
     A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through
-    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` and `tissue` choose them. A
+    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` (`Steady()`, or `pulsatile(sim)`
+    for a beating heart, whose means are then returned with the beat) and `tissue` choose them. A
     solve that fails says so in `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the
     host. Raises `InputError` for a state that the simulation does not have.
     """
@@ -54,10 +56,16 @@ def _strongly_typed(sim: Simulation) -> Simulation:
 
 
 @eqx.filter_jit
-def _simulate(sim: Simulation, flow: Steady, tissue: FiniteVolumes, states: tuple[str, ...] | None) -> Solution:
+def _simulate(
+    sim: Simulation, flow: Steady | Pulsatile, tissue: FiniteVolumes, states: tuple[str, ...] | None
+) -> Solution:
     law = vessel_laws(sim)
     chosen = [s for s in sim.states if states is None or s.name in states]
-    return Solution({s.name: _solve_state(sim, law, s, flow, tissue) for s in chosen})
+    steady = flow if isinstance(flow, Steady) else flow.steady
+    solved = {s.name: _solve_state(sim, law, s, steady, tissue) for s in chosen}
+    if isinstance(flow, Pulsatile):
+        solved = {s.name: pulsed(sim, law, s, solved[s.name], flow) for s in chosen}
+    return Solution(solved)
 
 
 class _Solved(NamedTuple):

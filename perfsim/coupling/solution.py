@@ -5,13 +5,36 @@ from perfsim.flow import Counters
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 _ORDER = {"rest": 0, "hyperemia": 1}
 
 
+class Beat(eqx.Module):
+    """The periodic beat of the trunks; places along a chain are its start, middle and end."""
+
+    time: Float[Array, " times"]
+    """[s] from the start of the beat"""
+    pressure: Float[Array, "times places=3 chains"]
+    """static [Pa]"""
+    flow: Float[Array, "times places=3 chains"]
+    """[m³/s]"""
+    names: tuple[str, ...] = eqx.field(static=True)
+    """of the chains: branch, and where along it the chain ends"""
+    period: Float[Array, ""]
+    """[s]"""
+    change: Float[Array, " cuts"]
+    """mean flow into each subtree over that of the steady solve, less 1: 0 where no loss is quadratic"""
+    cycles: Int[Array, ""]
+    """it took to become periodic"""
+    defect: Float[Array, ""]
+    """greatest change over the last cycle, of a lumen over A_d or a flow over A_d c"""
+    residual: Float[Array, ""]
+    """greatest pressure that a node left unmatched, over ρc²"""
+
+
 class Perfusion(eqx.Module):
-    """One state's flow field. Arrays over terminals and volumes are empty without a wall."""
+    """One state's flow field; of a beating heart, its mean. Arrays of terminals and volumes are empty without a wall."""
 
     total_pressure: Float[Array, " nodes"]
     """p0 [Pa] at the network's nodes"""
@@ -44,6 +67,8 @@ class Perfusion(eqx.Module):
     mass_defect: Float[Array, ""]
     """|inflow - venous outflow - lumped outlets| over the inflow"""
     counters: Counters
+    beat: Beat | None = None
+    """of pulsatile flow"""
 
 
 class Solution(eqx.Module):
@@ -77,7 +102,8 @@ def check(solution: Solution) -> Solution:
     for name, state in solution.in_order():
         result = RESULTS(int(state.counters.result))
         if result is not RESULTS.successful:
-            raise SimulationError(
-                f"state {name!r}: {result.message} (flow imbalance {float(state.counters.imbalance):.1e})"
-            )
+            detail = f"flow imbalance {float(state.counters.imbalance):.1e}"
+            if state.beat is not None and result in (RESULTS.not_periodic, RESULTS.wave_not_finite):
+                detail = f"change over the last cycle {float(state.beat.defect):.1e}"
+            raise SimulationError(f"state {name!r}: {result.message} ({detail})")
     return solution

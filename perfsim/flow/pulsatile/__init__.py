@@ -7,7 +7,7 @@ from perfsim.flow.pulsatile.outlets import Absorbing, Coronary, Outlet, Resistan
 from perfsim.flow.pulsatile.periodic import Periodicity, periodic_cycle, periodic_state
 from perfsim.flow.pulsatile.scheme import Scheme, Values, Wave, drive_at, scheme, term
 from perfsim.flow.pulsatile.solve import Progress, check_cycle, courant, solve_periodic, solve_transient
-from perfsim.flow.pulsatile.start import at_rest, steady_start
+from perfsim.flow.pulsatile.start import at_rest, steady_start, vessel_resistance
 from perfsim.flow.pulsatile.trunks import Trunks, trunks
 from perfsim.flow.pulsatile.tube import Olufsen, SquareRoot, TubeLaw, olufsen_elasticity
 from perfsim.flow.pulsatile.waveform import Fourier, Sampled, Stacked, Steadily, Waveform, read_waveform
@@ -54,4 +54,5 @@ __all__ = [
     "term",
     "time_limit",
     "trunks",
+    "vessel_resistance",
 ]

@@ -139,7 +139,8 @@ class Arteries(eqx.Module):
             _positive(key, (per | knots)[key], names)
         if junctions not in ("total", "static"):
             raise InputError(f'junctions is {junctions!r}: it must be "total" or "static"')
-        nodes = int(max(tail.max(), head.max())) + 1
+        reached = [tail, head] if throats is None else [tail, head, np.asarray(throats.node).ravel()]
+        nodes = int(np.concatenate(reached).max()) + 1
         degree = np.bincount(np.concatenate([tail, head]), minlength=nodes)
         _connected(nodes, degree, flow_inlets, pressure_inlets, outlets, throats)
         alpha = (profile + 2.0) / (profile + 1.0) if momentum_factor is None else momentum_factor
@@ -202,7 +203,7 @@ def _connected(nodes, degree, flow_inlets, pressure_inlets, outlets, throats) ->
     open_ends = np.setdiff1d(np.flatnonzero(degree == 1), given)
     if len(open_ends):
         raise InputError(f"node {open_ends[0]} is an open end: give it an inlet or an outlet")
-    unused = np.flatnonzero(degree == 0)
+    unused = np.setdiff1d(np.flatnonzero(degree == 0), given)
     if len(unused):
         raise InputError(f"no vessel touches node {unused[0]}: number the nodes without gaps")
     if not inlets:

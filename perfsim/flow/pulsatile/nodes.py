@@ -123,7 +123,7 @@ def _gathered(joints: Joints, at_ends: Float[Array, " ends"]) -> Float[Array, " 
 
 def _circuit(joints: Joints, given: Supply, current, y):
     """Each node as a source of pressure behind a resistance: where nothing is prescribed, (Σ I)/(Σ y) and 1/Σ y."""
-    conductance = _gathered(joints, y) + given.conductance
+    conductance = _gathered(joints, y) + given.conductance + jnp.finfo(y.dtype).tiny
     pressure = (_gathered(joints, current) + given.current) / conductance
     return jnp.where(joints.fixed, given.pressure, pressure), jnp.where(joints.fixed, 0.0, 1.0 / conductance)
 

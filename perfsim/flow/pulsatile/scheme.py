@@ -281,7 +281,8 @@ def _joints(arteries: Arteries, grid: Grid, wall: TubeLaw) -> Joints:
         kinetic=0.5 * arteries.density * alpha * arteries.total[node], rho=arteries.density,
         fixed=jnp.zeros(arteries.nodes, bool).at[_nodes(arteries.pressure_inlets)].set(True),
         absorbing=jnp.concatenate([end_at[o.node] for o in ending] + [jnp.zeros(0, int)]),
-        absorbed_at=jnp.concatenate([o.P_out for o in ending] + [jnp.zeros(0)]), throat=throats.node, R=throats.R, S=throats.S,
+        absorbed_at=jnp.concatenate([o.P_out for o in ending] + [jnp.zeros(0)]),
+        throat=throats.node, R=throats.R, S=throats.S,
     )  # fmt: skip
 
 
