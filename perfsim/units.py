@@ -13,7 +13,7 @@ ML_MIN_G = ML / MINUTE / 1e-3  # [m³/(s·kg)]
 MBF_UNIT = "mL/min/g"
 
 _UNITS: dict[str, dict[str, float]] = {
-    "pressure": {"Pa": 1.0, "kPa": 1e3, "mmHg": MMHG, "dyn/cm2": 0.1, "dyn/cm²": 0.1},
+    "pressure": {"Pa": 1.0, "kPa": 1e3, "MPa": 1e6, "mmHg": MMHG, "dyn/cm2": 0.1, "dyn/cm²": 0.1},
     "length": {"m": 1.0, "cm": 1e-2, "mm": MM, "um": 1e-6, "µm": 1e-6},
     "mass": {"kg": 1.0, "g": 1e-3},
     "flow": {"m3/s": 1.0, "m³/s": 1.0, "mL/min": ML_MIN, "mL/s": ML, "L/min": 1e3 * ML_MIN},

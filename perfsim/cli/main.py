@@ -77,6 +77,20 @@ def grow(
 
 
 @app.command()
+def flow(
+    case: Annotated[Path, typer.Argument(help="Network: .toml, openBF's .yaml, or svZeroD's .json.")],
+    out: Out = Path("perfsim-flow"),
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pulsatile flow in a network of arteries: the periodic state, waveforms."""
+    from perfsim.cli.flow import flow_case
+    from perfsim.io.flow_case import read_flow
+
+    flow_case(read_flow(case), out, overwrite, quiet)
+
+
+@app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Folder to create the case in.")]) -> None:
     """Write a commented case file to start from."""
     from perfsim._results import InputError

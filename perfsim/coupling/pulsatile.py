@@ -123,9 +123,9 @@ def pulsatile(
     """Prepare the trunks of a simulation for pulsatile flow: `simulate(sim, flow=pulsatile(sim))` (host).
 
     Arguments: the `period` of the heart [s]; the aortic and the left ventricular pressure, both over the mean of the
-    aortic one, by default `aortic_shape` and `ventricular_shape`; the beds' `compliance` [m³/Pa]; `dx` [m], the longest cell.
-    The result holds the grid and stays valid while nodes do not move. Raises `InputError` for a simulation with bridges
-    or three compartments, which only the steady solver has.
+    aortic one, by default `aortic_shape` and `ventricular_shape`; the beds' `compliance` [m³/Pa]; `dx` [m], the longest
+    cell. The result holds the grid and stays valid while nodes do not move. Raises `InputError` for a simulation with
+    bridges or three compartments, which only the steady solver has.
     """
     if len(sim.bridges.nodes):
         raise InputError("pulsatile flow has no grafts or collaterals yet: simulate them with flow=Steady()")

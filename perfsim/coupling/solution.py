@@ -34,7 +34,7 @@ class Beat(eqx.Module):
 
 
 class Perfusion(eqx.Module):
-    """One state's flow field; of a beating heart, its mean. Arrays of terminals and volumes are empty without a wall."""
+    """One state's flow field; of a beating heart, its mean. Arrays over terminals and volumes may be empty: no wall."""
 
     total_pressure: Float[Array, " nodes"]
     """p0 [Pa] at the network's nodes"""

@@ -11,7 +11,7 @@ from perfsim._results import InputError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 
-def _quantity(kind: str, low: float, high: float, unit: str):
+def quantity(kind: str, low: float, high: float, unit: str):
     """A validator for text with a unit; `low` and `high` in `unit` are the range of what can be meant."""
 
     def check(text: Any) -> float:
@@ -27,13 +27,13 @@ def _quantity(kind: str, low: float, high: float, unit: str):
     return BeforeValidator(check)
 
 
-Pressure = Annotated[float, _quantity("pressure", 0, 300, "mmHg")]
-Length = Annotated[float, _quantity("length", 0, 500, "mm")]
-Mass = Annotated[float, _quantity("mass", 20, 1000, "g")]
-MBF = Annotated[float, _quantity("perfusion", 0.01, 20, "mL/min/g")]
-ViscosityValue = Annotated[float, _quantity("viscosity", 0.5, 10, "mPa·s")]
-Conductance = Annotated[float, _quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
-Mobility = Annotated[float, _quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
+Pressure = Annotated[float, quantity("pressure", 0, 300, "mmHg")]
+Length = Annotated[float, quantity("length", 0, 500, "mm")]
+Mass = Annotated[float, quantity("mass", 20, 1000, "g")]
+MBF = Annotated[float, quantity("perfusion", 0.01, 20, "mL/min/g")]
+ViscosityValue = Annotated[float, quantity("viscosity", 0.5, 10, "mPa·s")]
+Conductance = Annotated[float, quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
+Mobility = Annotated[float, quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
 
 
 class _Section(BaseModel):
@@ -104,13 +104,13 @@ class Tree(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
     exponent: Annotated[float, Field(ge=2.0, le=3.5)] = 7 / 3
     shares: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
-    reference_diameter: Annotated[float, _quantity("length", 40, 100, "um")] = physiology.REFERENCE_DIAMETER
+    reference_diameter: Annotated[float, quantity("length", 40, 100, "um")] = physiology.REFERENCE_DIAMETER
 
 
 class Mesh(_Section):
     """The control volumes."""
 
-    spacing: Annotated[float, _quantity("length", 0.5, 6, "mm")] = 1.5e-3
+    spacing: Annotated[float, quantity("length", 0.5, 6, "mm")] = 1.5e-3
 
 
 class Lesion(_Section):
@@ -119,7 +119,7 @@ class Lesion(_Section):
     branch: str
     position: Length
     diameter_reduction: float = Field(ge=0.0, le=0.97)
-    length: Annotated[float, _quantity("length", 0.5, 100, "mm")]
+    length: Annotated[float, quantity("length", 0.5, 100, "mm")]
 
 
 class StateSection(_Section):
@@ -209,7 +209,7 @@ def parse_case(text: str, source: str = "case", folder: Path | None = None) -> C
     try:
         case = Case.model_validate(raw)
     except ValidationError as error:
-        raise InputError("\n".join(f"{source}: {_sentence(e)}" for e in error.errors())) from None
+        raise InputError("\n".join(f"{source}: {line}" for line in explained(error, Case))) from None
     return _located(case, source, Path() if folder is None else folder)
 
 
@@ -227,10 +227,15 @@ def _located(case: Case, source: str, folder: Path) -> Case:
     return case
 
 
-def _sentence(error) -> str:
+def explained(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """One sentence per fault: key, value and what is accepted."""
+    return [_sentence(e, model) for e in error.errors()]
+
+
+def _sentence(error, model) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _known_keys(error["loc"][:-1])
+        known = _known_keys(error["loc"][:-1], model)
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(known)}"
         return f"unknown key {where!r}: {hint}"
@@ -244,11 +249,12 @@ def _sentence(error) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _known_keys(location) -> list[str]:
-    model: Any = Case
+def _known_keys(location, model: Any) -> list[str]:
     for part in location:
         if isinstance(part, int):
             continue
+        if part not in getattr(model, "model_fields", {}):
+            return []
         annotation = model.model_fields[part].annotation
         model = annotation.__args__[0] if hasattr(annotation, "__args__") else annotation
     return list(model.model_fields) if hasattr(model, "model_fields") else []

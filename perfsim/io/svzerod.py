@@ -75,10 +75,8 @@ def read_svzerod(path: str | Path) -> ZeroDimensionalModel:
 def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
     vessels = case["vessels"]
     conditions = {c["bc_name"]: c for c in case["boundary_conditions"]}
+    ends, in_series = svzerod_nodes(case)
     ids = [v["vessel_id"] for v in vessels]
-    if len(set(ids)) != len(ids) or not ids:
-        raise InputError("vessel_id must be there and differ")
-    ends, in_series = _connect(case, vessels, ids)
     nodes = sorted({n for pair in ends.values() for n in pair})
     tail, head = (np.array([nodes.index(ends[v][k]) for v in ids]) for k in (0, 1))
     values = [v["zero_d_element_values"] for v in vessels]
@@ -133,6 +131,14 @@ def _connect(case, vessels, ids) -> tuple[dict[int, list[int]], dict[int, float]
         for v, R in zip(leaving, extra, strict=True):
             ends[v][0], in_series[v] = at, float(R)
     return ends, in_series
+
+
+def svzerod_nodes(case: dict[str, Any]) -> tuple[dict[int, list[int]], dict[int, float]]:
+    """Start and end node of each vessel by its id, and what junctions add to its resistance. Raises `InputError`."""
+    ids = [v["vessel_id"] for v in case["vessels"]]
+    if len(set(ids)) != len(ids) or not ids:
+        raise InputError("vessel_id must be there and differ")
+    return _connect(case, case["vessels"], ids)
 
 
 def _condition(conditions, name, kinds) -> dict:

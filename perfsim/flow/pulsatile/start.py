@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 
 CLOSED = 1e-9
 """of the network's conductance: what a node without an outlet leaks, so that a closed network has a pressure"""
+INVISCID = 1e-4
+"""of a vessel's impedance: added to its resistance, so that one without friction has some"""
 
 
 def means(arteries: Arteries, times: int = 512):
@@ -29,14 +31,14 @@ def steady_start(arteries: Arteries, s: Scheme, grid: Grid) -> Wave:
     """Node pressures and flows of the network of resistances, throats' losses left out, as the state to start from."""
     inflow, fixed = means(arteries)[:2]
     n = arteries.nodes
-    g = 1.0 / vessel_resistance(arteries, s, grid)
+    impedance = jnp.sqrt(s.rho * s.resting_slope()) / s.rest**2
+    g = 1.0 / (vessel_resistance(arteries, s, grid) + INVISCID * impedance[grid.first])
     laplacian = _laplacian(n, arteries.tail, arteries.head, g)
     if len(s.joints.R):
         a, b = s.joints.throat.T
         laplacian = laplacian + _laplacian(n, a, b, 1.0 / jnp.maximum(s.joints.R, 1e-3 / jnp.max(g)))
     rhs, sink = jnp.zeros(n), jnp.full(n, CLOSED * jnp.mean(g))
     rhs = rhs + sink * jnp.mean(arteries.reference_pressure)
-    impedance = jnp.sqrt(s.rho * s.resting_slope()) / s.rest**2
     at_node = jnp.zeros(n).at[arteries.head].set(impedance[grid.last]).at[arteries.tail].set(impedance[grid.first])
     for outlet in arteries.outlets:
         R, P_out = outlet.total()

@@ -1,0 +1,34 @@
+"""Pressure and flow over a cycle, as a picture."""
+
+from pathlib import Path
+
+from perfsim.flow.pulsatile import Cycle
+from perfsim.units import ML, MMHG
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+SHOWN = 8
+
+
+def draw_waveforms(path: Path, names: tuple[str, ...], cycle: Cycle, title: str) -> None:
+    """Pressure and flow in the middle of the vessels that carry most, at most eight."""
+    time = np.asarray(cycle.time)
+    time = np.append(time, time[1] * len(time))
+    P, Q = (np.asarray(x)[:, 1] for x in (cycle.pressure / MMHG, cycle.flow / ML))
+    most = np.argsort(-np.abs(Q).mean(axis=0))[:SHOWN]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    for axis, values, label in zip(axes, (P, Q), ("pressure [mmHg]", "flow [mL/s]"), strict=True):
+        for v in most:
+            axis.plot(time, np.append(values[:, v], values[0, v]), label=names[v])
+        axis.set(xlabel="time [s]", ylabel=label, xlim=(time[0], time[-1]))
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    rest = f" ({len(most)} of {len(names)} vessels)" if len(names) > len(most) else ""
+    figure.suptitle(f"{title}: middle of each vessel over the periodic cycle{rest}", fontsize=11)
+    axes[1].legend(fontsize=8, frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
