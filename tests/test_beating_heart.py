@@ -10,7 +10,7 @@ from perfsim.coupling import (
     simulate,
     ventricular_shape,
 )
-from perfsim.coupling.pulsatile import Swinging
+from perfsim.coupling.heartbeat import Swinging
 from perfsim.flow import LumpedOutlets, NoLoss
 from perfsim.network import VesselNetwork, stenosis
 from perfsim.units import MMHG

@@ -3,7 +3,8 @@
 from perfsim.coupling.certificate import Certificate, certify
 from perfsim.coupling.compartments import Compartments, three_compartments
 from perfsim.coupling.diagnostics import balance, screening_length
-from perfsim.coupling.pulsatile import Pulsatile, aortic_shape, pulsatile, ventricular_shape
+from perfsim.coupling.heartbeat import aortic_shape, ventricular_shape
+from perfsim.coupling.pulsatile import Pulsatile, pulsatile
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
     Simulation,

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 from perfsim._results import InputError
 from perfsim.blood import DENSITY
+from perfsim.coupling.beat import pulsed
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.potential import graph
-from perfsim.coupling.pulsatile import Pulsatile, pulsed
+from perfsim.coupling.pulsatile import Pulsatile
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import VesselFlowLaw, coupled_system, state_vessels, vessel_laws
