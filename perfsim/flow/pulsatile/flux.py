@@ -50,7 +50,7 @@ def face_flux(wall, volume, alpha, left, right):
     u_l, u_r = Q_l * A_r * one_over, Q_r * A_l * one_over
     pi_l, pi_r = wall.momentum(s_l) * volume, wall.momentum(s_r) * volume
     F_l, F_r = alpha * Q_l * u_l + pi_l, alpha * Q_r * u_r + pi_r
-    u = 0.5 * (u_l + u_r)
+    u = held(0.5 * (u_l + u_r))
     speed = jnp.sqrt(wall.slope(0.5 * (s_l + s_r)) * volume + alpha * (alpha - 1.0) * u * u)
     speed = held(speed)
     mach = alpha * u / speed

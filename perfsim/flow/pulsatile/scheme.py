@@ -99,7 +99,7 @@ class Scheme(eqx.Module):
         s, P, Q = self._padded(wave)
         half_P, half_Q = self._half_slope(P, self.eps_P), self._half_slope(Q, self.eps_Q)
         s, P, Q = s[1:-1], P[1:-1], Q[1:-1]
-        far, near = self.far.root_area(P + half_P), self.near.root_area(P - half_P)
+        far, near = held(self.far.root_area(P + half_P)), held(self.near.root_area(P - half_P))
         A, r = s * s, h * self.per_dx
         per_A = 1.0 / A
         u, dQ = Q * per_A, 2.0 * half_Q
