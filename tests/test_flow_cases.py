@@ -6,7 +6,8 @@ from pathlib import Path
 from perfsim._results import InputError
 from perfsim.cli.flow import flow_case
 from perfsim.flow.pulsatile import Absorbing, Windkessel, discretize, solve_periodic
-from perfsim.io.flow_case import FlowCase, read_flow
+from perfsim.io.flow_case import FlowCase
+from perfsim.io.flow_files import read_flow
 
 import numpy as np
 import pytest
@@ -241,6 +242,52 @@ def test_zero_dimensional_limits(data, name):
         ):  # fmt: skip
             expected = np.interp(np.asarray(cycle.time), time, own[column].values)
             assert np.abs(np.asarray(found) - expected).max() <= 1e-3 * np.abs(expected).max(), (vessel, column)
+
+
+ZERO_D_FILE = {
+    "boundary_conditions": [
+        {"bc_name": "IN", "bc_type": "FLOW", "bc_values": {"Q": [1.0, 2.0, 1.0], "t": [0.0, 0.5, 1.0]}},
+        {"bc_name": "OUT", "bc_type": "RCR", "bc_values": {"C": 0.001, "Pd": 0.0, "Rd": 900.0, "Rp": 100.0}},
+    ],
+    "simulation_parameters": {"number_of_cardiac_cycles": 5},
+    "vessels": [{
+        "boundary_conditions": {"inlet": "IN", "outlet": "OUT"}, "vessel_id": 0, "vessel_length": 10.0,
+        "vessel_name": "v", "zero_d_element_type": "BloodVessel", "zero_d_element_values": {"R_poiseuille": 100.0},
+    }],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["case.toml", "small.yaml", "zero.json"])
+def test_damaged_files(written, tmp_path, name):
+    """200 damaged copies of a sound file: each is read, or refused with a message that names the file."""
+    from hypothesis import HealthCheck, given, settings
+    from test_readers import damage, mutate
+
+    t = np.linspace(0, 1, 51)
+    np.savetxt(tmp_path / "small_inlet.dat", np.stack([t, 1e-5 * np.sin(np.pi * t) ** 2], axis=1))
+    text = {"case.toml": TOML, "small.yaml": OPENBF, "zero.json": json.dumps(ZERO_D_FILE)}[name]
+    read_flow(written(text, name))
+
+    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(damage)
+    def attempt(steps):
+        path = written(mutate(text, steps), f"broken-{name}")
+        try:
+            read_flow(path)
+        except InputError as error:
+            assert "broken" in str(error) or "inlet.dat" in str(error)
+
+    attempt()
+
+
+def test_inspect_says_what_networks_are(written, capsys):
+    """One line each, and no advice for another kind of case."""
+    from perfsim.cli.inspect import inspect_files
+
+    inspect_files([written(TOML), written(OPENBF, "small.yaml")])
+    said = capsys.readouterr().out
+    assert "4 vessels, 1 inlet(s), 2 outlets (coronary, windkessel), 1 stenoses" in said
+    assert "openBF network 'small' for perfsim flow: 3 vessels" in said
 
 
 def test_zero_dimensional_files_that_say_more_are_refused(data):

@@ -30,7 +30,7 @@ def _describe(path: Path) -> list[str]:
     kinds: dict[str, Callable[[Path], list[str]]] = {
         ".toml": _case, ".csv": _table, ".nii": _image, ".gz": _image, ".obj": _surface, ".stl": _surface,
         ".ply": _surface, ".vtu": _volume_mesh, ".swc": _tree, ".in": _tree, ".vtp": _polydata,
-        ".json": _zero_dimensional,
+        ".json": _zero_dimensional, ".yaml": _flow_network, ".yml": _flow_network,
         ".txt": _guide_points,
     }  # fmt: skip
     if path.suffix.lower() not in kinds:
@@ -137,9 +137,18 @@ def _guide_points(path: Path) -> list[str]:
     return [f"guide points: {counts}", f"long axis {frame.length * 1e3:.0f} mm, read as mm"]
 
 
+def _flow_network(path: Path) -> list[str]:
+    from perfsim.io.flow_files import network_in
+
+    return [network_in(path)]
+
+
 def _case(path: Path) -> list[str]:
     from perfsim.io.case import read_case
+    from perfsim.io.flow_toml import is_flow_toml
 
+    if is_flow_toml(path):
+        return _flow_network(path)
     case = read_case(path)
     return [
         f"case {case.name!r}: wall {_wall_of(case.anatomy)}, {case.tree.terminals} terminals, "

@@ -85,7 +85,7 @@ def flow(
 ) -> None:
     """Pulsatile flow in a network of arteries: the periodic state, waveforms."""
     from perfsim.cli.flow import flow_case
-    from perfsim.io.flow_case import read_flow
+    from perfsim.io.flow_files import read_flow
 
     flow_case(read_flow(case), out, overwrite, quiet)
 

@@ -24,33 +24,51 @@ def read_openbf(path: str | Path) -> FlowCase:
     in part (`Rt` other than 0) are refused. Raises `InputError` naming file, vessel, key and value.
     """
     path = Path(path)
+    raw = checked_openbf(path)
     try:
-        return _case(path)
+        return _case(raw, path)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
+        raise InputError(f"{path}: not an openBF case that can be read ({type(error).__name__}: {error})") from None
 
 
-def _case(path: Path) -> FlowCase:
-    from perfsim.flow.pulsatile import Arteries, Inlets, read_waveform
-
+def checked_openbf(path: Path) -> dict[str, Any]:
+    """The file as it is, its keys checked. Raises `InputError` naming file, vessel and key."""
     import yaml
 
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid YAML ({str(error).splitlines()[0]})") from None
+        _check_keys(raw)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from None
+    return raw
+
+
+def _check_keys(raw: Any) -> None:
     if not isinstance(raw, dict) or not isinstance(raw.get("network"), list) or not raw["network"]:
         raise InputError("an openBF case needs a list of vessels under `network`")
     _known(raw, TOP, "the file")
-    blood, solver, vessels = raw.get("blood") or {}, raw.get("solver") or {}, raw["network"]
-    _known(blood, {"rho", "mu"}, "blood")
-    _known(solver, SOLVER, "solver")
-    for i, v in enumerate(vessels):
+    for section, keys in (("blood", {"rho", "mu"}), ("solver", SOLVER)):
+        if not isinstance(raw.get(section, {}), dict):
+            raise InputError(f"{section} is not a section with keys")
+        _known(raw.get(section, {}), keys, section)
+    for i, v in enumerate(raw["network"]):
         if not isinstance(v, dict):
             raise InputError(f"entry {i + 1} of network is not a vessel")
         _known(v, VESSEL, _label(v, i))
         if v.get("visco-elastic"):
             raise InputError(f"{_label(v, i)}: visco-elastic walls of openBF cannot be read; give Γ in a TOML case")
+
+
+def _case(raw: dict[str, Any], path: Path) -> FlowCase:
+    from perfsim.flow.pulsatile import Arteries, Inlets, read_waveform
+
+    blood, solver, vessels = raw.get("blood", {}), raw.get("solver", {}), raw["network"]
     rho, mu = (_number(blood, key, "blood") for key in ("rho", "mu"))
     numbers = sorted({int(_number(v, key, _label(v, i))) for i, v in enumerate(vessels) for key in ("sn", "tn")})
     ends = [[numbers.index(int(v[key])) for v in vessels] for key in ("sn", "tn")]
@@ -119,7 +137,7 @@ def _label(vessel: dict[str, Any], i: int) -> str:
 
 
 def _known(given: dict, keys: set[str], where: str) -> None:
-    unknown = sorted(set(given) - keys)
+    unknown = sorted(map(str, set(given) - keys))
     if unknown:
         raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(keys))}")
 

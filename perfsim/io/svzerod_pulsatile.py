@@ -42,7 +42,7 @@ def read_svzerod_pulsatile(path: str | Path) -> FlowCase:
         raise InputError(f"{path}: not valid JSON ({error})") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a svZeroD case that can be read ({type(error).__name__}: {error})") from None
 
 
@@ -167,6 +167,6 @@ def _constant(values, key: str, name: str) -> float:
 
 
 def _known(given: dict, keys: set[str], where: str) -> None:
-    unknown = sorted(set(given) - keys)
+    unknown = sorted(map(str, set(given) - keys))
     if unknown:
         raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(keys))}")

@@ -1,7 +1,8 @@
 """Pulsatile flow in compliant vessels: the one-dimensional equations, their grid, and periodic states."""
 
 from perfsim.flow.pulsatile.arteries import Arteries, Inlets, Throats
-from perfsim.flow.pulsatile.grid import Grid, discretize, time_limit
+from perfsim.flow.pulsatile.discretize import discretize, time_limit
+from perfsim.flow.pulsatile.grid import Grid
 from perfsim.flow.pulsatile.march import Cycle, march
 from perfsim.flow.pulsatile.outlets import Absorbing, Coronary, Outlet, Resistance, Windkessel
 from perfsim.flow.pulsatile.periodic import Periodicity, periodic_cycle, periodic_state

@@ -1,7 +1,4 @@
-"""The grid: cells of all vessels in one flat array, and the number of steps of a cycle."""
-
-import dataclasses
-from typing import NamedTuple
+"""The grid: cells of all vessels in one flat array."""
 
 from perfsim._results import InputError
 from perfsim.flow.pulsatile.arteries import Arteries
@@ -11,9 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
-
-SPEED_MARGIN = 1.2
-"""what waves may exceed the resting wave speed by, the stream's own velocity included, before a run is unstable"""
 
 SMOOTH = 1e-3
 """of the resting lumen, and of the flow through it at the wave speed: smaller differences are not limited"""
@@ -68,50 +62,31 @@ class Grid(eqx.Module):
     """per cycle"""
 
 
-class Limit(NamedTuple):
-    """What bounds the time step."""
+def cells(arteries: Arteries, dx: float, samples: int) -> Grid:
+    """Cells of at most `dx` [m], two per vessel at least, with one step per sample (host).
 
-    dt: float
-    """[s]"""
-    where: str
-    """the vessel, and why"""
-
-
-def discretize(
-    arteries: Arteries, dx: float = 1e-3, *, cfl: float = 0.9, samples: int = 200, steps: int | None = None
-) -> Grid:
-    """Cells of at most `dx` [m], two per vessel at least, and a number of steps per cycle, a multiple of `samples`.
-
-    The steps follow from the CFL number against the resting wave speed with a margin of 20 %, and from friction and the
-    viscous wall where these are faster (see `time_limit`), unless `steps` says how many. Host only: the arteries must
-    hold numbers. Raises `InputError` where a grid cannot be made.
+    Raises `InputError` where the arteries hold no numbers, or for a `dx` that is not positive.
     """
     if isinstance(arteries.length, jax.core.Tracer):
         raise InputError("discretize works on numbers: call it before jax.jit or jax.grad, and pass the grid on")
     if not dx > 0:
         raise InputError(f"dx is {dx:.4g} m: it must be positive")
-    length = np.asarray(arteries.length)
-    cells = np.maximum(np.ceil(length / dx - 1e-9).astype(int), 2)
-    n, knots = len(cells), arteries.radius.shape[1]
-    vessel = np.repeat(np.arange(n), cells)
-    first = np.cumsum(cells) - cells
+    count = np.maximum(np.ceil(np.asarray(arteries.length) / dx - 1e-9).astype(int), 2)
+    n, knots = len(count), arteries.radius.shape[1]
+    vessel = np.repeat(np.arange(n), count)
+    first = np.cumsum(count) - count
     index = np.arange(len(vessel)) - first[vessel]
-    last = first + cells - 1
     ends = np.concatenate([np.asarray(arteries.tail), np.asarray(arteries.head)])
-    centers = Places.at(vessel, (index + 0.5) / cells[vessel], knots)
+    centers = Places.at(vessel, (index + 0.5) / count[vessel], knots)
     small_P, small_Q = _small(arteries, centers)
-    draft = Grid(
-        cells=jnp.asarray(cells), first=jnp.asarray(first), last=jnp.asarray(last), is_first=jnp.asarray(index == 0),
-        is_last=jnp.asarray(index == cells[vessel] - 1), vessel=jnp.asarray(vessel),
-        centers=centers, small_P=small_P, small_Q=small_Q,
-        faces=Places.at(vessel, (index + 1.0) / cells[vessel], knots),
+    return Grid(
+        cells=jnp.asarray(count), first=jnp.asarray(first), last=jnp.asarray(first + count - 1),
+        is_first=jnp.asarray(index == 0), is_last=jnp.asarray(index == count[vessel] - 1), vessel=jnp.asarray(vessel),
+        centers=centers, faces=Places.at(vessel, (index + 1.0) / count[vessel], knots),
         starts=Places.at(np.arange(n), np.zeros(n), knots),
-        middle=jnp.asarray(np.stack([first + (cells - 1) // 2, first + cells // 2])),
-        ends_at=jnp.asarray(_padded(ends, arteries.nodes)), steps=1, samples=samples,
+        middle=jnp.asarray(np.stack([first + (count - 1) // 2, first + count // 2])),
+        ends_at=jnp.asarray(_padded(ends, arteries.nodes)), small_P=small_P, small_Q=small_Q, steps=1, samples=samples,
     )  # fmt: skip
-    if steps is None:
-        steps = int(np.ceil(float(arteries.period) / (cfl * time_limit(arteries, draft).dt)))
-    return dataclasses.replace(draft, steps=max(1, -(-steps // samples)))
 
 
 def _small(arteries: Arteries, centers: Places):
@@ -120,20 +95,6 @@ def _small(arteries: Arteries, centers: Places):
     wall = arteries.wall.of(radius, centers.of(arteries.elasticity), jnp.zeros(len(radius)))
     slope = wall.slope(jnp.sqrt(jnp.pi) * radius)
     return SMOOTH * slope, SMOOTH * jnp.pi * radius**2 * jnp.sqrt(slope / arteries.density)
-
-
-def time_limit(arteries: Arteries, grid: Grid) -> Limit:
-    """The step that the scheme bears at most, and what bounds it (host)."""
-    from perfsim.flow.pulsatile.scheme import scheme
-
-    s = scheme(arteries, grid)
-    names = np.array(arteries.names)[np.asarray(grid.vessel)]
-    speed = SPEED_MARGIN * np.asarray(jnp.sqrt(s.resting_slope() / s.rho))
-    found = [(s.dx / speed, "the wave speed"), (1.0 / np.maximum(s.resting_drag(), 1e-30), "friction")]
-    if s.spread is not None:
-        found.append((s.dx**2 / (4.0 * np.maximum(s.spread, 1e-30)), "the viscous wall"))
-    limits = [Limit(float(np.min(dt)), f"{names[int(np.argmin(dt))]}, {why}") for dt, why in found]
-    return min(limits, key=lambda limit: limit.dt)
 
 
 def _padded(ends: np.ndarray, nodes: int) -> np.ndarray:

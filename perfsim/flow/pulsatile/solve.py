@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from perfsim._results import RESULTS, SimulationError
 from perfsim.flow.pulsatile.arteries import Arteries
-from perfsim.flow.pulsatile.grid import Grid, time_limit
+from perfsim.flow.pulsatile.discretize import time_limit
+from perfsim.flow.pulsatile.grid import Grid
 from perfsim.flow.pulsatile.march import Cycle, march
 from perfsim.flow.pulsatile.periodic import CycleMap, Iteration
 from perfsim.flow.pulsatile.scheme import Scheme, Wave, scheme

@@ -1,0 +1,50 @@
+"""How finely: cells by length, steps by what the scheme bears."""
+
+import dataclasses
+from typing import NamedTuple
+
+from perfsim.flow.pulsatile.arteries import Arteries
+from perfsim.flow.pulsatile.grid import Grid, cells
+from perfsim.flow.pulsatile.scheme import scheme
+
+import jax.numpy as jnp
+import numpy as np
+
+SPEED_MARGIN = 1.2
+"""what waves may exceed the resting wave speed by, the stream's own velocity included, before a run is unstable"""
+
+
+class Limit(NamedTuple):
+    """What bounds the time step."""
+
+    dt: float
+    """[s]"""
+    where: str
+    """the vessel, and why"""
+
+
+def discretize(
+    arteries: Arteries, dx: float = 1e-3, *, cfl: float = 0.9, samples: int = 200, steps: int | None = None
+) -> Grid:
+    """Cells of at most `dx` [m], two per vessel at least, and a number of steps per cycle, a multiple of `samples`.
+
+    The steps follow from the CFL number against the resting wave speed with a margin of 20 %, and from friction and the
+    viscous wall where these are faster (see `time_limit`), unless `steps` says how many. Host only: the arteries must
+    hold numbers. Raises `InputError` where a grid cannot be made.
+    """
+    grid = cells(arteries, dx, samples)
+    if steps is None:
+        steps = int(np.ceil(float(arteries.period) / (cfl * time_limit(arteries, grid).dt)))
+    return dataclasses.replace(grid, steps=max(1, -(-steps // samples)))
+
+
+def time_limit(arteries: Arteries, grid: Grid) -> Limit:
+    """The step that the scheme bears at most, and what bounds it (host)."""
+    s = scheme(arteries, grid)
+    names = np.array(arteries.names)[np.asarray(grid.vessel)]
+    speed = SPEED_MARGIN * np.asarray(jnp.sqrt(s.resting_slope() / s.rho))
+    found = [(s.dx / speed, "the wave speed"), (1.0 / np.maximum(s.resting_drag(), 1e-30), "friction")]
+    if s.spread is not None:
+        found.append((s.dx**2 / (4.0 * np.maximum(s.spread, 1e-30)), "the viscous wall"))
+    limits = [Limit(float(np.min(dt)), f"{names[int(np.argmin(dt))]}, {why}") for dt, why in found]
+    return min(limits, key=lambda limit: limit.dt)
