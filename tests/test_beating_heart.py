@@ -102,6 +102,15 @@ def test_quadratic_losses_cost_more_in_a_pulsating_flow():
     assert np.abs(found.outlet_flow.sum() - found.inlet_flow[0]) <= 1e-6 * found.inlet_flow[0]
 
 
+def test_closed_outlets_and_plugged_branches_beat_on():
+    """An outlet of infinite resistance, and a throat of 5 %: finite, and the other branch carries what it did."""
+    for sim in (eqx.tree_at(lambda s: s.outlets.resistance, stenosed(0.5), jnp.array([jnp.inf, 5e9])), stenosed(0.95)):
+        flow = pulsatile(sim, dx=1e-2, samples=5)
+        steady, found = simulate(sim).hyperemia, check(simulate(sim, flow=flow)).hyperemia
+        assert float(found.outlet_flow[0]) <= 0.01 * float(found.outlet_flow[1])
+        assert float(found.outlet_flow[1]) == pytest.approx(float(steady.outlet_flow[1]), rel=1e-3)
+
+
 def test_gradient_through_beat_and_steady_solve():
     """d(mean flow behind the lesion)/d(throat, aortic pressure, outlet): AD against differences."""
     sim = stenosed(0.6)

@@ -43,6 +43,8 @@ from jaxtyping import Array
 
 LUMPED_SPLIT = (0.2, 0.6, 0.2)
 """of the resistance of a lumped outlet into R_a, R_am, R_v"""
+SHUT = 1e15
+"""[Pa·s/m³] behind an outlet that nothing flows into; the resistance before it is infinite"""
 LUMPED_DEPTH = 0.2
 """swing around a lumped outlet, of the left ventricle's: the right ventricle's peak is a fifth of it"""
 
@@ -101,12 +103,16 @@ def _behind(sim: Simulation, state: State, mean: Perfusion, flow: Pulsatile) -> 
         in_capillaries = links.to_terminals(mean.supplies * mean.tissue_pressure[:, None])
         back = links.to_terminals(mean.supplies * p_b[:, None])
         depth = links.to_terminals(mean.supplies * volumes.depth[:, None])
-    q = mean.outlet_flow
+    q, closed = mean.outlet_flow, Q == 0.0
+    Q = jnp.where(closed, 1.0, Q)
     p_D = gathered(at_D, q * (lumped_back + (1.0 - first) * drop)) / Q
     p_c = gathered(in_capillaries, q * (lumped_back + last * drop)) / Q
     p_b = gathered(back, q * lumped_back) / Q
     depth = gathered(depth, q * LUMPED_DEPTH) / Q
-    return _Behind(Q, p, (p - p_D) / Q, (p_D - p_c) / Q, (p_c - p_b) / Q, p_b, depth)
+    arterial, micro, venous = (
+        jnp.where(closed, shut, drop / Q) for shut, drop in ((jnp.inf, p - p_D), (SHUT, p_D - p_c), (SHUT, p_c - p_b))
+    )
+    return _Behind(jnp.where(closed, 0.0, Q), p, arterial, micro, venous, p_b, depth)
 
 
 def _arteries(sim, law, state: State, mean: Perfusion, flow: Pulsatile, behind: _Behind) -> Arteries:
@@ -139,7 +145,8 @@ def _averaged(
 ) -> Perfusion:
     """The beat's means: in a subtree flows and pressure drops scale with its flow, which is exact for linear laws."""
     chains, n = flow.chains, len(flow.chains.tail)
-    scale = jnp.append(Q / behind.Q, 1.0)
+    ratio = jnp.where(behind.Q == 0.0, 1.0, Q / jnp.where(behind.Q == 0.0, 1.0, behind.Q))
+    scale = jnp.append(ratio, 1.0)
     at = flow.cut_of_terminal
     of_terminal = scale[at]
     through = cycle.volume / flow.template.period
@@ -161,7 +168,7 @@ def _averaged(
         RESULTS.wave_not_finite,
     )
     beat = Beat(
-        cycle.time, cycle.pressure, cycle.flow, flow.template.names, flow.template.period, Q / behind.Q - 1.0,
+        cycle.time, cycle.pressure, cycle.flow, flow.template.names, flow.template.period, ratio - 1.0,
         reached.cycles, reached.change.max(), cycle.residual,
     )  # fmt: skip
     return dataclasses.replace(
