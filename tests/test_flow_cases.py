@@ -175,8 +175,8 @@ project_name: small
 blood: {rho: 1060.0, mu: 4.0e-3}
 solver: {Ccfl: 0.9, cycles: 20, jump: 50, convergence_tolerance: 5.0}
 network:
-  - {label: aorta, sn: 1, tn: 2, L: 0.1, E: 4.0e5, Rp: 0.01, Rd: 0.009, h0: 1.0e-3, gamma_profile: 9}
-  - {label: left, sn: 2, tn: 3, L: 0.1, E: 7.0e5, R0: 0.006, R1: 7.0e7, R2: 3.0e9, Cc: 4.0e-10}
+  - {label: aorta, sn: 1, tn: 2, L: 0.1, E: 4.0e5, M: 150, Rp: 0.01, Rd: 0.009, h0: 1.0e-3, gamma_profile: 9, Pext: 1.0e4}
+  - {label: left, sn: 2, tn: 3, L: 0.1, E: 7.0e5, R0: 0.006, outlet: wk3, R1: 7.0e7, R2: 3.0e9, Cc: 4.0e-10}
   - {label: right, sn: 2, tn: 4, L: 0.1, E: 7.0e5, R0: 0.006, Rt: 0.0}
 """
 
@@ -187,16 +187,24 @@ def test_openbf_networks(written, tmp_path):
     np.savetxt(tmp_path / "small_inlet.dat", np.stack([t, 1e-5 * np.sin(np.pi * t) ** 2], axis=1))
     case = read_flow(written(OPENBF, "small.yaml"))
     a = case.arteries
-    np.testing.assert_allclose(a.radius, [[0.01, 0.009], [0.006, 0.006], [0.006, 0.006]])
+    np.testing.assert_allclose(a.radius[:, [0, -1]], [[0.01, 0.009], [0.006, 0.006], [0.006, 0.006]])
+    np.testing.assert_array_equal(discretize(a, case.dx).cells, [150, 100, 100])
+    np.testing.assert_allclose(a.external_pressure, [1e4, 0.0, 0.0])
     rule = 0.006 * (0.2802 * np.exp(-505.3 * 0.006) + 0.1324 * np.exp(-11.14 * 0.006))
     np.testing.assert_allclose(a.elasticity[1], 7e5 * rule)
-    np.testing.assert_allclose(a.momentum_factor, 1.0)
+    np.testing.assert_allclose(a.elasticity[0], 4e5 * 1e-3)
+    np.testing.assert_allclose(a.momentum_factor, [11 / 10, 4 / 3, 4 / 3])
+    viscous = read_flow(
+        written(OPENBF.replace("label: left,", "label: left, visco-elastic: true,"), "small.yaml")
+    ).arteries
+    np.testing.assert_allclose(viscous.viscous[:, 0], [0.0, 0.6 + 0.00075 / 0.006, 0.0])
     assert {type(o) for o in a.outlets} == {Absorbing, Windkessel}
     assert (case.samples, case.max_cycles) == (50, 20)
     for old, new, words in (
         ("Rt: 0.0", "Rt: 0.5", "right: Rt is 0.5"),
         ("label: left,", "label: left, colour: red,", "left: unknown key 'colour'"),
-        ("R0: 0.006, R1", "R1", "left: Rp is missing"),
+        ("R0: 0.006, outlet: wk3, R1", "R1", "left: Rp is missing"),
+        ("outlet: wk3", "outlet: wk4", "left: outlet is 'wk4'"),
         ("mu: 4.0e-3", "nu: 4.0e-3", "blood: unknown key 'nu'"),
         ("E: 4.0e5", "E: soft", "aorta: E is 'soft'"),
     ):

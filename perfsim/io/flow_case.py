@@ -3,6 +3,8 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from perfsim.flow.pulsatile import Arteries
 
@@ -14,8 +16,8 @@ class FlowCase:
     name: str
     arteries: "Arteries"
     node_names: tuple[str, ...]
-    dx: float = 1e-3
-    """[m]"""
+    dx: float | np.ndarray = 1e-3
+    """longest cell [m], one number or one per vessel"""
     cfl: float = 0.9
     samples: int = 200
     """per period"""

@@ -9,19 +9,24 @@ from perfsim.io.flow_case import FlowCase
 import numpy as np
 
 TOP = {"project_name", "inlet_file", "write_results", "output_directory", "blood", "solver", "network"}
-SOLVER = {"Ccfl", "cycles", "jump", "convergence_tolerance"}
+SOLVER = {"Ccfl", "cycles", "jump", "convergence_tolerance", "use_total_pressure"}
+OUTLETS = ("reflection", "wk2", "wk3")
+KNOTS = 9
+"""along a taper: a wall that follows from the radius is not linear"""
 VESSEL = {
     "label", "sn", "tn", "L", "E", "R0", "Rp", "Rd", "M", "h0", "Pext", "gamma_profile", "to_save", "initial_pressure",
-    "initial_flow", "visco-elastic", "Rt", "R1", "R2", "Cc", "Pout", "inlet_impedance_matching",
+    "initial_flow", "visco-elastic", "outlet", "Rt", "R1", "R2", "Cc", "Pout", "inlet_impedance_matching",
 }  # fmt: skip
 
 
 def read_openbf(path: str | Path) -> FlowCase:
     """Read a network: vessels of constant or linearly tapering radius, one inflow, windkessels or reflection.
 
-    Where openBF's model differs from ours the file's meaning is kept: radii at zero pressure, momentum factor 1. A wall
-    thickness that is not given follows its rule h = r (0.2802 e^(-505.3 r) + 0.1324 e^(-11.14 r)). Outlets that reflect
-    in part (`Rt` other than 0) are refused. Raises `InputError` naming file, vessel, key and value.
+    The file's meaning is kept: radii at the external pressure, a wall thickness that is not given by its rule
+    h = r (0.2802 e^(-505.3 r) + 0.1324 e^(-11.14 r)), a viscous wall Γ = 0.6 + 0.00075/r, cells of 1 mm, five at least
+    and more where `M` says so. Two things are ours: the momentum factor is that of the velocity profile, not 1, and
+    junctions share their total pressure unless `use_total_pressure` is false. Outlets that reflect in part (`Rt` other
+    than 0) are refused. Raises `InputError` naming file, vessel, key and value.
     """
     path = Path(path)
     raw = checked_openbf(path)
@@ -61,8 +66,8 @@ def _check_keys(raw: Any) -> None:
         if not isinstance(v, dict):
             raise InputError(f"entry {i + 1} of network is not a vessel")
         _known(v, VESSEL, _label(v, i))
-        if v.get("visco-elastic"):
-            raise InputError(f"{_label(v, i)}: visco-elastic walls of openBF cannot be read; give Γ in a TOML case")
+        if v.get("outlet", "wk3") not in OUTLETS:
+            raise InputError(f"{_label(v, i)}: outlet is {v['outlet']!r}; known are {', '.join(OUTLETS)}")
 
 
 def _case(raw: dict[str, Any], path: Path) -> FlowCase:
@@ -73,34 +78,44 @@ def _case(raw: dict[str, Any], path: Path) -> FlowCase:
     numbers = sorted({int(_number(v, key, _label(v, i))) for i, v in enumerate(vessels) for key in ("sn", "tn")})
     ends = [[numbers.index(int(v[key])) for v in vessels] for key in ("sn", "tn")]
     names = [_label(v, i) for i, v in enumerate(vessels)]
-    radius = np.array([_radii(v, n) for v, n in zip(vessels, names, strict=True)])
-    mean = radius.mean(axis=1)
-    rule = mean * (0.2802 * np.exp(-505.3 * mean) + 0.1324 * np.exp(-11.14 * mean))
-    h = np.array([_number(v, "h0", n, r) for v, n, r in zip(vessels, names, rule, strict=True)])
-    E, L = (np.array([_number(v, k, n) for v, n in zip(vessels, names, strict=True)]) for k in ("E", "L"))
-    profile, outside = (
-        np.array([_number(v, k, n, d) for v, n in zip(vessels, names, strict=True)])
-        for k, d in (("gamma_profile", 2.0), ("Pext", 0.0))
-    )
-    wave = read_waveform(path.parent / raw.get("inlet_file", f"{raw.get('project_name', path.stem)}_inlet.dat"))
+
+    def column(key: str, default: float | None = None) -> np.ndarray:
+        return np.array([_number(v, key, n, default) for v, n in zip(vessels, names, strict=True)])
+
+    L, radius = column("L"), np.array([_radii(v, n) for v, n in zip(vessels, names, strict=True)])
+    elasticity = column("E")[:, None] * _thickness(vessels, names, radius)
+    inlet = raw.get("inlet_file", f"{raw.get('project_name', path.stem)}_inlet.dat")
+    wave = read_waveform(path.parent / inlet)
     if 1 not in numbers:
         raise InputError("no vessel starts at node 1, which is openBF's inlet")
     arteries = Arteries.build(
-        ends[0], ends[1], L, radius, E * h, period=float(wave.times[-1] - wave.times[0]), viscosity=mu, density=rho,
-        flow_inlets=Inlets(numbers.index(1), wave), outlets=_outlets(vessels, names, ends[1], radius, E * h, rho),
-        external_pressure=outside, profile=profile, momentum_factor=1.0,
-        names=names,
+        ends[0], ends[1], L, radius, elasticity, period=float(wave.times[-1] - wave.times[0]), viscosity=mu,
+        density=rho, flow_inlets=Inlets(numbers.index(1), wave), profile=column("gamma_profile", 2.0), names=names,
+        outlets=_outlets(vessels, names, ends[1], radius[:, -1], elasticity[:, -1], rho),
+        viscous=_viscous(vessels, radius), external_pressure=column("Pext", 0.0),
+        junctions="total" if solver.get("use_total_pressure", True) else "static",
     )  # fmt: skip
     return FlowCase(
-        str(raw.get("project_name", path.stem)), arteries, tuple(str(n) for n in numbers), dx=_length(vessels, L),
+        str(raw.get("project_name", path.stem)), arteries, tuple(str(n) for n in numbers),
+        dx=L / np.maximum(np.maximum(np.ceil(1e3 * L), 5.0), column("M", 5.0)),
         cfl=_number(solver, "Ccfl", "solver", 0.9), samples=int(_number(solver, "jump", "solver", 100)),
         max_cycles=int(_number(solver, "cycles", "solver", 100)),
     )  # fmt: skip
 
 
-def _length(vessels: list[dict], L) -> float:
-    """Cells of 1 mm, or the finest that a vessel asks for by its number of divisions."""
-    return float(min([length / v["M"] for v, length in zip(vessels, L, strict=True) if v.get("M")] + [1e-3]))
+def _thickness(vessels: list[dict], names: list[str], radius) -> np.ndarray:
+    """h at the knots, as given or by the rule for its radius."""
+    rule = radius * (0.2802 * np.exp(-505.3 * radius) + 0.1324 * np.exp(-11.14 * radius))
+    for v, name, h in zip(vessels, names, rule, strict=True):
+        if v.get("h0") is not None:
+            h[:] = _number(v, "h0", name)
+    return rule
+
+
+def _viscous(vessels: list[dict], radius):
+    """Γ of P += Γ/(A_d√A) ∂A/∂t; openBF has ∂Q/∂t += C_v ∂²Q/∂x² with C_v = Γ/(ρ√A_d)."""
+    on = np.array([bool(v.get("visco-elastic")) for v in vessels])
+    return np.where(on[:, None], 0.6 + 0.00075 / radius, 0.0) if on.any() else None
 
 
 def _outlets(vessels, names, heads, radius, elasticity, rho):
@@ -117,8 +132,8 @@ def _outlets(vessels, names, heads, radius, elasticity, rho):
             absorbing.append((heads[i], _number(v, "Pext", name, 0.0)))
             continue
         R1, R2 = _number(v, "R1", name), _number(v, "R2", name, 0.0)
-        area = np.pi * radius[i, -1] ** 2
-        impedance = rho / area * np.sqrt(2.0 / 3.0 * elasticity[i] / (rho * radius[i, -1]))
+        area = np.pi * radius[i] ** 2
+        impedance = rho / area * np.sqrt(2.0 / 3.0 * elasticity[i] / (rho * radius[i]))
         if R2 == 0.0 or v.get("inlet_impedance_matching"):
             R1, R2 = impedance, R1 + R2 - impedance
         if R2 <= 0:
@@ -142,10 +157,11 @@ def _known(given: dict, keys: set[str], where: str) -> None:
         raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(keys))}")
 
 
-def _radii(vessel: dict, name: str) -> list[float]:
+def _radii(vessel: dict, name: str) -> np.ndarray:
     if "R0" in vessel:
-        return [_number(vessel, "R0", name)] * 2
-    return [_number(vessel, key, name) for key in ("Rp", "Rd")]
+        return np.full(KNOTS, _number(vessel, "R0", name))
+    near = _number(vessel, "Rp", name)
+    return np.linspace(near, _number(vessel, "Rd", name, near), KNOTS)
 
 
 def _number(given: dict, key: str, where: str, default: float | None = None) -> float:

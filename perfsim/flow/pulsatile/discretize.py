@@ -24,13 +24,13 @@ class Limit(NamedTuple):
 
 
 def discretize(
-    arteries: Arteries, dx: float = 1e-3, *, cfl: float = 0.9, samples: int = 200, steps: int | None = None
+    arteries: Arteries, dx: float | np.ndarray = 1e-3, *, cfl: float = 0.9, samples: int = 200, steps: int | None = None
 ) -> Grid:
-    """Cells of at most `dx` [m], two per vessel at least, and a number of steps per cycle, a multiple of `samples`.
+    """Cells of at most `dx` [m], one number or one per vessel, two a vessel at least, and a number of steps a cycle.
 
-    The steps follow from the CFL number against the resting wave speed with a margin of 20 %, and from friction and the
-    viscous wall where these are faster (see `time_limit`), unless `steps` says how many. Host only: the arteries must
-    hold numbers. Raises `InputError` where a grid cannot be made.
+    The steps are a multiple of `samples`. They follow from the CFL number against the resting wave speed with a margin of
+    20 %, and from friction and the viscous wall where these are faster (see `time_limit`), unless `steps` says how many.
+    Host only: the arteries must hold numbers. Raises `InputError` where a grid cannot be made.
     """
     grid = cells(arteries, dx, samples)
     if steps is None:

@@ -62,15 +62,15 @@ class Grid(eqx.Module):
     """per cycle"""
 
 
-def cells(arteries: Arteries, dx: float, samples: int) -> Grid:
-    """Cells of at most `dx` [m], two per vessel at least, with one step per sample (host).
+def cells(arteries: Arteries, dx: float | np.ndarray, samples: int) -> Grid:
+    """Cells of at most `dx` [m], one number or one per vessel, two a vessel at least, and one step per sample (host).
 
     Raises `InputError` where the arteries hold no numbers, or for a `dx` that is not positive.
     """
     if isinstance(arteries.length, jax.core.Tracer):
         raise InputError("discretize works on numbers: call it before jax.jit or jax.grad, and pass the grid on")
-    if not dx > 0:
-        raise InputError(f"dx is {dx:.4g} m: it must be positive")
+    if not np.min(dx) > 0:
+        raise InputError(f"dx is {np.min(dx):.4g} m: it must be positive")
     count = np.maximum(np.ceil(np.asarray(arteries.length) / dx - 1e-9).astype(int), 2)
     n, knots = len(count), arteries.radius.shape[1]
     vessel = np.repeat(np.arange(n), count)
