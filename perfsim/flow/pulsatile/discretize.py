@@ -28,9 +28,9 @@ def discretize(
 ) -> Grid:
     """Cells of at most `dx` [m], one number or one per vessel, two a vessel at least, and a number of steps a cycle.
 
-    The steps are a multiple of `samples`. They follow from the CFL number against the resting wave speed with a margin of
-    20 %, and from friction and the viscous wall where these are faster (see `time_limit`), unless `steps` says how many.
-    Host only: the arteries must hold numbers. Raises `InputError` where a grid cannot be made.
+    The steps, a multiple of `samples`, follow from the CFL number against the resting wave speed with a margin of 20 %,
+    and from friction and the viscous wall where these are faster (see `time_limit`), unless `steps` says how many. Host
+    only: the arteries must hold numbers. Raises `InputError` where a grid cannot be made.
     """
     grid = cells(arteries, dx, samples)
     if steps is None:
