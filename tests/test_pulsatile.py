@@ -312,7 +312,7 @@ def test_hard_cases_are_finite(name):
 
 
 def test_breakdown_is_named():
-    """A hundredfold inflow by a wrong unit: an error with vessel, time and CFL number, no silent NaN."""
+    """A thousandfold inflow by a wrong unit: an error with vessel, time and CFL number, no silent NaN."""
     arteries = tube(heartbeat(3e-3, 2e-3))
     grid = discretize(arteries, 5e-3, samples=20)
     with pytest.raises(SimulationError, match=r"vessel 0.*t = .*CFL number.*inflow's unit|inflow's unit.*vessel 0"):
