@@ -3,6 +3,8 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+from perfsim._results import InputError
+
 import numpy as np
 
 if TYPE_CHECKING:
@@ -25,3 +27,10 @@ class FlowCase:
     """per period; None: from the CFL number"""
     tolerance: float = 1e-6
     max_cycles: int = 60
+
+
+def refuse_unknown(given: dict, known: set[str], where: str) -> None:
+    """Raise `InputError` for a key that has no meaning, naming those that have."""
+    unknown = sorted(map(str, set(given) - known))
+    if unknown:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")

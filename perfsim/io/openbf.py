@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from perfsim._results import InputError
-from perfsim.io.flow_case import FlowCase
+from perfsim.io.flow_case import FlowCase, refuse_unknown
 
 import numpy as np
 
@@ -57,15 +57,15 @@ def checked_openbf(path: Path) -> dict[str, Any]:
 def _check_keys(raw: Any) -> None:
     if not isinstance(raw, dict) or not isinstance(raw.get("network"), list) or not raw["network"]:
         raise InputError("an openBF case needs a list of vessels under `network`")
-    _known(raw, TOP, "the file")
+    refuse_unknown(raw, TOP, "the file")
     for section, keys in (("blood", {"rho", "mu"}), ("solver", SOLVER)):
         if not isinstance(raw.get(section, {}), dict):
             raise InputError(f"{section} is not a section with keys")
-        _known(raw.get(section, {}), keys, section)
+        refuse_unknown(raw.get(section, {}), keys, section)
     for i, v in enumerate(raw["network"]):
         if not isinstance(v, dict):
             raise InputError(f"entry {i + 1} of network is not a vessel")
-        _known(v, VESSEL, _label(v, i))
+        refuse_unknown(v, VESSEL, _label(v, i))
         if v.get("outlet", "wk3") not in OUTLETS:
             raise InputError(f"{_label(v, i)}: outlet is {v['outlet']!r}; known are {', '.join(OUTLETS)}")
 
@@ -149,12 +149,6 @@ def _outlets(vessels, names, heads, radius, elasticity, rho):
 
 def _label(vessel: dict[str, Any], i: int) -> str:
     return str(vessel.get("label", f"vessel {i + 1}"))
-
-
-def _known(given: dict, keys: set[str], where: str) -> None:
-    unknown = sorted(map(str, set(given) - keys))
-    if unknown:
-        raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(keys))}")
 
 
 def _radii(vessel: dict, name: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from perfsim._results import InputError
-from perfsim.io.flow_case import FlowCase
+from perfsim.io.flow_case import FlowCase, refuse_unknown
 from perfsim.io.svzerod import svzerod_nodes
 
 import numpy as np
@@ -49,11 +49,11 @@ def read_svzerod_pulsatile(path: str | Path) -> FlowCase:
 def _case(case: dict[str, Any], path: Path) -> FlowCase:
     from perfsim.flow.pulsatile import Arteries, Throats
 
-    _known(case, TOP, "the file")
+    refuse_unknown(case, TOP, "the file")
     vessels, conditions = case["vessels"], {c["bc_name"]: c for c in case["boundary_conditions"]}
     for v in vessels:
-        _known(v, VESSEL, v.get("vessel_name", "a vessel"))
-        _known(v["zero_d_element_values"], ELEMENT, v["vessel_name"])
+        refuse_unknown(v, VESSEL, v.get("vessel_name", "a vessel"))
+        refuse_unknown(v["zero_d_element_values"], ELEMENT, v["vessel_name"])
         if v["zero_d_element_type"] != "BloodVessel":
             raise InputError(f"{v['vessel_name']} is a {v['zero_d_element_type']}; only BloodVessel can be read")
     ends, extra = svzerod_nodes(case)
@@ -123,13 +123,13 @@ def _boundaries(case, conditions, start, end, period: float):
             kind, values = condition["bc_type"], condition["bc_values"]
             node = start[i] if side == "inlet" else end[i]
             if kind == "FLOW":
-                _known(values, {"Q", "t"}, name)
+                refuse_unknown(values, {"Q", "t"}, name)
                 flows.append((node, _wave(values, "Q", period, -1.0 if side == "outlet" else 1.0)))
             elif kind == "PRESSURE":
-                _known(values, {"P", "t"}, name)
+                refuse_unknown(values, {"P", "t"}, name)
                 pressures.append((node, _wave(values, "P", period)))
             elif kind in groups:
-                _known(values, {*keys[kind], "t"}, name)
+                refuse_unknown(values, {*keys[kind], "t"}, name)
                 numbers = [_constant(values, key, name) for key in keys[kind] if key != "Pim"]
                 groups[kind].append((node, numbers, _wave(values, "Pim", period) if kind == "CORONARY" else None))
             else:
@@ -164,9 +164,3 @@ def _constant(values, key: str, name: str) -> float:
     if np.ptp(found) > 0:
         raise InputError(f"boundary condition {name!r}: {key} varies in time, which only flows and pressures may")
     return float(found[0])
-
-
-def _known(given: dict, keys: set[str], where: str) -> None:
-    unknown = sorted(map(str, set(given) - keys))
-    if unknown:
-        raise InputError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(keys))}")
