@@ -28,13 +28,12 @@ from perfsim.flow.pulsatile import (
     solve_periodic,
     trunks,
 )
+from perfsim.io.simvascular import CGS_RESISTANCE
 from perfsim.units import ML_MIN, MMHG
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-
-CGS_R = 1e5  # dyn·s/cm⁵ → Pa·s/m³
 
 
 def compare(folder: Path, loss=None) -> dict:
@@ -71,11 +70,12 @@ def pulsatile_arteries(folder: Path) -> Arteries:
     at = {int(node): i for i, node in enumerate(np.asarray(chains.node))}
     tables = np.array([model.outlet_tables[name] for name in network.outlet_names])  # outlet, row, (time, value)
     Ra, Ram, Ca, Cim, Rv, _ = tables[:, :6, 1].T
+    R_a, R_am, R_v = (R * CGS_RESISTANCE for R in (Ra, Ram, Rv))
     radius = chains.radius(network.lumen)
     k1, k2, k3 = model.material[-3:]
     outlets = Coronary(
-        [at[int(node)] for node in np.asarray(network.outlets)], Ra * CGS_R, Ram * CGS_R, Rv * CGS_R, Ca / CGS_R,
-        Cim / CGS_R, np.full(6, -24.0 * MMHG), Sampled(tables[0, 6:, 0], 0.1 * tables[:, 6:, 1]),
+        [at[int(node)] for node in np.asarray(network.outlets)], R_a, R_am, R_v, Ca / CGS_RESISTANCE,
+        Cim / CGS_RESISTANCE, np.full(6, -24.0 * MMHG), Sampled(tables[0, 6:, 0], 0.1 * tables[:, 6:, 1]),
     )  # fmt: skip
     wave = Sampled(model.inlet_table[:, 0], 0.1 * model.inlet_table[None, :, 1])
     return Arteries.build(

@@ -50,7 +50,7 @@ def flow_case(case: FlowCase, out: Path, overwrite: bool, quiet: bool = False) -
 
 
 def _vessel(cycle: Cycle, v: int, n: int) -> dict[str, float]:
-    P, period = np.asarray(cycle.pressure)[:, :, v], float(cycle.time[1]) * len(cycle.time)
+    P, period = np.asarray(cycle.pressure)[:, :, v], float(cycle.period)
     return {
         "mean_inflow_m3_per_s": float(cycle.volume[v]) / period,
         "mean_outflow_m3_per_s": float(cycle.volume[n + v]) / period,

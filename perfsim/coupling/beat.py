@@ -22,8 +22,8 @@ from perfsim.coupling.heartbeat import Swinging
 from perfsim.coupling.pulsatile import Pulsatile
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Beat, Perfusion
-from perfsim.coupling.system import VesselFlowLaw
-from perfsim.flow import Counters, friction
+from perfsim.coupling.system import VesselFlowLaw, lumped_outlets
+from perfsim.flow import friction
 from perfsim.flow.pulsatile import (
     Arteries,
     Coronary,
@@ -51,7 +51,7 @@ LUMPED_DEPTH = 0.2
 
 def pulsed(sim: Simulation, law: VesselFlowLaw, state: State, mean: Perfusion, flow: Pulsatile) -> Perfusion:
     """The perfusion of one state, averaged over the periodic beat, from its steady perfusion."""
-    behind = _behind(sim, state, mean, flow)
+    behind = _behind(sim, law, state, mean, flow)
     arteries = _arteries(sim, law, state, mean, flow, behind)
     cycle, _, reached = periodic_cycle(arteries, flow.grid, flow.tolerance, flow.max_cycles)
     pressure = cycle.mean_node_pressure[flow.cut]
@@ -80,7 +80,7 @@ class _Behind:
         return self.arterial + self.micro + self.venous
 
 
-def _behind(sim: Simulation, state: State, mean: Perfusion, flow: Pulsatile) -> _Behind:
+def _behind(sim: Simulation, law: VesselFlowLaw, state: State, mean: Perfusion, flow: Pulsatile) -> _Behind:
     cuts = len(flow.cut)
 
     def gathered(of_terminals, of_outlets):
@@ -89,17 +89,14 @@ def _behind(sim: Simulation, state: State, mean: Perfusion, flow: Pulsatile) -> 
 
     p = mean.total_pressure[flow.chains.node[flow.cut]]
     Q = gathered(mean.terminal_flow, mean.outlet_flow)
-    outlet_node = sim.network.outlets
-    lumped_back = (
-        sim.outlets.pressure if sim.tissue is None else jnp.full(len(outlet_node), jnp.mean(state.back_pressure_epi))
-    )
-    drop = mean.total_pressure[outlet_node] - lumped_back
+    lumped_back = lumped_outlets(sim, law, state).pressure
+    drop = mean.total_pressure[sim.network.outlets] - lumped_back
     first, _, last = LUMPED_SPLIT
     at_D = mean.terminal_flow * mean.terminal_pressure
     in_capillaries, back, depth = jnp.zeros(0), jnp.zeros(0), jnp.zeros(0)
     if sim.tissue is not None:
         volumes, links, _ = sim.parts()
-        p_b = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
+        p_b = state.back_pressure(volumes.depth)
         in_capillaries = links.to_terminals(mean.supplies * mean.tissue_pressure[:, None])
         back = links.to_terminals(mean.supplies * p_b[:, None])
         depth = links.to_terminals(mean.supplies * volumes.depth[:, None])
@@ -145,7 +142,8 @@ def _averaged(
 ) -> Perfusion:
     """The beat's means: in a subtree flows and pressure drops scale with its flow, which is exact for linear laws."""
     chains, n = flow.chains, len(flow.chains.tail)
-    ratio = jnp.where(behind.Q == 0.0, 1.0, Q / jnp.where(behind.Q == 0.0, 1.0, behind.Q))
+    closed = behind.Q == 0.0
+    ratio = jnp.where(closed, 1.0, Q / jnp.where(closed, 1.0, behind.Q))
     scale = jnp.append(ratio, 1.0)
     at = flow.cut_of_terminal
     of_terminal = scale[at]
@@ -156,8 +154,6 @@ def _averaged(
         .set(through[n + chains.chain] * sim.forest.sign[chains.vessel])
     )
     total = _pressures(sim, mean, flow, cycle, p, scale)
-    alpha = (sim.profile + 2.0) / (sim.profile + 1.0)
-    kinetic = 0.5 * DENSITY * alpha * (flows * law.velocity) ** 2
     inlet = flow.template.pressure_inlets.node
     inflow = jnp.stack([jnp.sum(jnp.where(chains.tail == i, through[:n], 0.0)) for i in inlet])
     outlet_flow = mean.outlet_flow * scale[flow.cut_of_outlet]
@@ -172,11 +168,11 @@ def _averaged(
         reached.cycles, reached.change.max(), cycle.residual,
     )  # fmt: skip
     return dataclasses.replace(
-        mean, total_pressure=total, static_pressure=total[sim.network.far] - kinetic, flow=flows, inlet_flow=inflow,
-        outlet_flow=outlet_flow, terminal_flow=mean.terminal_flow * of_terminal,
+        mean, total_pressure=total, static_pressure=total[sim.network.far] - law.kinetic(flows), flow=flows,
+        inlet_flow=inflow, outlet_flow=outlet_flow, terminal_flow=mean.terminal_flow * of_terminal,
         terminal_pressure=_toward(mean.terminal_pressure, p[at], behind.pressure[at], of_terminal),
         mass_defect=jnp.abs(jnp.sum(inflow) - jnp.sum(Q)) / jnp.sum(Q), beat=beat,
-        counters=Counters(result, mean.counters.newton, mean.counters.krylov, mean.counters.imbalance),
+        counters=dataclasses.replace(mean.counters, result=result),
         **_tissue(sim, state, mean, of_terminal),
     )  # fmt: skip
 
@@ -209,7 +205,7 @@ def _tissue(sim: Simulation, state: State, mean: Perfusion, of_terminal) -> dict
     supplies = mean.supplies * links.at_feeders(of_terminal)
     before = jnp.sum(mean.supplies, axis=1)
     factor = jnp.sum(supplies, axis=1) / jnp.where(before == 0, 1.0, before)
-    p_b = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
+    p_b = state.back_pressure(volumes.depth)
     capillary = p_b + factor * (mean.tissue_pressure - p_b)
     return {
         "supplies": supplies, "mbf": mean.mbf * factor, "drainage": mean.drainage * factor,

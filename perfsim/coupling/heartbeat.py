@@ -2,8 +2,6 @@
 
 from perfsim.flow.pulsatile import Sampled, Waveform
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.integrate import cumulative_trapezoid
@@ -24,8 +22,7 @@ class Swinging(Waveform):
     @classmethod
     def of(cls, shape: Waveform, period, mean, swing) -> "Swinging":
         """With the mean of the shape over a period."""
-        times = (jnp.arange(512) + 0.5) * (period / 512)
-        return cls(shape, jnp.mean(jax.vmap(shape)(times)), mean, swing)
+        return cls(shape, shape.average(period)[0], mean, swing)
 
 
 def aortic_shape(period: float, systole: float = 0.35, time_constant: float = 1.2) -> Sampled:

@@ -110,8 +110,7 @@ def pulsatile(
 
 def _cuts(network: VesselNetwork, trunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For every grown vessel the trunk's node its subtree hangs on (-1 for trunks); all nodes that blood leaves by."""
-    above, far = vessel_above(network), np.asarray(network.far)
-    near = np.where(far == np.asarray(network.head), np.asarray(network.tail), np.asarray(network.head))
+    above, near, far = vessel_above(network), np.asarray(network.near), np.asarray(network.far)
     of_vessel = np.full(len(trunk), -1)
     for v in np.flatnonzero(~trunk):  # depth first: the vessel above comes before
         of_vessel[v] = near[v] if above[v] < 0 or trunk[above[v]] else of_vessel[above[v]]

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from perfsim._results import InputError
-from perfsim.blood import DENSITY
 from perfsim.coupling.beat import pulsed
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.potential import graph
@@ -92,12 +91,11 @@ def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady
     chain_flow, at_root = elimination.subtree_sum(sim.forest, at_nodes)
     flows = chain_flow[sim.forest.chain] * ML_MIN
     total = pressures_along_chains(sim, law, solved.p0, flows)
-    alpha = (sim.profile + 2.0) / (sim.profile + 1.0)
     inflow = jnp.sum(at_root)
     defect = jnp.abs(inflow - solved.vein - jnp.sum(lumped))
     return Perfusion(
         total_pressure=total,
-        static_pressure=total[sim.network.far] - 0.5 * DENSITY * alpha * (flows * law.velocity) ** 2,
+        static_pressure=total[sim.network.far] - law.kinetic(flows),
         flow=flows * sim.forest.sign,
         inlet_flow=at_root * ML_MIN,
         outlet_flow=lumped * ML_MIN,

@@ -36,6 +36,10 @@ class State(eqx.Module):
     demand: Float[Array, ""] | None
     """flow that autoregulation maintains while it can [m³/(s·kg)], or None at maximal dilation"""
 
+    def back_pressure(self, depth: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
+        """p_b [Pa] at the transmural depths: 0 is the epicardium, 1 the endocardium."""
+        return self.back_pressure_epi + (self.back_pressure_endo - self.back_pressure_epi) * depth
+
 
 class Tissue(eqx.Module):
     """Conductances of the myocardium."""

@@ -8,6 +8,7 @@ All three are monotone, so the pressures minimize one convex potential and its H
 Inside, pressures are in mmHg and flows in mL/min.
 """
 
+from perfsim.blood import DENSITY
 from perfsim.coupling.crown import crown_resistance
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.territories import Couplings
@@ -31,6 +32,12 @@ class VesselFlowLaw(eqx.Module):
     velocity: Float[Array, " vessels"]
     """of the stream per unit flow at the far end [1/m²]"""
     crown: Float[Array, " terminals"]
+    momentum_factor: Float[Array, ""]
+    """α of the velocity profile, (ζ+2)/(ζ+1)"""
+
+    def kinetic(self, flow: Float[Array, " vessels"]) -> Float[Array, " vessels"]:
+        """½ρα(Qu)² at the far end of each vessel [Pa]: what static pressure lies below the total one."""
+        return 0.5 * DENSITY * self.momentum_factor * (flow * self.velocity) ** 2
 
 
 class CoupledSystem(eqx.Module):
@@ -69,7 +76,8 @@ def vessel_laws(sim: Simulation) -> VesselFlowLaw:
     mixed = jnp.isin(network.far, sim.bridges.nodes) if len(sim.bridges.nodes) else None
     loss = sim.loss(network, sim.table, radius, length, resistance, mixed)
     crown = _crowns(sim, radius[sim.terminal_vessel, 1], network.demand)
-    return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, crown)
+    alpha = (sim.profile + 2.0) / (sim.profile + 1.0)
+    return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, crown, alpha)
 
 
 def _crowns(sim: Simulation, radius, volume):
@@ -91,13 +99,13 @@ def state_vessels(sim: Simulation, law: VesselFlowLaw, state: State) -> VesselSy
         law.R.at[sim.terminal_vessel].add(law.crown),
         law.S,
         inlet_pressure=state.aortic_pressure,
-        outlets=_outlets(sim, law, state),
+        outlets=lumped_outlets(sim, law, state),
         bridges=sim.bridges,
         autoregulated=state.demand is not None,
     )
 
 
-def _outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets:
+def lumped_outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets:
     """Lumped outlets of a heart: their own crown, then the wall's conductances, to the epicardial pressure."""
     if sim.tissue is None:
         return sim.outlets
@@ -127,7 +135,7 @@ def coupled_system(
     corrected = method is not None and method.corrects(volumes)
     supplied = supply * tissue.transmural
     drained = tissue.drainage * tissue.transmural * volumes.volume
-    back = state.back_pressure_epi + (state.back_pressure_endo - state.back_pressure_epi) * volumes.depth
+    back = state.back_pressure(volumes.depth)
     if many is not None:  # the first is supplied, the last drains
         others = jnp.zeros(len(links.weight) - len(supplied))
         supplied, drained = jnp.append(supplied, others), jnp.append(others, drained)

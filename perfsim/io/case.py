@@ -36,11 +36,13 @@ Conductance = Annotated[float, quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
 Mobility = Annotated[float, quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section of a case file: keys that it does not know are errors."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Anatomy(_Section):
+class Anatomy(Section):
     """The wall: the embedded one of a given mass, or one from segmented surfaces with guide points."""
 
     mass: Mass = 0.140
@@ -78,7 +80,7 @@ class Anatomy(_Section):
         return self
 
 
-class Vessels(_Section):
+class Vessels(Section):
     """The trunks: the embedded ones, or a left coronary tree from a file."""
 
     left: Path | None = None
@@ -97,7 +99,7 @@ class Vessels(_Section):
         return self
 
 
-class Tree(_Section):
+class Tree(Section):
     """The grown arterioles."""
 
     terminals: Annotated[int, Field(ge=10, le=1_000_000)] = 2000
@@ -107,13 +109,13 @@ class Tree(_Section):
     reference_diameter: Annotated[float, quantity("length", 40, 100, "um")] = physiology.REFERENCE_DIAMETER
 
 
-class Mesh(_Section):
+class Mesh(Section):
     """The control volumes."""
 
     spacing: Annotated[float, quantity("length", 0.5, 6, "mm")] = 1.5e-3
 
 
-class Lesion(_Section):
+class Lesion(Section):
     """One stenosis."""
 
     branch: str
@@ -122,7 +124,7 @@ class Lesion(_Section):
     length: Annotated[float, quantity("length", 0.5, 100, "mm")]
 
 
-class StateSection(_Section):
+class StateSection(Section):
     """Pressures of one state."""
 
     aortic_pressure: Pressure
@@ -149,7 +151,7 @@ class Hyperemia(StateSection):
     aortic_pressure: Pressure = physiology.AORTIC_HYPEREMIA
 
 
-class TissueSection(_Section):
+class TissueSection(Section):
     """Conductances of the myocardium; the defaults are calibrated on the healthy embedded heart."""
 
     supply: Conductance = physiology.SUPPLY
@@ -158,21 +160,21 @@ class TissueSection(_Section):
     tone: dict[str, Annotated[float, Field(gt=0.0, le=20.0)]] = Field(default_factory=dict)
 
 
-class Blood(_Section):
+class Blood(Section):
     """Blood's viscosity."""
 
     plasma_viscosity: ViscosityValue = 1.2e-3
     hematocrit: Annotated[float, Field(ge=0.0, le=0.75)] = 0.45
 
 
-class Fit(_Section):
+class Fit(Section):
     """What `perfsim fit` may change."""
 
     parameters: list[str] = Field(default_factory=lambda: ["tone"])
     sd: MBF = units.ML_MIN_G * 0.25
 
 
-class Case(_Section):
+class Case(Section):
     """A whole case; every field has a default, so an empty file is the healthy embedded heart."""
 
     name: str = "case"

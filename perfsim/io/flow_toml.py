@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from perfsim._results import InputError
-from perfsim.io.case import Length, Pressure, ViscosityValue, explained, quantity
+from perfsim.io.case import Length, Pressure, Section, ViscosityValue, explained, quantity
 from perfsim.io.flow_case import FlowCase
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -19,11 +19,7 @@ Radius = Annotated[float, quantity("length", 1e-2, 50, "mm")]
 Thickness = Annotated[float, quantity("length", 1e-3, 20, "mm")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Fluid(_Section):
+class _Fluid(Section):
     """[flow]: blood, wall, time."""
 
     period: Positive
@@ -40,7 +36,7 @@ class _Fluid(_Section):
     reference_pressure: Pressure = 0.0
 
 
-class _Vessel(_Section):
+class _Vessel(Section):
     """[[vessel]]"""
 
     name: str
@@ -53,7 +49,7 @@ class _Vessel(_Section):
     viscous: Annotated[float, Field(ge=0)] = 0.0
 
 
-class _Series(_Section):
+class _Series(Section):
     """A Fourier series in a case file."""
 
     mean: Number
@@ -69,7 +65,7 @@ class _Series(_Section):
         return self
 
 
-class _Inlet(_Section):
+class _Inlet(Section):
     """[[inlet]]: flow [m³/s] or pressure [Pa], each a file of two columns or a Fourier series."""
 
     node: str
@@ -83,7 +79,7 @@ class _Inlet(_Section):
         return self
 
 
-class _Outlet(_Section):
+class _Outlet(Section):
     """[[outlet]]: resistances [Pa·s/m³], compliances [m³/Pa]."""
 
     node: str
@@ -121,7 +117,7 @@ OUTLET_VALUES: dict[str, tuple[str, ...]] = {
 }
 
 
-class _Stenosis(_Section):
+class _Stenosis(Section):
     """[[stenosis]]: Young and Tsai's law between two nodes."""
 
     start: str
@@ -134,7 +130,7 @@ class _Stenosis(_Section):
     K_u: Annotated[float, Field(ge=0)] = 1.2
 
 
-class _Case(_Section):
+class _Case(Section):
     flow: _Fluid
     vessel: list[_Vessel] = Field(min_length=1)
     inlet: list[_Inlet] = Field(min_length=1)

@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from perfsim._results import InputError
 from perfsim.network import Centerlines
@@ -11,6 +12,7 @@ from perfsim.units import MMHG
 
 import numpy as np
 
+Model = TypeVar("Model")
 RESISTORS = ("R", "Rp", "Rd", "Ra1", "Ra2", "Rv1")
 
 
@@ -57,7 +59,11 @@ def read_svzerod(path: str | Path) -> ZeroDimensionalModel:
     Waveforms are averaged; capacitances and inductances do not matter in a steady state. Raises `InputError` naming the
     element that cannot be read or is not supported.
     """
-    path = Path(path)
+    return parsed(Path(path), _model)
+
+
+def parsed(path: Path, model: Callable[[dict[str, Any]], Model]) -> Model:
+    """`model`(case) of a file in svZeroD's format. Raises `InputError` naming the file, whatever is wrong with it."""
     try:
         case = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -65,22 +71,19 @@ def read_svzerod(path: str | Path) -> ZeroDimensionalModel:
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
     try:
-        return _model(case)
+        return model(case)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a svZeroD case that can be read ({type(error).__name__}: {error})") from None
 
 
 def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
     vessels = case["vessels"]
     conditions = {c["bc_name"]: c for c in case["boundary_conditions"]}
-    ends, in_series = svzerod_nodes(case)
-    ids = [v["vessel_id"] for v in vessels]
-    nodes = sorted({n for pair in ends.values() for n in pair})
-    tail, head = (np.array([nodes.index(ends[v][k]) for v in ids]) for k in (0, 1))
+    nodes, tail, head, in_series = connected(case)
     values = [v["zero_d_element_values"] for v in vessels]
-    R = np.array([float(v.get("R_poiseuille", 0.0)) for v in values]) + [in_series[v] for v in ids]
+    R = np.array([float(v.get("R_poiseuille", 0.0)) for v in values]) + in_series
     S = np.array([float(v.get("stenosis_coefficient", 0.0)) for v in values])
     if not (np.isfinite(R).all() and np.isfinite(S).all() and (R >= 0).all() and (S >= 0).all() and (R + S > 0).all()):
         raise InputError(
@@ -91,15 +94,15 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
         bc = v.get("boundary_conditions", {})
         if "inlet" in bc:
             inlets.append(i)
-            inflow.append(_mean(_condition(conditions, bc["inlet"], ("FLOW",)), "Q"))
+            inflow.append(_mean(condition(conditions, bc["inlet"], ("FLOW",)), "Q"))
         if "outlet" in bc:
-            values_ = _condition(conditions, bc["outlet"], ("RESISTANCE", "RCR", "CORONARY", "PRESSURE"))
+            values_ = condition(conditions, bc["outlet"], ("RESISTANCE", "RCR", "CORONARY", "PRESSURE"))
             outlets.append(i)
             resistance.append(sum(_mean(values_, k) for k in RESISTORS if k in values_))
             distal.append(sum(_mean(values_, k) for k in ("Pd", "P_v", "P") if k in values_))
     if not inlets or not outlets:
         raise InputError("needs at least one FLOW inlet and one resistive outlet")
-    position = np.stack([np.arange(len(nodes)), np.arange(len(nodes)) ** 2 % 7, np.zeros(len(nodes))], 1).astype(float)
+    position = np.stack([np.arange(nodes), np.arange(nodes) ** 2 % 7, np.zeros(nodes)], 1).astype(float)
     names = [str(v["vessel_name"]) for v in vessels]
     lines = Centerlines.build(
         position, tail, head, np.ones(len(tail)), inlets=tail[inlets], outlets=head[outlets],
@@ -114,10 +117,16 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
     )
 
 
-def _connect(case, vessels, ids) -> tuple[dict[int, list[int]], dict[int, float]]:
-    """End nodes of each vessel, joined where junctions say, and resistances that junctions put before vessels."""
+def connected(case: dict[str, Any]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Nodes, start and end node of each vessel, joined where junctions say, and what junctions add to its resistance.
+
+    Raises `InputError` where vessels cannot be told apart.
+    """
+    ids = [v["vessel_id"] for v in case["vessels"]]
+    if len(set(ids)) != len(ids) or not ids:
+        raise InputError("vessel_id must be there and differ")
     ends = {v: [2 * i, 2 * i + 1] for i, v in enumerate(ids)}
-    by_name = {v["vessel_name"]: v["vessel_id"] for v in vessels}
+    by_name = {v["vessel_name"]: v["vessel_id"] for v in case["vessels"]}
     in_series = dict.fromkeys(ids, 0.0)
     for junction in case.get("junctions", []):
         entering, leaving = (
@@ -130,26 +139,21 @@ def _connect(case, vessels, ids) -> tuple[dict[int, list[int]], dict[int, float]
         extra = junction.get("junction_values", {}).get("R_poiseuille", [0.0] * len(leaving))
         for v, R in zip(leaving, extra, strict=True):
             ends[v][0], in_series[v] = at, float(R)
-    return ends, in_series
+    nodes, index = np.unique([ends[v] for v in ids], return_inverse=True)
+    tail, head = index.reshape(-1, 2).T
+    return len(nodes), tail, head, np.array([in_series[v] for v in ids])
 
 
-def svzerod_nodes(case: dict[str, Any]) -> tuple[dict[int, list[int]], dict[int, float]]:
-    """Start and end node of each vessel by its id, and what junctions add to its resistance. Raises `InputError`."""
-    ids = [v["vessel_id"] for v in case["vessels"]]
-    if len(set(ids)) != len(ids) or not ids:
-        raise InputError("vessel_id must be there and differ")
-    return _connect(case, case["vessels"], ids)
-
-
-def _condition(conditions, name, kinds) -> dict:
+def condition(conditions: dict[str, Any], name: str, kinds: tuple[str, ...]) -> dict:
+    """The values of a boundary condition. Raises `InputError` where it is not there or of none of the kinds."""
     if name not in conditions:
         raise InputError(f"boundary condition {name!r} is not defined")
-    condition = conditions[name]
-    if condition["bc_type"] not in kinds:
+    found = conditions[name]
+    if found["bc_type"] not in kinds:
         raise InputError(
-            f"boundary condition {name!r} is of type {condition['bc_type']!r}; supported are {', '.join(kinds)}"
+            f"boundary condition {name!r} is of type {found['bc_type']!r}; supported are {', '.join(kinds)}"
         )
-    return condition["bc_values"]
+    return found["bc_values"]
 
 
 def _mean(values, key) -> float:

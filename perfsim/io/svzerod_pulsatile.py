@@ -5,13 +5,12 @@ compliance is C. Tubes that stand for nothing are so short that waves cross them
 inertance and compliance shift a signal by a few 1e-4 of the period.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from perfsim._results import InputError
 from perfsim.io.flow_case import FlowCase, refuse_unknown
-from perfsim.io.svzerod import svzerod_nodes
+from perfsim.io.svzerod import condition, connected, parsed
 
 import numpy as np
 
@@ -36,17 +35,10 @@ def read_svzerod_pulsatile(path: str | Path) -> FlowCase:
     outlets, in the file's own units. Raises `InputError` naming file, element and key; unknown ones are errors.
     """
     path = Path(path)
-    try:
-        return _case(json.loads(path.read_text(encoding="utf-8")), path)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"{path}: not a svZeroD case that can be read ({type(error).__name__}: {error})") from None
+    return parsed(path, lambda case: _case(case, path.stem))
 
 
-def _case(case: dict[str, Any], path: Path) -> FlowCase:
+def _case(case: dict[str, Any], name: str) -> FlowCase:
     from perfsim.flow.pulsatile import Arteries, Throats
 
     refuse_unknown(case, TOP, "the file")
@@ -56,17 +48,15 @@ def _case(case: dict[str, Any], path: Path) -> FlowCase:
         refuse_unknown(v["zero_d_element_values"], ELEMENT, v["vessel_name"])
         if v["zero_d_element_type"] != "BloodVessel":
             raise InputError(f"{v['vessel_name']} is a {v['zero_d_element_type']}; only BloodVessel can be read")
-    ends, extra = svzerod_nodes(case)
-    n, ids = len(vessels), [v["vessel_id"] for v in vessels]
+    nodes, start, end, in_series = connected(case)
+    n = len(vessels)
     values = [v["zero_d_element_values"] for v in vessels]
     R, L, S, C = (
         np.array([float(v.get(key, 0.0)) for v in values]) for key in ("R_poiseuille", "L", "stenosis_coefficient", "C")
     )
-    R = R + [extra[v] for v in ids]
+    R = R + in_series
     period = _period(case, conditions)
-    nodes = sorted({node for pair in ends.values() for node in pair})
-    start, end = ([nodes.index(ends[v][k]) for v in ids] for k in (0, 1))
-    inside = len(nodes) + np.arange(2 * n)  # each vessel: start - tube - throat - tube - end
+    inside = nodes + np.arange(2 * n)  # each vessel: start - tube - throat - tube - end
     flow_inlets, pressure_inlets, outlets, flow, pressure, resistance = _boundaries(
         case, conditions, start, end, period
     )
@@ -79,8 +69,8 @@ def _case(case: dict[str, Any], path: Path) -> FlowCase:
         flow_inlets=flow_inlets, pressure_inlets=pressure_inlets, outlets=outlets, density=1.0, junctions="static",
         names=[f"{v['vessel_name']}, {part}" for part in ("entry", "exit") for v in vessels],
     )  # fmt: skip
-    names = tuple(str(node) for node in range(len(nodes) + 2 * n))
-    return FlowCase(path.stem, arteries, names, dx=1e9, samples=200, steps=STEPS, tolerance=1e-7)
+    names = tuple(str(node) for node in range(nodes + 2 * n))
+    return FlowCase(name, arteries, names, dx=1e9, samples=200, steps=STEPS, tolerance=1e-7)
 
 
 def _tubes(C, Z: float, scale: float, period: float):
@@ -117,10 +107,8 @@ def _boundaries(case, conditions, start, end, period: float):
             "CORONARY": ("Ra1", "Ra2", "Rv1", "Ca", "Cc", "P_v", "Pim")}  # fmt: skip
     for i, vessel in enumerate(case["vessels"]):
         for side, name in vessel.get("boundary_conditions", {}).items():
-            if name not in conditions:
-                raise InputError(f"boundary condition {name!r} is not defined")
-            condition = conditions[name]
-            kind, values = condition["bc_type"], condition["bc_values"]
+            values = condition(conditions, name, ("FLOW", "PRESSURE", *keys))
+            kind = conditions[name]["bc_type"]
             node = start[i] if side == "inlet" else end[i]
             if kind == "FLOW":
                 refuse_unknown(values, {"Q", "t"}, name)
@@ -128,14 +116,10 @@ def _boundaries(case, conditions, start, end, period: float):
             elif kind == "PRESSURE":
                 refuse_unknown(values, {"P", "t"}, name)
                 pressures.append((node, _wave(values, "P", period)))
-            elif kind in groups:
+            else:
                 refuse_unknown(values, {*keys[kind], "t"}, name)
                 numbers = [_constant(values, key, name) for key in keys[kind] if key != "Pim"]
                 groups[kind].append((node, numbers, _wave(values, "Pim", period) if kind == "CORONARY" else None))
-            else:
-                raise InputError(
-                    f"boundary condition {name!r} is of type {kind!r}; known are FLOW, PRESSURE, {', '.join(keys)}"
-                )
     if not flows and not pressures:
         raise InputError("nothing is prescribed at an inlet: a FLOW or PRESSURE condition is needed")
     outlets = []

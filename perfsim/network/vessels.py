@@ -74,6 +74,11 @@ class VesselNetwork(eqx.Module):
         """The end of each vessel that lies away from its inlet."""
         return jnp.where(self.flipped, self.tail, self.head)
 
+    @property
+    def near(self) -> Int[Array, " vessels"]:
+        """The end of each vessel that lies towards its inlet."""
+        return jnp.where(self.flipped, self.head, self.tail)
+
     def downstream_sum(self, at_node: Float[Array, " nodes"]) -> Float[Array, " vessels"]:
         """Sum of a nodal quantity over everything downstream of each vessel, its far end included."""
         total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(at_node[self.far])])

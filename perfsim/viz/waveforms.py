@@ -16,8 +16,7 @@ SHOWN = 8
 
 def draw_waveforms(path: Path, names: tuple[str, ...], cycle: Cycle, title: str) -> None:
     """Pressure and flow in the middle of the vessels that carry most, at most eight."""
-    time = np.asarray(cycle.time)
-    time = np.append(time, time[1] * len(time))
+    time = np.append(cycle.time, cycle.period)
     P, Q = (np.asarray(x)[:, 1] for x in (cycle.pressure / MMHG, cycle.flow / ML))
     most = np.argsort(-np.abs(Q).mean(axis=0))[:SHOWN]
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")

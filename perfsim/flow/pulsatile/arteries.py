@@ -8,6 +8,7 @@ from perfsim.flow.pulsatile.tube import SquareRoot, TubeLaw
 from perfsim.flow.pulsatile.waveform import Waveform
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -182,10 +183,9 @@ def _per_knot(key: str, value, n: int, count: int):
 
 
 def _positive(key: str, value, names) -> None:
-    try:
-        host = np.asarray(value).reshape(len(names), -1)
-    except Exception:  # a tracer: what it stands for was checked when the case was built
+    if isinstance(value, jax.core.Tracer):  # what it stands for was checked when the case was built
         return
+    host = np.asarray(value).reshape(len(names), -1)
     bad = ~(np.isfinite(host) & (host > 0)).all(axis=1)
     if bad.any():
         i = int(np.argmax(bad))

@@ -19,6 +19,8 @@ class Cycle(eqx.Module):
 
     time: Float[Array, " times"]
     """[s] from the start of the cycle"""
+    period: Float[Array, ""]
+    """[s]"""
     pressure: Float[Array, "times places=3 vessels"]
     """static [Pa]"""
     flow: Float[Array, "times places=3 vessels"]
@@ -60,7 +62,7 @@ def march(scheme: Scheme, arteries: Arteries, grid: Grid, wave: Wave) -> tuple[W
     zero = jnp.zeros(2 * len(arteries.tail)), jnp.zeros(arteries.nodes)
     (wave, volume, pressure), seen = jax.lax.scan(sample, (wave, *zero), (driven(time), middles))
     P, Q, node, residual = seen
-    return wave, Cycle(time, P, Q, node, volume * dt, pressure / count, jnp.max(residual))
+    return wave, Cycle(time, arteries.period, P, Q, node, volume * dt, pressure / count, jnp.max(residual))
 
 
 def _observed(scheme: Scheme, grid: Grid, wave: Wave, ends: Ends):

@@ -96,9 +96,7 @@ class Scheme(eqx.Module):
         Heun's two stages run ahead.
         """
         h = 0.5 * self.dt
-        s, P, Q = self._padded(wave)
-        half_P, half_Q = self._half_slope(P, self.eps_P), self._half_slope(Q, self.eps_Q)
-        s, P, Q = s[1:-1], P[1:-1], Q[1:-1]
+        s, P, Q, half_P, half_Q = self._reconstructed(wave)
         far, near = held(self.far.root_area(P + half_P)), held(self.near.root_area(P - half_P))
         A, r = s * s, h * self.per_dx
         per_A = 1.0 / A
@@ -109,36 +107,37 @@ class Scheme(eqx.Module):
         Q = Q - r * (convected + A * half_P * (2.0 / self.rho)) - h * self.friction * u
         P, Q = held(P), held(Q)
         A = (A - r * dQ)[1:-1]
-        supply = self._supply(wave, drive, h, self.L / h)
-        ends, dA, dQ = self._balance(A, P, Q, half_P, half_Q, supply)
-        stores = self._stores(wave, ends, drive, h, self._advanced)
+        ports = self._ports(wave, drive, h)
+        ends, dA, dQ = self._balance(A, P, Q, half_P, half_Q, self._supply(wave, drive, ports, self.L / h))
+        stores = self._stores(
+            wave, ends, drive, ports, lambda o, store, Q, muscle: self._advanced(o, store, Q, muscle, h)
+        )
         inertial = 1.0 / (1.0 + (h * self.joints.R / jnp.where(self.L > 0, self.L, jnp.inf)) ** 2) * (self.L > 0)
         throat = ends.throat + inertial * (ends.throat - wave.throat)
         return Wave(wave.A + self.dt * dA, wave.Q + self.dt * dQ, stores, throat), ends
 
     def rate(self, wave: Wave, drive: Drive) -> Wave:
         """dU/dt: the equations with time left continuous, for integrators other than `step`."""
-        _, P, Q = self._padded(wave)
-        half_P, half_Q = self._half_slope(P, self.eps_P), self._half_slope(Q, self.eps_Q)
-        lag = 4.0 * self.dt  # dQ/dt of a throat is taken over this time
-        supply = self._supply(wave, drive, 0.0, self.L / lag)
-        ends, dA, dQ = self._balance(wave.A, P[1:-1], Q[1:-1], half_P, half_Q, supply)
-        stores = self._stores(wave, ends, drive, 0.0, lambda o, store, Q, muscle, h: o.rate(store, Q, muscle))
+        _, P, Q, half_P, half_Q = self._reconstructed(wave)
+        ports, lag = self._ports(wave, drive, 0.0), 4.0 * self.dt  # dQ/dt of a throat is taken over this time
+        supply = self._supply(wave, drive, ports, self.L / lag)
+        ends, dA, dQ = self._balance(wave.A, P, Q, half_P, half_Q, supply)
+        stores = self._stores(wave, ends, drive, ports, lambda outlet, *group: outlet.rate(*group))
         return Wave(dA, dQ, stores, (ends.throat - wave.throat) / lag)
 
     def ends(self, wave: Wave, drive: Drive) -> Ends:
         """The ends of the vessels at the instant of the state."""
-        _, P, Q = self._padded(wave)
-        half_P, half_Q = self._half_slope(P, self.eps_P), self._half_slope(Q, self.eps_Q)
+        _, P, Q, half_P, half_Q = self._reconstructed(wave)
         moment = 1e-6 * self.dt  # and not 0, or an outlet without compliance would divide by it
-        supply = self._supply(wave, drive, moment, self.L / (4.0 * self.dt))
-        return self._solved(P[1:-1], Q[1:-1], half_P, half_Q, supply)
+        supply = self._supply(wave, drive, self._ports(wave, drive, moment), self.L / (4.0 * self.dt))
+        return self._solved(P, Q, half_P, half_Q, supply)
 
-    def _padded(self, wave: Wave):
-        """√A, P and Q with two idle places at either end."""
+    def _reconstructed(self, wave: Wave):
+        """√A, P and Q at the places, and half the slopes of P and Q there."""
         s = jnp.concatenate([self.rest[:1], self.rest[:1], jnp.sqrt(wave.A), self.rest[-1:], self.rest[-1:]])
         still = jnp.zeros(2)
-        return s, self.cell.pressure(s), jnp.concatenate([still, wave.Q, still])
+        P, Q = self.cell.pressure(s), jnp.concatenate([still, wave.Q, still])
+        return s[1:-1], P[1:-1], Q[1:-1], self._half_slope(P, self.eps_P), self._half_slope(Q, self.eps_Q)
 
     def _half_slope(self, V, eps):
         """Half the limited difference across each place; one-sided in a vessel's end cells."""
@@ -182,27 +181,29 @@ class Scheme(eqx.Module):
         stretched = self.inner * (Q[1:] - Q[:-1])
         return spread * jnp.sqrt(A) / self.rest * (stretched[1:] - stretched[:-1]) * self.per_dx[1:-1]
 
-    def _supply(self, wave: Wave, drive: Drive, h, inertance) -> Supply:
-        """What nodes are given a time h after the state's."""
+    def _ports(self, wave: Wave, drive: Drive, h) -> list[tuple[Array, Array]]:
+        """Conductance and source of each group of outlets, a time h after the state's."""
+        return [o.port(x, muscle, h) for o, x, muscle in zip(self.outlets, wave.stores, drive[2:], strict=True)]
+
+    def _supply(self, wave: Wave, drive: Drive, ports, inertance) -> Supply:
+        """What nodes are given."""
         conductance = jnp.zeros(len(self.joints.fixed))
         current, pressure = conductance, conductance
         if drive[0] is not None:
             current = current.at[self.flow_inlet].add(drive[0])
         if drive[1] is not None:
             pressure = pressure.at[self.pressure_inlet].set(drive[1])
-        for outlet, store, muscle in zip(self.outlets, wave.stores, drive[2:], strict=True):
-            Y, source = outlet.port(store, muscle, h)
+        for outlet, (Y, source) in zip(self.outlets, ports, strict=True):
             conductance = conductance.at[outlet.node].add(Y)
             current = current.at[outlet.node].add(Y * source)
         return Supply(conductance, current, pressure, wave.throat, inertance)
 
-    def _stores(self, wave: Wave, ends: Ends, drive: Drive, h, what):
-        """`what`(outlet, stores, inflow, muscle, h) of each group of outlets."""
-        made = []
-        for outlet, store, muscle in zip(self.outlets, wave.stores, drive[2:], strict=True):
-            Y, source = outlet.port(store, muscle, h)
-            made.append(what(outlet, store, Y * (ends.node[outlet.node] - source), muscle, h))
-        return tuple(made)
+    def _stores(self, wave: Wave, ends: Ends, drive: Drive, ports, what):
+        """`what`(outlet, stores, inflow, muscle) of each group of outlets."""
+        return tuple(
+            what(outlet, store, Y * (ends.node[outlet.node] - source), muscle)
+            for outlet, store, muscle, (Y, source) in zip(self.outlets, wave.stores, drive[2:], ports, strict=True)
+        )
 
     def _advanced(self, outlet, store, Q, muscle, h):
         """Twice the half step: the midpoint rule. A store that fills within the step stays at the half step's value,

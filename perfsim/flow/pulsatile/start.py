@@ -3,7 +3,7 @@
 from perfsim.flow.pulsatile.arteries import Arteries
 from perfsim.flow.pulsatile.grid import Grid
 from perfsim.flow.pulsatile.outlets import Absorbing
-from perfsim.flow.pulsatile.scheme import Scheme, Wave, drive_at
+from perfsim.flow.pulsatile.scheme import Scheme, Wave
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,6 @@ INVISCID = 1e-4
 """of a vessel's impedance: added to its resistance, so that one without friction has some"""
 
 
-def means(arteries: Arteries, times: int = 512):
-    """Mean of everything that is prescribed, in the order of `Arteries.waves`."""
-    t = jnp.arange(times) * (arteries.period / times)
-    return jax.tree.map(lambda x: jnp.mean(x, axis=0), jax.vmap(lambda t: drive_at(arteries, t))(t))
-
-
 def vessel_resistance(arteries: Arteries, s: Scheme, grid: Grid) -> Float[Array, " vessels"]:
     """∫ 2(ζ+2)πμ/A² dx [Pa·s/m³] at the reference pressure."""
     per_cell = s.rho * s.resting_drag() * s.dx / s.rest**2
@@ -29,7 +23,7 @@ def vessel_resistance(arteries: Arteries, s: Scheme, grid: Grid) -> Float[Array,
 
 def steady_start(arteries: Arteries, s: Scheme, grid: Grid) -> Wave:
     """Node pressures and flows of the network of resistances, throats' losses left out, as the state to start from."""
-    inflow, fixed = means(arteries)[:2]
+    inflow, fixed = (None if wave is None else wave.average(arteries.period) for wave in arteries.waves()[:2])
     n = arteries.nodes
     impedance = jnp.sqrt(s.rho * s.resting_slope()) / s.rest**2
     g = 1.0 / (vessel_resistance(arteries, s, grid) + INVISCID * impedance[grid.first])

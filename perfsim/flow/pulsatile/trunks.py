@@ -47,22 +47,20 @@ def trunks(network: VesselNetwork, of: np.ndarray | None = None, knots: int = 17
     """
     count = len(network.tail)
     of = np.ones(count, bool) if of is None else np.asarray(of, bool)
-    far = np.asarray(network.far)
-    near = np.where(far == np.asarray(network.head), np.asarray(network.tail), np.asarray(network.head))
+    near, far = np.asarray(network.near), np.asarray(network.far)
     attached = np.intersect1d(near[~of], np.concatenate([far[of], near[of]]))
     forest = contract(network, keep=attached)
     vessel = np.flatnonzero(of)
-    ids, chain = np.unique(np.asarray(forest.chain)[vessel], return_inverse=True)
-    start = vessel[np.searchsorted(chain, np.arange(len(ids)))]
-    last = vessel[np.searchsorted(chain, np.arange(len(ids)), side="right") - 1]
-    node, ends = np.unique(np.concatenate([near[start], far[last]]), return_inverse=True)
-    tail, head = ends[: len(ids)], ends[len(ids) :]
+    _, chain = np.unique(np.asarray(forest.chain)[vessel], return_inverse=True)
+    runs = np.split(vessel, np.flatnonzero(np.diff(chain)) + 1)  # a chain's vessels stand side by side
+    last = np.array([run[-1] for run in runs])
+    node, ends = np.unique(np.concatenate([near[[run[0] for run in runs]], far[last]]), return_inverse=True)
+    tail, head = np.split(ends, 2)
     inlets = np.asarray(network.inlets)
     loose = np.setdiff1d(node[tail], np.concatenate([node[head], inlets]))
     if len(loose):
         raise InputError(f"trunk node {loose[0]} hangs on a vessel that is no trunk: mark all vessels above it as well")
-    length = np.asarray(network.length)
-    at, fraction = _knots(length, vessel, chain, len(ids), knots)
+    at, fraction = _knots(np.asarray(network.length), runs, knots)
     return Trunks(
         tail=jnp.asarray(tail), head=jnp.asarray(head), node=jnp.asarray(node), vessel=jnp.asarray(vessel),
         chain=jnp.asarray(chain), knot_vessel=jnp.asarray(at), knot_fraction=jnp.asarray(fraction),
@@ -70,11 +68,10 @@ def trunks(network: VesselNetwork, of: np.ndarray | None = None, knots: int = 17
     )  # fmt: skip
 
 
-def _knots(length, vessel, chain, chains: int, knots: int) -> tuple[np.ndarray, np.ndarray]:
+def _knots(length, runs: list[np.ndarray], knots: int) -> tuple[np.ndarray, np.ndarray]:
     """The vessel that each knot lies in, and how far along it."""
-    at, fraction = np.zeros((chains, knots), int), np.zeros((chains, knots))
-    for c in range(chains):
-        own = vessel[chain == c]
+    at, fraction = np.zeros((len(runs), knots), int), np.zeros((len(runs), knots))
+    for c, own in enumerate(runs):
         reached = np.cumsum(length[own])
         x = np.linspace(0.0, reached[-1], knots)
         i = np.minimum(np.searchsorted(reached, x, side="left"), len(own) - 1)

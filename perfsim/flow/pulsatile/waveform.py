@@ -7,6 +7,7 @@ from perfsim._results import InputError
 from perfsim.flow.pulsatile.arrays import rows, scalar, vector
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -18,6 +19,11 @@ class Waveform(eqx.Module):
     @abc.abstractmethod
     def __call__(self, t: Float[Array, ""]) -> Float[Array, " places"]:
         """The values at a time [s]."""
+
+    def average(self, period: Float[Array, ""], times: int = 512) -> Float[Array, " places"]:
+        """Mean over a period [s], by the midpoint rule."""
+        t = (jnp.arange(times) + 0.5) * (period / times)
+        return jnp.mean(jax.vmap(self)(t), axis=0)
 
 
 class Steadily(Waveform):
@@ -53,9 +59,7 @@ class Sampled(Waveform):
     def __call__(self, t):
         start, end = self.times[0], self.times[-1]
         inside = start + jnp.mod(t - start, end - start)
-        i = jnp.clip(jnp.searchsorted(self.times, inside, side="right"), 1, len(self.times) - 1)
-        fraction = (inside - self.times[i - 1]) / (self.times[i] - self.times[i - 1])
-        return self.values[:, i - 1] + fraction * (self.values[:, i] - self.values[:, i - 1])
+        return jax.vmap(lambda values: jnp.interp(inside, self.times, values))(self.values)
 
 
 class Stacked(Waveform):
@@ -67,10 +71,10 @@ class Stacked(Waveform):
         return jnp.concatenate([part(t) for part in self.parts])
 
 
-def read_waveform(path: str | Path, scale: float = 1.0) -> Sampled:
+def read_waveform(path: str | Path) -> Sampled:
     """Two columns, time [s] and value, separated by blanks or a comma; one period, its end included.
 
-    `scale` turns the value's unit into SI. Raises `InputError` naming file, line and value.
+    Raises `InputError` naming file, line and value.
     """
     path = Path(path)
     if not path.exists():
@@ -86,12 +90,8 @@ def read_waveform(path: str | Path, scale: float = 1.0) -> Sampled:
             raise InputError(f"{path}, line {number}: {line.strip()!r} is not a time and a value") from None
         if not (np.isfinite(time) and np.isfinite(value)):
             raise InputError(f"{path}, line {number}: {line.strip()!r} is not finite")
-        rows.append((time, value * scale))
-    return sampled(np.array(rows).reshape(-1, 2), str(path))
-
-
-def sampled(rows: np.ndarray, name: str) -> Sampled:
-    """One waveform from rows (time, value) that span a period, its end included; `name` is for the error."""
-    if len(rows) < 2 or not (np.diff(rows[:, 0]) > 0).all():
-        raise InputError(f"{name}: a waveform needs at least two rows with ascending times")
-    return Sampled(rows[:, 0], rows[None, :, 1])
+        rows.append((time, value))
+    times, values = np.array(rows).reshape(-1, 2).T
+    if len(times) < 2 or not (np.diff(times) > 0).all():
+        raise InputError(f"{path}: a waveform needs at least two rows with ascending times")
+    return Sampled(times, values)
