@@ -12,6 +12,9 @@ class RESULTS(IntEnum):
     not_finite = 3
     not_periodic = 4
     wave_not_finite = 5
+    fit_out_of_steps = 6
+    fit_stalled = 7
+    fit_not_finite = 8
 
     @property
     def message(self) -> str:
@@ -39,6 +42,17 @@ _MESSAGES = {
     RESULTS.wave_not_finite: (
         "The pulsatile flow broke down: a lumen collapsed, the stream outran the waves, or the step is too long. Take "
         "a smaller `cfl` or `dx`; check the inflow's unit, and for a throat below 5 % of the lumen use `Throats`."
+    ),
+    RESULTS.fit_out_of_steps: (
+        "The fit was still improving when its steps ran out: raise `max_steps`, or go on from its checkpoint."
+    ),
+    RESULTS.fit_stalled: (
+        "No step improves the fit although its gradient is not zero: the simulation's `tolerance` may be too coarse "
+        "for the accuracy asked for, or the data contradict the model; look at the residuals."
+    ),
+    RESULTS.fit_not_finite: (
+        "The misfit of the starting values is not finite: check data and noise for zeros, and the simulation by "
+        "`perfsim.check_inputs(sim)`."
     ),
 }
 

@@ -15,6 +15,7 @@
 
 import dataclasses
 
+from perfsim.anatomy import MYOCARDIUM
 from perfsim.cohorts.heart import Heart, Stenosis, reference_heart
 from perfsim.coupling import Simulation, default_states
 from perfsim.units import MMHG
@@ -23,6 +24,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+CUT_CELLS = 1.4
+"""volumes of a wall of some three cells across over its volume in cells: its surface cuts many"""
 NOMINAL_THROAT = 0.75
 """start of a fit at every listed site"""
 
@@ -39,9 +42,20 @@ class Patient:
 
 
 def synthetic_patient(
-    index: int, *, stenosed: bool, terminals: int = 600, spacing: float = 3e-3, seed: int = 0
+    index: int,
+    *,
+    stenosed: bool,
+    terminals: int = 600,
+    volumes: int = 6500,
+    spacing: float | None = None,
+    seed: int = 0,
+    tree: int = 0,
 ) -> Patient:
-    """Draw a patient. The same `index` and `seed` always give the same one."""
+    """Draw a patient. The same `index` and `seed` always give the same one.
+
+    The mesh has about as many `volumes`, or the `spacing` [m]. With another `tree` all is the same but for where the
+    arterioles grew.
+    """
     rng = np.random.default_rng([seed, index])
     mass = rng.uniform(0.095, 0.160)
     dominance = str(rng.choice(["right", "co", "left"], p=[0.82, 0.10, 0.08]))
@@ -63,8 +77,9 @@ def synthetic_patient(
         eqx.tree_at(lambda s: s.aortic_pressure, rest, jnp.asarray(pressure * MMHG)),
         eqx.tree_at(lambda s: s.aortic_pressure, hyperemia, jnp.asarray((pressure - 5.0) * MMHG)),
     )
+    edge = np.cbrt(CUT_CELLS * mass / MYOCARDIUM / volumes) if spacing is None else spacing
     heart = reference_heart(
-        terminals=terminals, spacing=spacing, seed=int(rng.integers(1 << 31)), mass=mass, dominance=dominance,
+        terminals=terminals, spacing=float(edge), seed=int(rng.integers(1 << 31)) + tree, mass=mass, dominance=dominance,
         stenoses=stenoses, states=states,
     )  # fmt: skip
     nominal = eqx.tree_at(lambda s: s.lesions.throat, heart.sim, jnp.full(3, NOMINAL_THROAT))

@@ -56,6 +56,8 @@ class Tissue(eqx.Module):
     """factor on g_a and g_v by depth, see `transmural_profile`"""
     tone: Float[Array, " territories"]
     """factor on g_a of the terminals of each territory; 1 is healthy"""
+    terminal_tone: Float[Array, " terminals"]
+    """a further factor of each terminal by itself"""
     territory: Int[Array, " terminals"]
     territory_names: tuple[str, ...] = eqx.field(static=True)
     density: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=MYOCARDIUM)
@@ -143,6 +145,7 @@ def assemble(
         mobility=physiology.MOBILITY,
         transmural=transmural_profile(volumes),
         tone=jnp.ones(len(names)),
+        terminal_tone=jnp.ones(len(network.terminals)),
         territory=jnp.asarray(territory),
         territory_names=names,
     )

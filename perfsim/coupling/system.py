@@ -131,7 +131,7 @@ def coupled_system(
     T = transmissibility(volumes, mobility) if many is None else many.transmissibility(volumes, tissue.transmural)
     unit = MMHG / ML_MIN
     supply = jnp.broadcast_to(tissue.supply, volumes.volume.shape)
-    tone = links.at_feeders(tissue.tone[tissue.territory], 1.0)
+    tone = links.at_feeders(tissue.tone[tissue.territory] * tissue.terminal_tone, 1.0)
     corrected = method is not None and method.corrects(volumes)
     supplied = supply * tissue.transmural
     drained = tissue.drainage * tissue.transmural * volumes.volume

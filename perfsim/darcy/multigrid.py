@@ -70,7 +70,8 @@ def _coarse(A: DarcyOperator, level: Coarsening) -> DarcyOperator:
 def smooth(A: DarcyOperator, rhs, x, degree: int):
     """Improve x (None: zero) for A x = rhs by the Chebyshev polynomial in D⁻¹A for [LOWEST, HIGHEST]."""
     middle, half = 0.5 * (HIGHEST + LOWEST), 0.5 * (HIGHEST - LOWEST)
-    inverse = 1.0 / A.diagonal
+    empty = A.diagonal == 0  # a coarse cell without members, of a padded mesh
+    inverse = jnp.where(empty, 0.0, 1.0 / jnp.where(empty, 1.0, A.diagonal))
     step = inverse * (rhs if x is None else _residual(A, rhs, x)) / middle
     x = step if x is None else x + step
     rho = half / middle
@@ -102,7 +103,7 @@ def _dense(A: DarcyOperator):
     """The matrix, in double precision where there is one; what drains nowhere is held by a billionth."""
     n = A.diagonal.shape[0]
     row = jnp.arange(n)
-    M = jnp.diag(A.diagonal.astype(float) * (1.0 + 1e-9))
+    M = jnp.diag(jnp.where(A.diagonal == 0, 1.0, A.diagonal.astype(float) * (1.0 + 1e-9)))
     for T, j in zip(A.transmissibility, A.neighbor, strict=True):
         M = M.at[row, j].add(-T.astype(float))
     return M

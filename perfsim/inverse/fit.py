@@ -1,147 +1,245 @@
-"""`fit`: maximum a posteriori by Levenberg-Marquardt through the whole simulator."""
+"""`fit`: maximum a posteriori through the whole simulator."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from perfsim._results import InputError
-from perfsim.coupling import Simulation, simulate
+from perfsim._results import RESULTS, InputError
+from perfsim.coupling import Pulsatile, Simulation
+from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
-from perfsim.inverse import parameters
-from perfsim.inverse.observation import Observation
+from perfsim.inverse.fields import ToneField
+from perfsim.inverse.gauss_newton import Dense, Krylov, Point, Step, Work
+from perfsim.inverse.parameters import Free, Model
+from perfsim.inverse.problem import Problem, problem
+from perfsim.observe import Measurement
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
+from jaxtyping import Array, Float
 
+FEW = 80
+"""parameters, or data, up to which the whole Jacobian is computed"""
 EXACT = 0.5e-4
-"""½ residual² per datum below which a fit has converged: a hundred times closer than the noise"""
-DAMPING = 0.1
-"""starting damping of Levenberg-Marquardt is the square of this, relative to the starting misfit"""
+"""½ residual² per datum below which a fit without a prior has converged: a hundred times closer than the noise"""
+ACCURACY = 0.25
+"""relative, of steps computed by conjugate gradients"""
+DAMPING, DAMPING_MOST = 1e-2, 1e20
+"""starting damping of a fit without a prior over twice its misfit, and where there is no more hope"""
+Progress = Callable[[int, float], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class FitReport:
-    """How a fit went."""
+class Fit:
+    """A fit: where it ended and what that took. `sim` and `data` hold the fitted values."""
 
+    problem: Problem
     names: list[str]
+    xi: np.ndarray
+    """fitted parameters, in standard deviations of what was known before"""
     before: np.ndarray
+    """starting values in display units"""
     after: np.ndarray
-    sd: np.ndarray
-    """standard deviation of each fitted value from the curvature at the optimum, in the value's unit"""
-    learned: np.ndarray
-    """share of the population's variance that the data remove, 0 (prior only) to 1, in the fit's coordinates"""
     cost_before: float
-    """½ Σ residual², data and prior"""
+    """½ Σ residual² of the data at the start"""
     cost_after: float
+    """½ Σ residual², data and prior, at the end"""
     iterations: int
-    solves: int
-    """a state solved counts one, a tangent of it one"""
-    converged: bool
+    work: Work
+    result: RESULTS
+    fitted: Model
+
+    @property
+    def sim(self) -> Simulation:
+        return self.fitted.sim
+
+    @property
+    def data(self) -> tuple[Measurement, ...]:
+        """The measurements, with fitted poses and scales."""
+        return self.fitted.data
+
+    @property
+    def converged(self) -> bool:
+        return self.result is RESULTS.successful
+
+    @property
+    def solves(self) -> int:
+        """Solves of single states: a value with its gradient counts two, a tangent one."""
+        return len(self.problem.states) * self.work.solves
 
 
 def fit(
     sim: Simulation,
-    data: tuple[Observation, ...] | list[Observation],
-    free: tuple[str, ...] = ("tone", "throat"),
+    data: Sequence[Measurement],
+    free: Sequence[str | Free | ToneField] = ("tone", "throat"),
     *,
     prior: bool = True,
-    rtol: float = 1e-6,
+    method: str = "auto",
+    tolerance: float = 0.1,
     max_steps: int = 50,
-    flow: Steady | None = None,
-    progress: Callable[[int, float], None] | None = None,
-) -> tuple[Simulation, FitReport]:
-    """Fit named leaves of a simulation to MBF.
+    flow: Steady | Pulsatile | None = None,
+    tissue: FiniteVolumes | None = None,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+) -> Fit:
+    """Fit named leaves of a simulation, and of the instruments, to measurements.
 
-    Minimizes ½ Σ ((model - data)/sd)² + ½ Σ ((z - z₀)/spread)², z the free parameters in coordinates where they are
-    positive or bounded by construction (`inverse.parameters`), z₀ the simulation's own values. `prior=False` drops the
-    second sum. Levenberg-Marquardt with Jacobians by forward tangents, one implicit solve each.
+    Minimizes ½|r(ξ)|² + ½|ξ|²: residuals of the data in standard deviations, parameters in standard deviations of
+    their population around the simulation's own values, in coordinates where they are positive or bounded by
+    construction (`inverse.parameters`). `prior=False` drops the second sum.
 
-    Arguments: `data` observations; `free` names in `parameters.PARAMETERS`; `rtol` relative step at which to stop;
-    `progress(iteration, cost)`. Raises `InputError` for unknown names or states.
+    Arguments: `data` (see `observe.measurements`); `free` names in `PARAMETERS`, paths of leaves, `Free` for groups,
+    `ToneField` for fields; `method` "dense" (Levenberg-Marquardt with the whole Jacobian), "krylov" (Gauss-Newton by
+    conjugate gradients), "lbfgs", or "auto": dense up to 80 parameters or data; `tolerance` distance from the optimum in
+    standard deviations of the posterior; `progress(iteration, cost)`; `checkpoint` a file (.npz) that is written after
+    every step and from which an interrupted fit goes on to the same answer. A fit that does not converge says why in
+    `result`. Raises `InputError` for unknown names or states.
     """
-    if not data:
-        raise InputError("there is nothing to fit: give at least one observation")
-    known = {s.name for s in sim.states}
-    for observation in data:
-        if observation.state not in known:
-            raise InputError(
-                f"an observation is of the state {observation.state!r}; the simulation has {sorted(known)}"
-            )
-    free = tuple(free)
-    labels = parameters.names(sim, free)
-    states = tuple(sorted({o.state for o in data}))
-    z0, spread = parameters.gather(sim, free), parameters.spreads(sim, free)
-    flow = Steady() if flow is None else flow
-
-    def residual(z, args):
-        base, data, z0 = args
-        trial = parameters.scatter(base, free, z)
-        solution = simulate(trial, flow=flow, states=states)
-        parts = [o.residual(trial, solution) for o in data]
-        return jnp.concatenate([*parts, (z - z0) / spread] if prior else parts), None
-
-    before = simulate(sim, flow=flow, states=states)
-    cost_before = 0.5 * sum(float(jnp.sum(o.residual(sim, before) ** 2)) for o in data)
-    size = sum(int(np.isfinite(np.asarray(o.value)).sum()) for o in data)
-    z, jacobian, cost, iterations, converged = _levenberg_marquardt(
-        residual, z0, (sim, tuple(data), z0), cost_before, EXACT * size, rtol, max_steps, progress
+    posed, names = problem(sim, data, free, prior=prior, flow=flow, tissue=tissue)
+    few = min(posed.size, posed.data_size) <= FEW
+    kind = method if method != "auto" else ("dense" if few else "krylov")
+    if kind not in ("dense", "krylov", "lbfgs"):
+        raise InputError(f"there is no method {method!r}: choose dense, krylov, lbfgs or auto")
+    work = Work()
+    descent = _lbfgs if kind == "lbfgs" else _marquardt
+    xi, before, cost, iterations, result = descent(
+        posed,
+        Dense if kind == "dense" else Krylov,
+        tolerance,
+        max_steps,
+        progress or (lambda *_: None),
+        checkpoint,
+        work,
     )
-    fitted = parameters.scatter(sim, free, z)
-    slope = np.diag(jax.jacfwd(lambda z: parameters.values(parameters.scatter(sim, free, z), free))(z))
-    covariance = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
-    report = FitReport(
-        names=labels,
-        before=np.asarray(parameters.values(sim, free)),
-        after=np.asarray(parameters.values(fitted, free)),
-        sd=np.abs(slope) * np.sqrt(np.maximum(np.diag(covariance), 0.0)),
-        learned=1.0 - np.clip(np.diag(covariance) / np.asarray(spread) ** 2, 0.0, 1.0),
-        cost_before=cost_before,
+    start = jnp.zeros(posed.size)
+    return Fit(
+        problem=posed,
+        names=names,
+        xi=xi,
+        before=np.asarray(posed.values(start)),
+        after=np.asarray(posed.values(jnp.asarray(xi))),
+        cost_before=before,
         cost_after=cost,
         iterations=iterations,
-        solves=len(states) * (1 + iterations * (1 + len(z0))),
-        converged=converged,
+        work=work,
+        result=result,
+        fitted=posed.at(jnp.asarray(xi)),
     )
-    return fitted, report
 
 
-class _Marquardt(optx.AbstractGaussNewton):
-    """optimistix's Levenberg-Marquardt with a trust region that opens quickly once steps succeed."""
-
-    rtol: float
-    atol: float
-    norm: Callable = optx.max_norm
-    descent: optx.AbstractDescent = optx.DampedNewtonDescent()
-    search: optx.AbstractSearch = optx.ClassicalTrustRegion(high_cutoff=0.5, high_constant=4.0)
-    verbose: Callable = lambda **_: None
-
-
-def _levenberg_marquardt(residual, z, args, cost_before, exact, rtol, max_steps, progress):
-    """optimistix's solver, one compiled step at a time, so that progress can be shown from the host.
-
-    Residuals are divided by their starting size, so that the solver's unit of damping fits any data.
+def _marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work):
+    """(ξ, starting misfit, cost, iterations, result) by damped Gauss-Newton steps; converged where the step that is
+    left is `tolerance` posterior standard deviations long: its decrease of the cost is ½ tolerance².
     """
-    size = DAMPING * np.sqrt(2.0 * max(cost_before, 1e-12))
+    state = _resumed(checkpoint, posed)
+    here: Point = linearize(posed, state.xi, work)
+    if state.iteration == 0:
+        state.before = here.cost
+        state.damping = 0.0 if posed.prior else DAMPING * 2.0 * here.cost
+    if not np.isfinite(here.cost):
+        return state.xi, here.cost, here.cost, 0, RESULTS.fit_not_finite
+    enough = 0.5 * tolerance**2
+    exact = EXACT * _measured(posed.model.data)
+    progress(0, here.cost)
+    while True:
+        if not posed.prior and here.cost <= exact:
+            return state.xi, state.before, here.cost, state.iteration, RESULTS.successful
+        step: Step = here.step(state.damping, ACCURACY, work)
+        if step.decrease <= enough * (1.0 if posed.prior else max(1.0, here.cost)):
+            return (
+                state.xi + step.p * (state.damping == 0),
+                state.before,
+                here.cost,
+                state.iteration,
+                RESULTS.successful,
+            )
+        if state.iteration >= max_steps:
+            return state.xi, state.before, here.cost, state.iteration, RESULTS.fit_out_of_steps
+        there = linearize(posed, state.xi + step.p, work)
+        state.iteration += 1
+        gain = (here.cost - there.cost) / step.decrease if np.isfinite(there.cost) else -1.0
+        if gain > 0.01:
+            state.xi, here = state.xi + step.p, there
+        state.adapt(gain, step.curvature, posed.prior)
+        progress(state.iteration, here.cost)
+        state.write(checkpoint)
+        if state.damping > DAMPING_MOST:
+            return state.xi, state.before, here.cost, state.iteration, RESULTS.fit_stalled
 
-    def scaled(z, args):
-        value, aux = residual(z, args)
-        return value / size, aux
 
-    solver = _Marquardt(rtol=rtol, atol=rtol)
-    f_struct, aux_struct = jax.eval_shape(lambda z: scaled(z, args), z)
-    tags: frozenset[object] = frozenset()
-    step = eqx.filter_jit(lambda z, state, args: solver.step(scaled, z, args, {}, state, tags))
-    state: Any = solver.init(scaled, z, args, {}, f_struct, aux_struct, tags)
-    done = False
-    for iteration in range(max_steps + 1):  # step 0 evaluates the start and proposes; it moves nothing
-        z, state, _ = step(z, state, args)
-        cost = float(state.f_info.as_min()) * size**2
-        if progress is not None:
-            progress(iteration, cost)
-        finished, result = solver.terminate(scaled, z, args, {}, state, tags)
-        done = cost <= exact or (bool(finished) and bool(result == optx.RESULTS.successful))
-        if done:
-            break
-    return z, np.asarray(state.f_info.jac.as_matrix()) * size, cost, iteration, done
+@dataclasses.dataclass
+class _State:
+    """All that a fit needs to go on."""
+
+    xi: np.ndarray
+    damping: float = 0.0
+    iteration: int = 0
+    before: float = np.inf
+
+    def adapt(self, gain: float, curvature: float, prior: bool) -> None:
+        """Less damping after good steps, more after bad ones; with a prior none where it is not needed."""
+        if gain > 0.5:
+            self.damping /= 6.0
+            if prior and self.damping < 0.01 * curvature:
+                self.damping = 0.0
+        elif gain <= 0.25:
+            self.damping = max(4.0 * self.damping, 0.1 * curvature)
+
+    def write(self, path: Path | None) -> None:
+        if path is not None:
+            part = path.with_suffix(".part.npz")
+            np.savez(part, **dataclasses.asdict(self))
+            part.replace(path)
+
+
+def _resumed(path: Path | None, posed: Problem) -> _State:
+    """The state in a checkpoint, or the start. Raises `InputError` for a checkpoint of something else."""
+    if path is None or not path.exists():
+        return _State(np.zeros(posed.size))
+    with np.load(path) as saved:
+        if saved["xi"].shape != (posed.size,):
+            raise InputError(f"{path}: this checkpoint is of {saved['xi'].size} parameters, the fit has {posed.size}")
+        return _State(saved["xi"], float(saved["damping"]), int(saved["iteration"]), float(saved["before"]))
+
+
+def _measured(data: Sequence[Measurement]) -> int:
+    return sum(int(np.isfinite(np.asarray(m.value)).sum()) for m in data)
+
+
+def _objective(xi: Float[Array, " parameters"], posed: Problem):
+    r = posed.residual(xi)
+    return 0.5 * jnp.sum(r**2) + 0.5 * posed.prior * jnp.sum(xi**2), None
+
+
+_BFGS = optx.LBFGS(rtol=1e-9, atol=1e-9)
+
+
+@eqx.filter_jit
+def _lbfgs_step(posed: Problem, xi, state):
+    return _BFGS.step(_objective, xi, posed, {}, state, frozenset())
+
+
+def _lbfgs(posed, _, tolerance, max_steps, progress, checkpoint, work):
+    """As `_marquardt`, by optimistix' limited-memory quasi-Newton method; converged where the gradient in the
+    coordinates of the prior, of which the distance from the optimum is at most the length, is below `tolerance`.
+    """
+    if checkpoint is not None:
+        raise InputError("a fit by L-BFGS keeps no checkpoint: use the methods dense or krylov")
+    xi = jnp.zeros(posed.size)
+    shape = jax.eval_shape(lambda x: _objective(x, posed), xi)
+    state = _BFGS.init(_objective, xi, posed, {}, shape[0], shape[1], frozenset())
+    before = cost = float(_objective(xi, posed)[0])
+    work.values += 1
+    for iteration in range(20 * max_steps):
+        xi, state, _ = _lbfgs_step(posed, xi, state)
+        work.values, work.gradients = work.values + 1, work.gradients + 1
+        cost, slope = float(state.f_info.f), float(jnp.linalg.norm(state.f_info.grad))
+        progress(iteration, cost)
+        if not np.isfinite(cost):
+            return np.asarray(xi), before, cost, iteration, RESULTS.fit_not_finite
+        if iteration and (slope <= tolerance or (not posed.prior and cost <= EXACT * _measured(posed.model.data))):
+            return np.asarray(xi), before, cost, iteration, RESULTS.successful
+    return np.asarray(xi), before, cost, iteration, RESULTS.fit_out_of_steps

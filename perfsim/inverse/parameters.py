@@ -1,144 +1,265 @@
-"""Free parameters: leaves of a simulation by name, in coordinates where every value is allowed."""
+"""Free parameters by name: which numbers of a simulation or an instrument, in which groups, from what population."""
 
-import abc
 import dataclasses
+import difflib
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from perfsim._results import InputError
-from perfsim.coupling import Simulation
+from perfsim.coupling import Simulation, trunk_branch
+from perfsim.inverse.coordinates import Above, Coordinate, Interval, Logarithm, Narrowing, Plain
+from perfsim.observe import Measurement, Scan
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
+
+MMHG = 133.322387415
 
 
-class Coordinate(abc.ABC):
-    """A smooth map from all real numbers onto the values that a parameter may take."""
+class Model(eqx.Module):
+    """What a fit may change: the simulation, and the instruments that looked at it."""
 
-    @abc.abstractmethod
-    def to_free(self, x):
-        """The fit's coordinate of a physical value."""
+    sim: Simulation
+    data: tuple[Measurement, ...]
 
-    @abc.abstractmethod
-    def to_physical(self, z):
-        """The physical value of a fit's coordinate."""
-
-
-class Logarithm(Coordinate):
-    """x = e^z, positive."""
-
-    def to_free(self, x):
-        return jnp.log(x)
-
-    def to_physical(self, z):
-        return jnp.exp(z)
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval(Coordinate):
-    """x = low + (high - low)·sigmoid(z)."""
-
-    low: float
-    high: float
-
-    def to_free(self, x):
-        t = (x - self.low) / (self.high - self.low)
-        return jnp.log(t) - jnp.log1p(-t)
-
-    def to_physical(self, z):
-        return self.low + (self.high - self.low) * jax.nn.sigmoid(z)
-
-
-@dataclasses.dataclass(frozen=True)
-class Narrowing(Coordinate):
-    """1/x = 1/most + softplus(4z)/4, for throats d/D: hyperemic flow falls nearly linearly with D/d.
-
-    In d itself a mild lesion hardly matters and a severe one matters much, so that a Gauss-Newton step from a mild
-    start overshoots.
-    """
-
-    most: float
-
-    def to_free(self, x):
-        y = 4.0 * (1.0 / x - 1.0 / self.most)
-        return (y + jnp.log(-jnp.expm1(-y))) / 4.0
-
-    def to_physical(self, z):
-        return 1.0 / (1.0 / self.most + jax.nn.softplus(4.0 * z) / 4.0)
+    @property
+    def scans(self) -> list[Scan]:
+        return [m for m in self.data if isinstance(m, Scan)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
     """A kind of parameter: where it lives, the coordinate it is fitted in, and its population."""
 
-    where: Callable[[Any], Array]
-    unit: str
+    where: Callable[[Model], Any]
+    """the leaf, or several that change together"""
+    unit: str = ""
     coordinate: Coordinate = dataclasses.field(default_factory=Logarithm)
-    spread: float = 0.5
+    spread: float | Callable[[Model], Any] = 0.5
     """standard deviation of the population in the fit's coordinate, around the simulation's own value"""
     scale: float = 1.0
     """SI value of one `unit`"""
+    together: bool = False
+    """one number for all entries, unless they are grouped"""
+    nuisance: bool = False
+    """of the instrument, not of the patient"""
 
+
+def _throat_spread(model: Model):
+    """0.2 mm, what CT angiography misjudges a lumen by, over the healthy diameter at the lesion."""
+    sim = model.sim
+    return THROAT_SD / (2.0 * _healthy_radius(sim))
+
+
+def _healthy_radius(sim: Simulation) -> np.ndarray:
+    from perfsim.network import no_lesions, radii
+
+    radius, lesions = np.asarray(radii(sim.network, no_lesions())).mean(1), sim.lesions
+    branch, at = np.asarray(sim.network.branch), np.asarray(sim.network.coordinate).mean(1)
+    off = np.abs(at - np.asarray(lesions.center)[:, None]) + np.where(
+        branch == np.asarray(lesions.branch)[:, None], 0, 1
+    )
+    return radius[np.argmin(off, axis=1)]
+
+
+THROAT_SD = 0.2e-3  # [m] of a diameter
 
 PARAMETERS: dict[str, Parameter] = {
-    "tone": Parameter(lambda s: s.tissue.tone, "", spread=0.5),
-    "throat": Parameter(lambda s: s.lesions.throat, "", Narrowing(1.2), spread=0.8),
-    "supply": Parameter(lambda s: s.tissue.supply, "1/(Pa·s)"),
-    "drainage": Parameter(lambda s: s.tissue.drainage, "1/(Pa·s)"),
-    "mobility": Parameter(lambda s: s.tissue.mobility, "m²/(Pa·s)"),
-    "root_lumen": Parameter(lambda s: s.network.root_radius, "mm radius", spread=0.15, scale=1e-3),
-    "exponent": Parameter(lambda s: s.network.exponent, "", Interval(1.5, 4.0)),
-    "hematocrit": Parameter(lambda s: s.viscosity.hematocrit, "", Interval(0.1, 0.7), spread=0.3),
+    # "throat" is one that was measured on CT, "severity" one of which only the place is known
+    "tone": Parameter(lambda m: m.sim.tissue.tone, spread=0.5),
+    "terminal_tone": Parameter(lambda m: m.sim.tissue.terminal_tone, spread=0.5),
+    "throat": Parameter(lambda m: m.sim.lesions.throat, coordinate=Above(0.05, 0.05), spread=_throat_spread),
+    "severity": Parameter(lambda m: m.sim.lesions.throat, coordinate=Narrowing(1.2), spread=0.8),
+    "lumen": Parameter(lambda m: (m.sim.network.root_radius, m.sim.network.lumen), spread=0.10, together=True),
+    "root_lumen": Parameter(lambda m: m.sim.network.root_radius, "mm radius", spread=0.15, scale=1e-3),
+    "supply": Parameter(lambda m: m.sim.tissue.supply, "1/(Pa·s)", together=True),
+    "drainage": Parameter(lambda m: m.sim.tissue.drainage, "1/(Pa·s)", together=True),
+    "mobility": Parameter(lambda m: m.sim.tissue.mobility, "m²/(Pa·s)", spread=1.0, together=True),
+    "exponent": Parameter(lambda m: m.sim.network.exponent, coordinate=Interval(1.5, 4.0), spread=0.25),
+    "hematocrit": Parameter(lambda m: m.sim.viscosity.hematocrit, coordinate=Interval(0.1, 0.7), spread=0.3),
+    "pressure": Parameter(
+        lambda m: tuple(s.aortic_pressure for s in m.sim.states), "mmHg", Plain(), 8.0 * MMHG, scale=MMHG
+    ),
+    "demand": Parameter(lambda m: tuple(s.demand for s in m.sim.states if s.demand is not None), spread=0.2),
+    "rotation": Parameter(
+        lambda m: tuple(s.pose.rotation for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), nuisance=True
+    ),
+    "tilt": Parameter(
+        lambda m: tuple(s.pose.tilt for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), nuisance=True
+    ),
+    "shift": Parameter(lambda m: tuple(s.pose.shift for s in m.scans), "mm", Plain(), 3e-3, 1e-3, nuisance=True),
+    "scale": Parameter(lambda m: tuple(s.log_scale for s in m.scans), "", Plain(), 0.10, nuisance=True),
+    "state_scale": Parameter(lambda m: tuple(s.state_log_scale for s in m.scans), "", Plain(), 0.05, nuisance=True),
 }
 
 
-def names(sim: Simulation, chosen: tuple[str, ...]) -> list[str]:
-    """A name for every scalar: `tone[LAD]`, `throat[LAD@20mm]`, ... Raises `InputError` for an unknown parameter."""
-    out = []
-    for name in chosen:
-        if name not in PARAMETERS:
-            raise InputError(f"there is no parameter {name!r} to fit: choose among {', '.join(PARAMETERS)}")
-        size = np.size(PARAMETERS[name].where(sim))
-        if size == 0:
-            raise InputError(f"parameter {name!r} has nothing to fit: the case lists no stenosis")
-        if name == "tone":
-            labels = list(sim.tissue.territory_names) if sim.tissue is not None else []
-        elif name == "throat":
-            branches = [sim.network.branch_names[int(b)] for b in sim.lesions.branch]
-            labels = [f"{b}@{float(c) * 1e3:.0f}mm" for b, c in zip(branches, sim.lesions.center, strict=True)]
-        elif name == "root_lumen":
-            labels = list(sim.network.inlet_names)
-        else:
-            labels = []
-        out += [f"{name}[{label}]" for label in labels] or [name]
-    return out
+@dataclasses.dataclass(frozen=True)
+class Free:
+    """A parameter to fit, in groups and with a population of one's own.
+
+    `name` is one of `PARAMETERS`, or the path of any floating-point leaf of a simulation ("tissue.drainage",
+    "hyperemia.back_pressure_endo"). Entries change by one factor per group: `by` "vessel", "branch", "territory",
+    "terminal", "all", or None for every entry by itself. `spread` replaces the population's standard deviation in the
+    parameter's coordinate.
+    """
+
+    name: str
+    by: str | None = None
+    spread: float | None = None
 
 
-def gather(sim: Simulation, chosen: tuple[str, ...]) -> Float[Array, " parameters"]:
-    """The chosen leaves as one vector in the fit's coordinates."""
-    return jnp.concatenate([jnp.ravel(PARAMETERS[n].coordinate.to_free(PARAMETERS[n].where(sim))) for n in chosen])
+class Block(eqx.Module):
+    """Free numbers ξ ~ N(0, 1) that move some leaves: x = coordinate(coordinate⁻¹(x₀) + spread·ξ[group])."""
+
+    parameter: Parameter = eqx.field(static=True)
+    group: tuple[Array, ...]
+    """of each entry of each leaf, in one numbering"""
+    spread: Array
+
+    @property
+    def size(self) -> int:
+        return self.spread.shape[0]
+
+    def apply(self, model: Model, xi: Array) -> Model:
+        """The model with these leaves moved."""
+        where, coordinate = self.parameter.where, self.parameter.coordinate
+        step = self.spread * xi
+        moved = [
+            coordinate.to_physical(coordinate.to_free(x) + step[g].reshape(jnp.shape(x)))
+            for x, g in zip(_leaves(where(model)), self.group, strict=True)
+        ]
+        return eqx.tree_at(lambda m: _leaves(where(m)), model, moved)
+
+    def values(self, model: Model) -> Array:
+        """The first entry of every group, in the display unit."""
+        flat = jnp.concatenate([jnp.ravel(x) for x in _leaves(self.parameter.where(model))])
+        first = np.unique(np.concatenate([np.asarray(g) for g in self.group]), return_index=True)[1]
+        return flat[first] / self.parameter.scale
 
 
-def scatter(sim: Simulation, chosen: tuple[str, ...], z: Float[Array, " parameters"]) -> Simulation:
-    """The simulation with the chosen leaves replaced."""
-    start = 0
-    for name in chosen:
-        parameter = PARAMETERS[name]
-        old = parameter.where(sim)
-        new = parameter.coordinate.to_physical(z[start : start + old.size]).reshape(old.shape)
-        start += old.size
-        sim = eqx.tree_at(parameter.where, sim, new)
-    return sim
+def _leaves(found) -> tuple:
+    return found if isinstance(found, tuple) else (found,)
 
 
-def values(sim: Simulation, chosen: tuple[str, ...]) -> Float[Array, " parameters"]:
-    """The chosen leaves in their display units, as one vector."""
-    return jnp.concatenate([jnp.ravel(PARAMETERS[n].where(sim)) / PARAMETERS[n].scale for n in chosen])
+def parameter_named(name: str, sim: Simulation) -> Parameter:
+    """A kind of parameter by its short name or by the path of a leaf. Raises `InputError` with what was meant."""
+    if name in PARAMETERS:
+        return PARAMETERS[name]
+    paths = leaf_paths(sim)
+    if name in paths:
+        return _at_path(name)
+    known = [*PARAMETERS, *paths]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(PARAMETERS)}"
+    raise InputError(f"there is no parameter {name!r} to fit: {hint}")
 
 
-def spreads(sim: Simulation, chosen: tuple[str, ...]) -> Float[Array, " parameters"]:
-    """Population standard deviations in the fit's coordinates."""
-    return jnp.concatenate([jnp.full(np.size(PARAMETERS[n].where(sim)), PARAMETERS[n].spread) for n in chosen])
+def leaf_paths(sim: Simulation) -> list[str]:
+    """Paths of all floating-point leaves of a simulation; states go by their names."""
+    found = jax.tree_util.tree_leaves_with_path(sim)
+    return [_spelled(path, sim) for path, leaf in found if eqx.is_inexact_array(leaf) and jnp.size(leaf)]
+
+
+def _spelled(path, sim: Simulation) -> str:
+    text = jax.tree_util.keystr(path).lstrip(".")
+    for k, state in enumerate(sim.states):
+        text = text.replace(f"states[{k}]", state.name)
+    return text
+
+
+@functools.cache
+def _at_path(name: str) -> Parameter:
+    """A positive leaf by its path; of one number if it is large."""
+
+    def where(model: Model):
+        leaves = jax.tree_util.tree_leaves_with_path(model.sim)
+        return next(leaf for path, leaf in leaves if _spelled(path, model.sim) == name)
+
+    return Parameter(where, together=True)
+
+
+def block(model: Model, free: Free) -> tuple[Block, list[str]]:
+    """The free numbers of one parameter and their names. Raises `InputError` for what cannot be fitted or grouped."""
+    sim, name = model.sim, free.name
+    parameter = parameter_named(name, sim)
+    leaves = _leaves(parameter.where(model))
+    sizes = [int(np.size(x)) for x in leaves]
+    if sum(sizes) == 0:
+        lacking = dict.fromkeys(("throat", "severity"), "the case lists no stenosis") | {
+            "demand": "no state is autoregulated"
+        }
+        raise InputError(f"parameter {name!r} has nothing to fit: {lacking.get(name, 'the data hold no scan')}")
+    coordinates = parameter.coordinate
+    if isinstance(coordinates, Logarithm) and not all(bool(jnp.all(x > 0)) for x in leaves):
+        raise InputError(f"parameter {name!r} is zero or negative somewhere: it has no logarithm to fit")
+    by = free.by or ("all" if parameter.together else None)
+    group, labels = _groups(sim, name, leaves, sizes, by)
+    spread = free.spread if free.spread is not None else parameter.spread
+    spread = jnp.broadcast_to(jnp.asarray(spread(model) if callable(spread) else spread, float), (len(labels),))
+    names = [f"{name}[{label}]" if label else name for label in labels]
+    ends = np.cumsum(sizes)[:-1]
+    return Block(parameter, tuple(jnp.asarray(g) for g in np.split(group, ends)), spread), names
+
+
+def _groups(sim: Simulation, name: str, leaves, sizes, by: str | None) -> tuple[np.ndarray, list[str]]:
+    """(group of every entry, their labels)."""
+    total = sum(sizes)
+    if by == "all":
+        return np.zeros(total, int), [""]
+    if by is None:
+        labels = _labels(sim, name, total)
+        return np.arange(total), labels
+    parts = [_members(sim, name, np.shape(x), by) for x in leaves]
+    index, labels = np.concatenate([p[0] for p in parts]), parts[0][1]
+    used, group = np.unique(index, return_inverse=True)
+    return group, [labels[k] for k in used]
+
+
+def _labels(sim: Simulation, name: str, total: int) -> list[str]:
+    states = [s.name for s in sim.states]
+    lesions = [
+        f"{sim.network.branch_names[int(b)]}@{1e3 * float(c):.0f}mm"
+        for b, c in zip(sim.lesions.branch, sim.lesions.center, strict=True)
+    ]
+    known = {
+        "tone": list(sim.tissue.territory_names) if sim.tissue is not None else [],
+        "throat": lesions,
+        "severity": lesions,
+        "root_lumen": list(sim.network.inlet_names),
+        "pressure": states,
+        "demand": [s.name for s in sim.states if s.demand is not None],
+        "state_scale": states if total == len(states) else [],
+        "tilt": ["lateral", "anterior"] if total == 2 else [],
+        "shift": ["lateral", "anterior", "apex"] if total == 3 else [],
+    }.get(name, [])
+    if len(known) == total:
+        return known
+    return [""] if total == 1 else [str(k) for k in range(total)]
+
+
+def _members(sim: Simulation, name: str, shape: tuple[int, ...], by: str) -> tuple[np.ndarray, list[str]]:
+    """Group index of every entry of a leaf along vessels or terminals, and the labels of the groups."""
+    network = sim.network
+    vessels, terminals = len(network.tail), len(network.terminals)
+    rows = shape[0] if shape else 1
+    branch = trunk_branch(network)
+    at = np.asarray(sim.terminal_vessel)
+    tables = {
+        ("vessel", vessels): (np.arange(vessels), [str(k) for k in range(vessels)]),
+        ("branch", vessels): (branch, list(network.branch_names)),
+        ("branch", terminals): (branch[at], list(network.branch_names)),
+        ("terminal", terminals): (np.arange(terminals), [str(k) for k in range(terminals)]),
+    }
+    if sim.tissue is not None:
+        tables["territory", terminals] = (np.asarray(sim.tissue.territory), list(sim.tissue.territory_names))
+    if (by, rows) not in tables:
+        raise InputError(
+            f"parameter {name!r} cannot be grouped by {by!r}: lumens go by vessel or branch, what belongs to terminals "
+            "by terminal, branch or territory, anything by 'all'"
+        )
+    index, labels = tables[by, rows]
+    return np.repeat(index, int(np.prod(shape[1:], dtype=int))), labels

@@ -1,15 +1,36 @@
 """What instruments see: AHA segments, territories, pressure indices."""
 
 from perfsim.observe.aha import SEGMENT_NAMES, aha17, group_means
+from perfsim.observe.measurements import Cuff, Measurement, Scan, Wire
+from perfsim.observe.noise import Noise, correlation_factor
+from perfsim.observe.polar import PolarMap
+from perfsim.observe.pose import LongAxis, Pose
 from perfsim.observe.pressure import RECOVERY, branch_ends, ffr, lesion_sites, mean_terminal_pressure, vessel_at
+from perfsim.observe.segments import Segments
 from perfsim.observe.territory import behind, endo_epi, mean_mbf, share_of, territory_mbf, territory_shares
+from perfsim.observe.views import EachVolume, Groups, View
+from perfsim.observe.voxels import Voxels
 
 __all__ = [
     "RECOVERY",
     "SEGMENT_NAMES",
+    "Cuff",
+    "EachVolume",
+    "Groups",
+    "LongAxis",
+    "Measurement",
+    "Noise",
+    "PolarMap",
+    "Pose",
+    "Scan",
+    "Segments",
+    "View",
+    "Voxels",
+    "Wire",
     "aha17",
     "behind",
     "branch_ends",
+    "correlation_factor",
     "endo_epi",
     "ffr",
     "group_means",

@@ -1,0 +1,108 @@
+"""Measurements: maps of MBF, the pressure wire, the cuff. Each says what it would read of a solution."""
+
+import abc
+
+from perfsim._results import InputError
+from perfsim.coupling import Simulation, Solution
+from perfsim.observe.noise import Noise
+from perfsim.observe.pose import Pose
+from perfsim.observe.views import EachVolume, View
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Measurement(eqx.Module):
+    """What an instrument read, and how far it may be off."""
+
+    value: eqx.AbstractVar[Array]
+    noise: eqx.AbstractVar[Noise]
+
+    @property
+    @abc.abstractmethod
+    def needs(self) -> tuple[str, ...]:
+        """The states it was taken in."""
+
+    @abc.abstractmethod
+    def predict(self, sim: Simulation, solution: Solution) -> Array:
+        """What it would read of a solution, in the shape of `value`."""
+
+    def residual(self, sim: Simulation, solution: Solution) -> Float[Array, " data"]:
+        """Model minus measurement in standard deviations, zero where nothing was measured."""
+        return self.noise.residual(self.predict(sim, solution), self.value)
+
+
+class Scan(Measurement):
+    """MBF maps of one patient by one camera and one program, in one or more states.
+
+    measured = e^(s + s_state) · view(MBF): the scale e^s is what programs and tracers disagree by. It is SHARED by the
+    states, for microvascular dysfunction is a scale as well, which only their ratio tells from the program's.
+    """
+
+    states: tuple[str, ...] = eqx.field(static=True)
+    value: Float[Array, "states data"]
+    """[mL/min/g], NaN where not measured"""
+    noise: Noise
+    view: View = EachVolume()
+    pose: Pose = Pose()
+    log_scale: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+    """s, of all states; its prior has the standard deviation 0.10 within one program, 0.25 across programs"""
+    state_log_scale: Float[Array, " states"] | Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+    """s_state, prior 0.05"""
+
+    def __check_init__(self):
+        if self.value.ndim != 2 or self.value.shape[0] != len(self.states):
+            raise InputError(f"a scan of {self.states} needs one row of data for each state, not {self.value.shape}")
+
+    @property
+    def needs(self):
+        return self.states
+
+    def predict(self, sim, solution):
+        volumes = sim.parts()[0]
+        maps = jnp.stack([self.view(volumes, solution[s].mbf, self.pose) for s in self.states])
+        return maps * jnp.exp(self.log_scale + jnp.broadcast_to(self.state_log_scale, (len(self.states),)))[:, None]
+
+    def residual(self, sim, solution):
+        predicted = self.predict(sim, solution)
+        return jnp.concatenate([self.noise.residual(m, y) for m, y in zip(predicted, self.value, strict=True)])
+
+
+class Wire(Measurement):
+    """A pressure wire: static pressure at the far end of a vessel over aortic pressure, in hyperemia the FFR."""
+
+    value: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    vessel: int | Array = eqx.field(converter=jnp.asarray)
+    """see `vessel_at`, `lesion_sites`"""
+    noise: Noise = Noise(0.0, 0.02)
+    state: str = eqx.field(static=True, default="hyperemia")
+
+    @property
+    def needs(self):
+        return (self.state,)
+
+    def predict(self, sim, solution):
+        state = solution[self.state]
+        return state.static_pressure[self.vessel] / state.aortic_pressure
+
+    def residual(self, sim, solution):
+        return jnp.atleast_1d(super().residual(sim, solution))
+
+
+class Cuff(Measurement):
+    """Mean arterial pressure by the cuff [Pa], taken as the aortic pressure."""
+
+    value: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    noise: Noise = Noise(0.0, 667.0)  # 5 mmHg
+    state: str = eqx.field(static=True, default="hyperemia")
+
+    @property
+    def needs(self):
+        return (self.state,)
+
+    def predict(self, sim, solution):
+        return solution[self.state].aortic_pressure
+
+    def residual(self, sim, solution):
+        return jnp.atleast_1d(super().residual(sim, solution))

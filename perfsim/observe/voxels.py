@@ -1,0 +1,113 @@
+"""Maps in voxels, as blurred as the camera that took them."""
+
+from typing import Literal
+
+from perfsim._results import InputError
+from perfsim.darcy import ControlVolumes
+from perfsim.observe.pose import LongAxis, Pose
+from perfsim.observe.views import View
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from scipy.spatial import cKDTree
+
+FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
+"""full width at half maximum of a Gaussian, over its σ"""
+REACH = 3.0
+"""σ at which the Gaussian is cut off: 3 % of it lie farther out in space, less in a wall"""
+
+
+class Voxels(View):
+    """A field seen at points through a Gaussian point-spread function.
+
+    The volume c spreads with the variance σ_c² = (fwhm/2.355)² + h_c²/12 + voxel²/12 per direction, h_c³ = V_c its own
+    extent. With G_vc = V_c N(x_v - y_c; σ_c²), a voxel sees the tissue fraction PTF_v = Σ_c G_vc and
+
+        per gram of perfusable tissue   Σ_c G_vc f_c / Σ_c G_vc
+        per region (F·PTF)              Σ_c G_vc f_c
+
+    Points are fixed in the image; a pose moves the wall under them. Build one with `Voxels.at` or `Voxels.grid`.
+    """
+
+    point: Float[Array, "voxels 3"]
+    """[m], in the image"""
+    axis: LongAxis
+    source: Int[Array, "voxels sources"]
+    """volumes that each voxel sees, padded with their number"""
+    fwhm: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """of the point-spread function [m]"""
+    voxel: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    """edge of a voxel [m]"""
+    per: Literal["gram", "region"] = eqx.field(static=True, default="gram")
+
+    @classmethod
+    def at(
+        cls,
+        volumes: ControlVolumes,
+        axis: LongAxis,
+        point: np.ndarray,
+        fwhm: float,
+        voxel: float,
+        *,
+        per: Literal["gram", "region"] = "gram",
+        margin: float = 4e-3,
+    ) -> "Voxels":
+        """Voxels at given points [m]; the wall may move by `margin` [m] before a voxel misses what it should see.
+
+        Raises `InputError` for a width that is no camera's, or points that see no tissue.
+        """
+        if not 1e-3 <= fwhm <= 30e-3:
+            raise InputError(f"a point-spread function of {1e3 * fwhm:.4g} mm full width: give 1 to 30 mm")
+        center = np.asarray(volumes.center)
+        real = np.asarray(volumes.volume) > 1e-6 * np.max(volumes.volume)
+        edge = float(np.cbrt(np.max(volumes.volume)))
+        reach = REACH * np.sqrt((fwhm / FWHM) ** 2 + (edge**2 + voxel**2) / 12.0) + margin
+        found = cKDTree(center[real]).query_ball_point(np.asarray(point), reach)
+        index = np.flatnonzero(real)
+        source = np.full((len(point), max(map(len, found), default=0)), len(center), np.int32)
+        for row, seen in zip(source, found, strict=True):
+            row[: len(seen)] = index[seen]
+        if source.shape[1] == 0:
+            raise InputError(f"none of the {len(point)} voxels lies within {1e3 * reach:.0f} mm of the wall")
+        return cls(jnp.asarray(point), axis, jnp.asarray(source), fwhm, voxel, per)
+
+    @classmethod
+    def grid(
+        cls,
+        volumes: ControlVolumes,
+        axis: LongAxis,
+        fwhm: float,
+        voxel: float,
+        *,
+        fraction: float = 0.5,
+        per: Literal["gram", "region"] = "gram",
+    ) -> "Voxels":
+        """All voxels of a regular grid over the wall that see at least this `fraction` of tissue."""
+        center = np.asarray(volumes.center)
+        low, high = center.min(0) - voxel, center.max(0) + voxel
+        steps = [np.arange(a, b, voxel) for a, b in zip(low, high, strict=True)]
+        point = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
+        near, _ = cKDTree(center).query(point)
+        view = cls.at(volumes, axis, point[near <= fwhm + voxel], fwhm, voxel, per=per)
+        seen = np.asarray(view.fraction(volumes, Pose())) >= fraction
+        return cls.at(volumes, axis, np.asarray(view.point)[seen], fwhm, voxel, per=per)
+
+    def weights(self, volumes: ControlVolumes, pose: Pose) -> Float[Array, "voxels sources"]:
+        """G_vc of the volumes that each voxel sees."""
+        x = pose.to_heart(self.axis, self.point)
+        size = jnp.append(volumes.volume, 0.0)[self.source]
+        y = jnp.concatenate([volumes.center, volumes.center[:1]])[self.source]
+        variance = (self.fwhm / FWHM) ** 2 + (self.voxel**2 + jnp.cbrt(jnp.maximum(size, 1e-30)) ** 2) / 12.0
+        square = jnp.sum((x[:, None] - y) ** 2, axis=-1)
+        return size * jnp.exp(-0.5 * square / variance) / (2.0 * jnp.pi * variance) ** 1.5
+
+    def fraction(self, volumes: ControlVolumes, pose: Pose) -> Float[Array, " voxels"]:
+        """PTF: the share of tissue in what each voxel sees."""
+        return jnp.sum(self.weights(volumes, pose), axis=1)
+
+    def __call__(self, volumes, field, pose):
+        G = self.weights(volumes, pose)
+        seen = jnp.sum(G * jnp.append(field, 0.0)[self.source], axis=1)
+        return seen if self.per == "region" else seen / jnp.maximum(jnp.sum(G, axis=1), 1e-30)
