@@ -5,7 +5,7 @@ from .coupling import Simulation, Solution, certify, check, check_inputs, pulsat
 from .darcy import FiniteVolumes, cut_cells
 from .flow import JetExpansion, Steady, YoungTsai
 from .growth import grow
-from .inverse import fit
+from .inverse import fit, identifiability, posterior
 from .network import Lesions, VesselNetwork
 from .observe import aha17
 from .study import collateral, dilate, graft, occlude, sensitivity
@@ -37,7 +37,9 @@ __all__ = [
     "fit",
     "graft",
     "grow",
+    "identifiability",
     "occlude",
+    "posterior",
     "pulsatile",
     "reference_heart",
     "sensitivity",

@@ -79,8 +79,8 @@ def synthetic_patient(
     )
     edge = np.cbrt(CUT_CELLS * mass / MYOCARDIUM / volumes) if spacing is None else spacing
     heart = reference_heart(
-        terminals=terminals, spacing=float(edge), seed=int(rng.integers(1 << 31)) + tree, mass=mass, dominance=dominance,
-        stenoses=stenoses, states=states,
+        terminals=terminals, spacing=float(edge), seed=int(rng.integers(1 << 31)) + tree, mass=mass,
+        dominance=dominance, stenoses=stenoses, states=states,
     )  # fmt: skip
     nominal = eqx.tree_at(lambda s: s.lesions.throat, heart.sim, jnp.full(3, NOMINAL_THROAT))
     tone = jnp.asarray(np.exp(rng.normal(0.0, 0.35, len(heart.sim.tissue.tone))))

@@ -4,6 +4,7 @@ from perfsim.coupling.certificate import Certificate, certify
 from perfsim.coupling.compartments import Compartments, three_compartments
 from perfsim.coupling.diagnostics import balance, screening_length
 from perfsim.coupling.heartbeat import aortic_shape, ventricular_shape
+from perfsim.coupling.padding import pad
 from perfsim.coupling.pulsatile import Pulsatile, pulsatile
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
@@ -51,6 +52,7 @@ __all__ = [
     "default_states",
     "nearest_terminals",
     "network_only",
+    "pad",
     "pulsatile",
     "screening_length",
     "simulate",

@@ -96,7 +96,7 @@ def _round_up(forest: Forest) -> Forest:
     nodes, children = forest.children.shape
     return dataclasses.replace(
         forest,
-        levels=grown(forest.levels, (_up(depth, LEVELS), _up(width, LEVELS))),
+        levels=grown(forest.levels, (_up(depth, LEVELS), _up(width, 2 * LEVELS))),
         children=grown(forest.children, (nodes, max(3, children))),
     )
 
@@ -115,7 +115,7 @@ def _pad_couplings(links: Couplings, count: int) -> Couplings:
     """Lists of feeders and of fed volumes, wider and longer."""
     n, feeders = links.terminal.shape
     terminals, fed = links.slot.shape
-    wide, long = max(8, rung(feeders)), _up(fed, 32)
+    wide, long = max(8, rung(feeders)), max(96, rung(fed))
     terminal = jnp.pad(links.terminal, ((0, count - n), (0, wide - feeders)), constant_values=terminals)
     moved = links.slot // feeders * wide + links.slot % feeders
     slot = jnp.where(links.slot == n * feeders, count * wide, moved)

@@ -2,21 +2,40 @@
 
 from perfsim.inverse.fields import Matern, ToneField
 from perfsim.inverse.fit import Fit, fit
-from perfsim.inverse.parameters import PARAMETERS, Free, Parameter
+from perfsim.inverse.identifiability import (
+    Confounded,
+    Identifiability,
+    Value,
+    identifiability,
+    next_measurement,
+    profile,
+)
+from perfsim.inverse.parameters import PARAMETERS, Free, Model, Parameter
 from perfsim.inverse.posterior import Ensemble, Posterior, posterior
 from perfsim.inverse.problem import Problem, problem
+from perfsim.inverse.quantities import Quantity, clinical_quantities, clinical_table
 
 __all__ = [
     "PARAMETERS",
+    "Confounded",
     "Ensemble",
     "Fit",
     "Free",
+    "Identifiability",
     "Matern",
+    "Model",
     "Parameter",
     "Posterior",
     "Problem",
+    "Quantity",
     "ToneField",
+    "Value",
+    "clinical_quantities",
+    "clinical_table",
     "fit",
+    "identifiability",
+    "next_measurement",
     "posterior",
     "problem",
+    "profile",
 ]

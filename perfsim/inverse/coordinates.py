@@ -73,7 +73,7 @@ class Above(Coordinate):
 
 @dataclasses.dataclass(frozen=True)
 class Narrowing(Coordinate):
-    """1/x = 1/most + softplus(4z)/4, for throats d/D of unknown severity: hyperemic flow falls nearly linearly with D/d.
+    """1/x = 1/most + softplus(4z)/4, for throats d/D of unknown severity: hyperemic flow is nearly linear in D/d.
 
     In d itself a mild lesion hardly matters and a severe one matters much, so that a Gauss-Newton step from a mild
     start overshoots.

@@ -40,8 +40,9 @@ class Matern(eqx.Module):
         kappa = np.sqrt(20.0 if smooth else 4.0) / length
         field = cls(jnp.asarray(kappa), jnp.ones(len(volumes.volume)), smooth)
         white = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, len(volumes.volume)))
-        square = np.mean([np.asarray(_unscaled(field, volumes, x)) ** 2 for x in jnp.asarray(white)], axis=0)
-        mean = _screened(field, volumes, field.kappa**2 * volumes.volume * jnp.asarray(square))
+        square = _mean_square(field, volumes, jnp.asarray(white))
+        near = eqx.tree_at(lambda f: f.kappa, field, 4.0 * field.kappa)  # what is left of chance is averaged nearby
+        mean = _screened(near, volumes, near.kappa**2 * volumes.volume * square)
         return eqx.tree_at(lambda f: f.scale, field, sd / jnp.sqrt(mean))
 
     def __call__(self, volumes: ControlVolumes, xi: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
@@ -62,14 +63,19 @@ def _unscaled(field: Matern, volumes: ControlVolumes, xi):
     return _screened(field, volumes, volumes.volume * u) if field.smooth else u
 
 
+@jax.jit
+def _mean_square(field: Matern, volumes: ControlVolumes, white):
+    return jnp.mean(jax.lax.map(lambda xi: _unscaled(field, volumes, xi) ** 2, white), axis=0)
+
+
 @dataclasses.dataclass(frozen=True)
 class ToneField:
     """A field of microvascular tone to fit: the factor e^u on the supply conductance.
 
     u has standard deviation `sd` and is correlated over the `length` [m], smooth or rough (see `Matern`), on the
-    volumes, or `on` "terminals", each of which takes its mean over what it feeds. With a `border` b > 0 the tone is 1 but for regions in which it
-    falls by the factor e^(-b), with sharp edges: u = -b·sigmoid(6 (m - 1)), m the Matérn field of unit deviation
-    (a level-set prior: Iglesias, Lu and Stuart 2016, Interfaces Free Bound 18:181), for infarcts.
+    volumes, or `on` "terminals", each of which takes its mean over what it feeds. With a `border` b > 0 the tone is 1
+    but for regions in which it falls by the factor e^(-b), with sharp edges, for infarcts: u = -b·sigmoid(6 (m - 1)), m
+    the Matérn field of unit deviation (a level-set prior: Iglesias, Lu and Stuart 2016, Interfaces Free Bound 18:181).
     """
 
     sd: float = 0.3
@@ -85,6 +91,7 @@ class FieldBlock(eqx.Module):
     matern: Matern
     border: Float[Array, ""]
     kind: ToneField = eqx.field(static=True)
+    unit: str = eqx.field(static=True, default="")
 
     @property
     def size(self) -> int:

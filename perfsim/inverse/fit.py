@@ -37,7 +37,11 @@ class Fit:
     """A fit: where it ended and what that took. `sim` and `data` hold the fitted values."""
 
     problem: Problem
+    free: tuple[str | Free | ToneField, ...]
+    """as they were asked for"""
     names: list[str]
+    units: list[str]
+    """of each parameter's display values"""
     xi: np.ndarray
     """fitted parameters, in standard deviations of what was known before"""
     before: np.ndarray
@@ -93,10 +97,10 @@ def fit(
 
     Arguments: `data` (see `observe.measurements`); `free` names in `PARAMETERS`, paths of leaves, `Free` for groups,
     `ToneField` for fields; `method` "dense" (Levenberg-Marquardt with the whole Jacobian), "krylov" (Gauss-Newton by
-    conjugate gradients), "lbfgs", or "auto": dense up to 80 parameters or data; `tolerance` distance from the optimum in
-    standard deviations of the posterior; `progress(iteration, cost)`; `checkpoint` a file (.npz) that is written after
-    every step and from which an interrupted fit goes on to the same answer. A fit that does not converge says why in
-    `result`. Raises `InputError` for unknown names or states.
+    conjugate gradients), "lbfgs", or "auto": dense up to 80 parameters or data; `tolerance` distance from the optimum
+    in standard deviations of the posterior; `progress(iteration, cost)`; `checkpoint` a file (.npz) that is written
+    after every step and from which an interrupted fit goes on to the same answer. A fit that does not converge says why
+    in `result`. Raises `InputError` for unknown names or states.
     """
     posed, names = problem(sim, data, free, prior=prior, flow=flow, tissue=tissue)
     few = min(posed.size, posed.data_size) <= FEW
@@ -117,7 +121,9 @@ def fit(
     start = jnp.zeros(posed.size)
     return Fit(
         problem=posed,
+        free=tuple(free),
         names=names,
+        units=[unit for part in posed.blocks for unit in [part.unit] * part.size],
         xi=xi,
         before=np.asarray(posed.values(start)),
         after=np.asarray(posed.values(jnp.asarray(xi))),
@@ -128,6 +134,12 @@ def fit(
         result=result,
         fitted=posed.at(jnp.asarray(xi)),
     )
+
+
+def optimum(posed: Problem, tolerance: float = 0.1, max_steps: int = 50) -> tuple[np.ndarray, float]:
+    """(ξ, cost) of a problem's optimum by the dense method."""
+    xi, _, cost, _, _ = _marquardt(posed, Dense, tolerance, max_steps, lambda *_: None, None, Work())
+    return xi, cost
 
 
 def _marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work):
@@ -214,7 +226,7 @@ def _objective(xi: Float[Array, " parameters"], posed: Problem):
     return 0.5 * jnp.sum(r**2) + 0.5 * posed.prior * jnp.sum(xi**2), None
 
 
-_BFGS = optx.LBFGS(rtol=1e-9, atol=1e-9)
+_BFGS: optx.AbstractMinimiser = optx.LBFGS(rtol=1e-9, atol=1e-9)
 
 
 @eqx.filter_jit

@@ -3,9 +3,10 @@
 With H = JᵀJ + I (without a prior: JᵀJ) and g = Jᵀr + ξ a step is p = -(H + λI)⁻¹ g. Few parameters: J by one tangent
 each. Many: conjugate gradients, a tangent and an adjoint per iteration, all with the flow solved once.
 
-Where data are far more certain than what was known before, the posterior is a narrow, curved valley, that straight steps
-leave. So a step is bent: with r'' the second derivative of r along p, a = -(H + λI)⁻¹ Jᵀr'' and the step is p + a/2 while
-a is the smaller part (geodesic acceleration: Transtrum and Sethna 2012, arXiv 1201.5885), for one more value.
+Where data are far more certain than what was known before, the posterior is a narrow, curved valley, which straight
+steps leave. So a step is bent: with r'' the second derivative of r along p, a = -(H + λI)⁻¹ Jᵀr'' and the step is
+p + a/2 while a is the smaller part (geodesic acceleration: Transtrum and Sethna 2012, arXiv 1201.5885), for one more
+value.
 
 optimistix' least-squares solvers do the same; but their state holds the linearized program, which is then compiled anew
 for every patient. Here the compiled functions take the problem as an argument, and patients of one size share them.

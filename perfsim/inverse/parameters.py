@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from perfsim._results import InputError
+from perfsim.blood import PriesInVivo
 from perfsim.coupling import Simulation, trunk_branch
 from perfsim.inverse.coordinates import Above, Coordinate, Interval, Logarithm, Narrowing, Plain
 from perfsim.observe import Measurement, Scan
+from perfsim.units import ML_MIN_G, MMHG
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-
-MMHG = 133.322387415
 
 
 class Model(eqx.Module):
@@ -45,8 +45,14 @@ class Parameter:
     """SI value of one `unit`"""
     together: bool = False
     """one number for all entries, unless they are grouped"""
-    nuisance: bool = False
-    """of the instrument, not of the patient"""
+    shared: bool = False
+    """by all scans of one instrument"""
+
+
+def _hematocrit(model: Model):
+    if not isinstance(model.sim.viscosity, PriesInVivo):
+        raise InputError("this blood has a constant viscosity: it has no hematocrit to fit")
+    return model.sim.viscosity.hematocrit
 
 
 def _throat_spread(model: Model):
@@ -80,20 +86,22 @@ PARAMETERS: dict[str, Parameter] = {
     "drainage": Parameter(lambda m: m.sim.tissue.drainage, "1/(Pa·s)", together=True),
     "mobility": Parameter(lambda m: m.sim.tissue.mobility, "m²/(Pa·s)", spread=1.0, together=True),
     "exponent": Parameter(lambda m: m.sim.network.exponent, coordinate=Interval(1.5, 4.0), spread=0.25),
-    "hematocrit": Parameter(lambda m: m.sim.viscosity.hematocrit, coordinate=Interval(0.1, 0.7), spread=0.3),
+    "hematocrit": Parameter(_hematocrit, coordinate=Interval(0.1, 0.7), spread=0.3),
     "pressure": Parameter(
         lambda m: tuple(s.aortic_pressure for s in m.sim.states), "mmHg", Plain(), 8.0 * MMHG, scale=MMHG
     ),
-    "demand": Parameter(lambda m: tuple(s.demand for s in m.sim.states if s.demand is not None), spread=0.2),
+    "demand": Parameter(
+        lambda m: tuple(s.demand for s in m.sim.states if s.demand is not None), "mL/min/g", spread=0.2, scale=ML_MIN_G
+    ),
     "rotation": Parameter(
-        lambda m: tuple(s.pose.rotation for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), nuisance=True
+        lambda m: tuple(s.pose.rotation for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
     ),
     "tilt": Parameter(
-        lambda m: tuple(s.pose.tilt for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), nuisance=True
+        lambda m: tuple(s.pose.tilt for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
     ),
-    "shift": Parameter(lambda m: tuple(s.pose.shift for s in m.scans), "mm", Plain(), 3e-3, 1e-3, nuisance=True),
-    "scale": Parameter(lambda m: tuple(s.log_scale for s in m.scans), "", Plain(), 0.10, nuisance=True),
-    "state_scale": Parameter(lambda m: tuple(s.state_log_scale for s in m.scans), "", Plain(), 0.05, nuisance=True),
+    "shift": Parameter(lambda m: tuple(s.pose.shift for s in m.scans), "mm", Plain(), 3e-3, 1e-3, shared=True),
+    "scale": Parameter(lambda m: tuple(s.log_scale for s in m.scans), "", Plain(), 0.10, shared=True),
+    "state_scale": Parameter(lambda m: tuple(s.state_log_scale for s in m.scans), "", Plain(), 0.05),
 }
 
 
@@ -123,6 +131,10 @@ class Block(eqx.Module):
     @property
     def size(self) -> int:
         return self.spread.shape[0]
+
+    @property
+    def unit(self) -> str:
+        return self.parameter.unit
 
     def apply(self, model: Model, xi: Array) -> Model:
         """The model with these leaves moved."""
@@ -197,9 +209,14 @@ def block(model: Model, free: Free) -> tuple[Block, list[str]]:
     if isinstance(coordinates, Logarithm) and not all(bool(jnp.all(x > 0)) for x in leaves):
         raise InputError(f"parameter {name!r} is zero or negative somewhere: it has no logarithm to fit")
     by = free.by or ("all" if parameter.together else None)
-    group, labels = _groups(sim, name, leaves, sizes, by)
-    spread = free.spread if free.spread is not None else parameter.spread
-    spread = jnp.broadcast_to(jnp.asarray(spread(model) if callable(spread) else spread, float), (len(labels),))
+    if name == "state_scale" and by is None:
+        group, labels = np.arange(sum(sizes)), [s for scan in model.scans for s in scan.states]
+    elif parameter.shared and by is None:
+        group, labels = _by_instrument(model, name, sizes)
+    else:
+        group, labels = _groups(sim, name, leaves, sizes, by)
+    asked = parameter.spread if free.spread is None else free.spread
+    spread = jnp.broadcast_to(jnp.asarray(asked(model) if callable(asked) else asked, float), (len(labels),))
     names = [f"{name}[{label}]" if label else name for label in labels]
     ends = np.cumsum(sizes)[:-1]
     return Block(parameter, tuple(jnp.asarray(g) for g in np.split(group, ends)), spread), names
@@ -211,12 +228,24 @@ def _groups(sim: Simulation, name: str, leaves, sizes, by: str | None) -> tuple[
     if by == "all":
         return np.zeros(total, int), [""]
     if by is None:
-        labels = _labels(sim, name, total)
-        return np.arange(total), labels
+        return np.arange(total), _labels(sim, name, total)
     parts = [_members(sim, name, np.shape(x), by) for x in leaves]
     index, labels = np.concatenate([p[0] for p in parts]), parts[0][1]
     used, group = np.unique(index, return_inverse=True)
     return group, [labels[k] for k in used]
+
+
+def _by_instrument(model: Model, name: str, sizes: list[int]) -> tuple[np.ndarray, list[str]]:
+    """Entries of all scans, those of one instrument together."""
+    instruments = list(dict.fromkeys(s.instrument for s in model.scans))
+    parts = [
+        instruments.index(scan.instrument) * size + np.arange(size)
+        for scan, size in zip(model.scans, sizes, strict=True)
+    ]
+    labels = _labels(model.sim, name, sizes[0])
+    if len(instruments) > 1:
+        labels = [f"{i} {label}".strip() for i in instruments for label in labels]
+    return np.concatenate(parts), labels
 
 
 def _labels(sim: Simulation, name: str, total: int) -> list[str]:
@@ -232,7 +261,6 @@ def _labels(sim: Simulation, name: str, total: int) -> list[str]:
         "root_lumen": list(sim.network.inlet_names),
         "pressure": states,
         "demand": [s.name for s in sim.states if s.demand is not None],
-        "state_scale": states if total == len(states) else [],
         "tilt": ["lateral", "anterior"] if total == 2 else [],
         "shift": ["lateral", "anterior", "apex"] if total == 3 else [],
     }.get(name, [])
@@ -248,7 +276,10 @@ def _members(sim: Simulation, name: str, shape: tuple[int, ...], by: str) -> tup
     rows = shape[0] if shape else 1
     branch = trunk_branch(network)
     at = np.asarray(sim.terminal_vessel)
+    first = np.searchsorted(np.asarray(network.root), np.arange(len(network.inlets)))  # the vessel at each inlet
     tables = {
+        ("vessel", len(first)): (first, [str(k) for k in range(vessels)]),
+        ("branch", len(first)): (branch[first], list(network.branch_names)),
         ("vessel", vessels): (np.arange(vessels), [str(k) for k in range(vessels)]),
         ("branch", vessels): (branch, list(network.branch_names)),
         ("branch", terminals): (branch[at], list(network.branch_names)),

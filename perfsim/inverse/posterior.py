@@ -54,6 +54,11 @@ class Posterior:
         U = self.directions[rows]
         return np.eye(len(U)) - (U * (self.eigenvalues / (1.0 + self.eigenvalues))) @ U.T
 
+    def times_covariance(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (n, parameters) times the posterior covariance."""
+        shrunk = self.eigenvalues / (1.0 + self.eigenvalues)
+        return rows - (rows @ self.directions * shrunk) @ self.directions.T
+
     def draw(self, count: int, seed: int = 0) -> np.ndarray:
         """(count, parameters) draws of ξ, in pairs that lie opposite each other."""
         half = np.random.default_rng(seed).normal(size=((count + 1) // 2, len(self.fit.xi)))

@@ -27,6 +27,10 @@ class Problem(eqx.Module):
     flow: Steady | Pulsatile
     tissue: FiniteVolumes
     prior: bool = eqx.field(static=True)
+    skipped: int = eqx.field(static=True, default=0)
+    """measurements, the first ones, whose residuals are left out"""
+    held: Float[Array, " parameters"] | None = None
+    """values at which some parameters are held, NaN for the others"""
 
     @property
     def size(self) -> int:
@@ -34,7 +38,7 @@ class Problem(eqx.Module):
 
     @property
     def data_size(self) -> int:
-        return sum(m.value.size for m in self.model.data)
+        return sum(m.value.size for m in self.model.data[self.skipped :])
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -44,6 +48,8 @@ class Problem(eqx.Module):
     def at(self, xi: Float[Array, " parameters"]) -> Model:
         """The simulation and the instruments with these parameters."""
         model, start = self.model, 0
+        if self.held is not None:
+            xi = jnp.where(jnp.isnan(self.held), xi, self.held)
         for part in self.blocks:
             model = part.apply(model, xi[start : start + part.size])
             start += part.size
@@ -57,7 +63,7 @@ class Problem(eqx.Module):
     def residual(self, xi: Float[Array, " parameters"]) -> Float[Array, " data"]:
         """r(ξ): model minus data in standard deviations."""
         model, solution = self.solved(xi)
-        return jnp.concatenate([m.residual(model.sim, solution) for m in model.data])
+        return jnp.concatenate([m.residual(model.sim, solution) for m in model.data[self.skipped :]])
 
     def values(self, xi: Float[Array, " parameters"]) -> Float[Array, " parameters"]:
         """Parameters in their display units."""

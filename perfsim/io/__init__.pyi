@@ -3,6 +3,7 @@ from .case import Case, parse_case, read_case
 from .cells import volumes_from_mesh
 from .centerlines import read_centerlines, write_centerlines
 from .nifti import write_mbf
+from .pet import read_curve, read_dynamic, read_frames, read_mbf_map
 from .pressure_wire import PressureTrace, read_pressure_wire
 from .provenance import provenance
 from .segments import read_segments, write_segments
@@ -28,6 +29,10 @@ __all__ = [
     "provenance",
     "read_case",
     "read_centerlines",
+    "read_curve",
+    "read_dynamic",
+    "read_frames",
+    "read_mbf_map",
     "read_one_dimensional",
     "read_pressure_wire",
     "read_segments",

@@ -19,9 +19,7 @@ def divide(network: VesselNetwork, pieces: np.ndarray) -> VesselNetwork:
     start = np.cumsum(pieces) - pieces
     piece, count = np.arange(len(old)) - start[old], pieces[old]
     fresh = len(network.position) + np.cumsum(piece > 0) - 1  # the node at the near end of every piece but the first
-    near, far = network.tail, network.head
-    flipped = np.asarray(network.flipped)
-    near, far = (np.asarray(jnp.where(network.flipped, a, b)) for a, b in ((far, near), (near, far)))
+    near, far, flipped = (np.asarray(x) for x in (network.near, network.far, network.flipped))
     last = piece == count - 1
     begin, end = np.where(piece == 0, near[old], fresh), np.where(last, far[old], np.append(fresh[1:], 0))
     a, b = piece / count, (piece + 1) / count

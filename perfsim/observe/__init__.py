@@ -7,7 +7,15 @@ from perfsim.observe.polar import PolarMap
 from perfsim.observe.pose import LongAxis, Pose
 from perfsim.observe.pressure import RECOVERY, branch_ends, ffr, lesion_sites, mean_terminal_pressure, vessel_at
 from perfsim.observe.segments import Segments
-from perfsim.observe.territory import behind, endo_epi, mean_mbf, share_of, territory_mbf, territory_shares
+from perfsim.observe.territory import (
+    behind,
+    endo_epi,
+    mean_mbf,
+    share_of,
+    territory_mbf,
+    territory_resistance,
+    territory_shares,
+)
 from perfsim.observe.views import EachVolume, Groups, View
 from perfsim.observe.voxels import Voxels
 
@@ -39,6 +47,7 @@ __all__ = [
     "mean_terminal_pressure",
     "share_of",
     "territory_mbf",
+    "territory_resistance",
     "territory_shares",
     "vessel_at",
 ]

@@ -10,7 +10,7 @@ from perfsim.observe.views import EachVolume, View
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 class Measurement(eqx.Module):
@@ -44,16 +44,25 @@ class Scan(Measurement):
     value: Float[Array, "states data"]
     """[mL/min/g], NaN where not measured"""
     noise: Noise
-    view: View = EachVolume()
-    pose: Pose = Pose()
-    log_scale: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+    view: View
+    pose: Pose
+    log_scale: Float[Array, ""]
     """s, of all states; its prior has the standard deviation 0.10 within one program, 0.25 across programs"""
-    state_log_scale: Float[Array, " states"] | Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+    state_log_scale: Float[Array, " states"]
     """s_state, prior 0.05"""
+    instrument: str = eqx.field(static=True)
+    """camera and program: scans of one share their pose and their scale"""
 
-    def __check_init__(self):
+    def __init__(self, states, value, noise, view=None, pose=None, instrument="PET"):
+        """Arguments: `states` by name, `value` with one row for each, `noise`; the `view` (default: every volume by
+        itself), the `pose` of the wall in the image, the `instrument`. Raises `InputError` for rows that do not match.
+        """
+        self.states, self.value = tuple(states), jnp.asarray(value)
         if self.value.ndim != 2 or self.value.shape[0] != len(self.states):
             raise InputError(f"a scan of {self.states} needs one row of data for each state, not {self.value.shape}")
+        self.noise, self.view, self.pose = noise, view or EachVolume(), pose or Pose()
+        self.log_scale, self.state_log_scale = jnp.zeros(()), jnp.zeros(len(self.states))
+        self.instrument = instrument
 
     @property
     def needs(self):
@@ -62,7 +71,7 @@ class Scan(Measurement):
     def predict(self, sim, solution):
         volumes = sim.parts()[0]
         maps = jnp.stack([self.view(volumes, solution[s].mbf, self.pose) for s in self.states])
-        return maps * jnp.exp(self.log_scale + jnp.broadcast_to(self.state_log_scale, (len(self.states),)))[:, None]
+        return maps * jnp.exp(self.log_scale + self.state_log_scale)[:, None]
 
     def residual(self, sim, solution):
         predicted = self.predict(sim, solution)
@@ -73,10 +82,14 @@ class Wire(Measurement):
     """A pressure wire: static pressure at the far end of a vessel over aortic pressure, in hyperemia the FFR."""
 
     value: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    vessel: int | Array = eqx.field(converter=jnp.asarray)
-    """see `vessel_at`, `lesion_sites`"""
-    noise: Noise = Noise(0.0, 0.02)
-    state: str = eqx.field(static=True, default="hyperemia")
+    vessel: Int[Array, ""] = eqx.field(converter=jnp.asarray)
+    noise: Noise
+    state: str = eqx.field(static=True)
+
+    def __init__(self, value, vessel, noise=None, state="hyperemia"):
+        """Arguments: what was read, the `vessel` (see `vessel_at`, `lesion_sites`), `noise` (default: 0.02)."""
+        self.value, self.vessel, self.state = jnp.asarray(value), jnp.asarray(vessel), state
+        self.noise = noise or Noise(0.0, 0.02)
 
     @property
     def needs(self):

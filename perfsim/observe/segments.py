@@ -39,7 +39,7 @@ class Segments(View):
         beyond = [cdf((z - k * self.axis.cavity_length / 3.0) / width) for k in (1, 2, 3)]
         rings = (1.0 - beyond[0], beyond[0] - beyond[1], beyond[1] - beyond[2])
         sixths, quarters = self._sectors()
-        in_sixth, in_quarter = (_sectors(*s, angle, radius / width) for s in (sixths, quarters))
+        in_sixth, in_quarter = (_shares(s, angle, radius / width) for s in (sixths, quarters))
         parts = [rings[0] * in_sixth, rings[1] * in_sixth, rings[2] * in_quarter]
         return jnp.concatenate(parts if self.count == 16 else [*parts, beyond[2][None]])
 
@@ -61,8 +61,9 @@ class Segments(View):
         return (jnp.stack(middle), half), (quarters, jnp.full(4, 45.0 * right))
 
 
-def _sectors(middle, half, angle, sharpness):
+def _shares(sectors, angle, sharpness):
     """Share of each sector in points at an angle; `sharpness` is their radius over their width."""
+    middle, half = sectors
     off = jnp.mod(angle - middle[:, None] + jnp.pi, 2.0 * jnp.pi) - jnp.pi
     share = cdf((off + half[:, None]) * sharpness) - cdf((off - half[:, None]) * sharpness)
     return share / jnp.maximum(jnp.sum(share, axis=0), 1e-30)

@@ -1,7 +1,7 @@
 """Territories from the flow itself: which branch's blood each volume receives."""
 
 from perfsim.coupling import Perfusion, Simulation
-from perfsim.units import ML_MIN_G
+from perfsim.units import ML_MIN_G, MMHG
 
 import equinox as eqx
 import jax
@@ -65,3 +65,19 @@ def endo_epi(sim: Simulation, state: Perfusion, terminals: Bool[Array, " termina
         return jnp.sum(jnp.where(mask, weight * state.mbf, 0.0)) / jnp.sum(jnp.where(mask, weight, 0.0))
 
     return mean(volumes.depth > 2.0 / 3.0) / mean(volumes.depth < 1.0 / 3.0)
+
+
+@eqx.filter_jit
+def territory_resistance(
+    sim: Simulation, state: Perfusion, back_pressure: Array | float
+) -> Float[Array, " territories"]:
+    """Microvascular resistance of each territory [mmHg/(mL/min/g)]: from 100 µm to the `back_pressure` [Pa].
+
+    In hyperemia it is the minimal resistance, which microvascular disease raises and a stenosis does not; the pressure
+    at 100 µm is the mean over the territory's terminals, weighted by flow.
+    """
+    tissue = sim.parts()[2]
+    count = len(tissue.territory_names)
+    flow = jax.ops.segment_sum(state.terminal_flow, tissue.territory, count)
+    head = jax.ops.segment_sum(state.terminal_flow * state.terminal_pressure, tissue.territory, count) / flow
+    return (head - back_pressure) / MMHG / territory_mbf(sim, state)

@@ -1,9 +1,11 @@
 """Maps in voxels, as blurred as the camera that took them."""
 
+import dataclasses
 from typing import Literal
 
 from perfsim._results import InputError
 from perfsim.darcy import ControlVolumes
+from perfsim.darcy.padding import rung
 from perfsim.observe.pose import LongAxis, Pose
 from perfsim.observe.views import View
 
@@ -28,7 +30,8 @@ class Voxels(View):
         per gram of perfusable tissue   Σ_c G_vc f_c / Σ_c G_vc
         per region (F·PTF)              Σ_c G_vc f_c
 
-    Points are fixed in the image; a pose moves the wall under them. Build one with `Voxels.at` or `Voxels.grid`.
+    Points are fixed in the image; a pose moves the wall under them. Build one with `Voxels.at` or `Voxels.grid`, and
+    `padded` for arrays of standard sizes.
     """
 
     point: Float[Array, "voxels 3"]
@@ -40,6 +43,8 @@ class Voxels(View):
     """of the point-spread function [m]"""
     voxel: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     """edge of a voxel [m]"""
+    volumes: int = eqx.field(static=True)
+    """of the mesh"""
     per: Literal["gram", "region"] = eqx.field(static=True, default="gram")
 
     @classmethod
@@ -71,7 +76,7 @@ class Voxels(View):
             row[: len(seen)] = index[seen]
         if source.shape[1] == 0:
             raise InputError(f"none of the {len(point)} voxels lies within {1e3 * reach:.0f} mm of the wall")
-        return cls(jnp.asarray(point), axis, jnp.asarray(source), fwhm, voxel, per)
+        return cls(jnp.asarray(point), axis, jnp.asarray(source), fwhm, voxel, len(center), per)
 
     @classmethod
     def grid(
@@ -93,6 +98,14 @@ class Voxels(View):
         view = cls.at(volumes, axis, point[near <= fwhm + voxel], fwhm, voxel, per=per)
         seen = np.asarray(view.fraction(volumes, Pose())) >= fraction
         return cls.at(volumes, axis, np.asarray(view.point)[seen], fwhm, voxel, per=per)
+
+    def padded(self) -> "Voxels":
+        """The same with points added that see nothing (their value is 0), so that hearts share compiled code."""
+        (voxels, sources), nothing = self.source.shape, self.volumes
+        more, wider = rung(voxels) - voxels, rung(sources) - sources
+        point = jnp.concatenate([self.point, jnp.broadcast_to(self.point[:1], (more, 3))])
+        source = jnp.pad(self.source, ((0, more), (0, wider)), constant_values=nothing)
+        return dataclasses.replace(self, point=point, source=source)
 
     def weights(self, volumes: ControlVolumes, pose: Pose) -> Float[Array, "voxels sources"]:
         """G_vc of the volumes that each voxel sees."""

@@ -1,5 +1,6 @@
 """Pictures and reports."""
 
+from perfsim.viz.fit_report import outcome, parameter_rows, quantity_rows, write_fit_report
 from perfsim.viz.frames import frames_picture
 from perfsim.viz.polar import polar_maps
 from perfsim.viz.pullback import pullback, pullback_figure
@@ -9,11 +10,15 @@ from perfsim.viz.tree import tree_picture
 
 __all__ = [
     "frames_picture",
+    "outcome",
+    "parameter_rows",
     "polar_maps",
     "pullback",
     "pullback_figure",
+    "quantity_rows",
     "scene",
     "tables",
     "tree_picture",
+    "write_fit_report",
     "write_report",
 ]

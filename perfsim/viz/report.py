@@ -14,7 +14,7 @@ from perfsim.viz.scene import scene
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;
 text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#666;font-size:13px}
 .warn{background:#fff4d6;padding:.5em 1em;border-left:4px solid #e0a800}h2{margin-top:1.6em}"""
@@ -54,15 +54,15 @@ def write_report(
     parts.append("<h2>Pull-back</h2>" + _figure(pullback_figure(sim, solution.hyperemia), "pullback"))
     parts.append(_where_lumen_matters(sim, *gain))
     for title, header, rows in tables(summary):
-        parts.append(f"<h2>{html.escape(title)}</h2>{_table(header, rows)}")
+        parts.append(f"<h2>{html.escape(title)}</h2>{table(header, rows)}")
     parts.append("<h2>What not to trust</h2><ul>" + "".join(f"<li>{html.escape(c)}</li>" for c in CAUTIONS) + "</ul>")
     if parameters:
         rows = [list(row) for row in parameters]
-        parts.append(f"<h2>Parameters</h2>{_table(['parameter', 'value', 'origin'], rows)}")
+        parts.append(f"<h2>Parameters</h2>{table(['parameter', 'value', 'origin'], rows)}")
     parts.append(f'<p class="note">perfsim {summary.get("perfsim", "")}. Research software, not a medical device.</p>')
     title = f"<title>perfsim: {html.escape(name)}</title>"
     script = f"<script>{get_plotlyjs()}</script>"
-    head = f"<!doctype html><html lang=en><head><meta charset=utf-8>{title}<style>{_STYLE}</style>{script}</head><body>"
+    head = f"<!doctype html><html lang=en><head><meta charset=utf-8>{title}<style>{STYLE}</style>{script}</head><body>"
     path.write_text(head + "".join(parts) + "</body></html>", encoding="utf-8")
 
 
@@ -146,7 +146,8 @@ def _figure(figure, name: str) -> str:
     return figure.to_html(include_plotlyjs=False, full_html=False, div_id=name)
 
 
-def _table(header, rows) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """An HTML table."""
     head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"

@@ -1,0 +1,73 @@
+"""What a cardiologist asks of a fit: FFR, flow, reserve, microvascular resistance, each with its interval."""
+
+import dataclasses
+from collections.abc import Callable
+
+from perfsim.coupling import Simulation, Solution
+from perfsim.inverse.posterior import Ensemble, Posterior
+from perfsim.observe import ffr, lesion_sites, territory_mbf, territory_resistance
+
+import jax.numpy as jnp
+import numpy as np
+
+ISCHEMIC, REDUCED = 0.80, 2.0
+"""FFR at or below which a lesion is treated, MFR below which reserve is reduced"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """One number with what is known of it."""
+
+    name: str
+    unit: str
+    low: float
+    middle: float
+    high: float
+    """5, 50 and 95 %"""
+    event: str = ""
+    probability: float | None = None
+
+
+def clinical_quantities(sim: Simulation) -> Callable[[Solution], dict]:
+    """A function of a solution for `Posterior.sample`: FFR past each lesion; MBF, MFR and hyperemic microvascular
+    resistance of each territory.
+    """
+    sites = np.array(lesion_sites(sim), int)
+    state = next(s for s in sim.states if s.name == "hyperemia")
+    back = 0.5 * (jnp.mean(state.back_pressure_epi) + jnp.mean(state.back_pressure_endo))
+
+    def of(solution: Solution) -> dict:
+        stress, rest = (territory_mbf(sim, solution[s]) for s in ("hyperemia", "rest"))
+        return {
+            "FFR": ffr(solution.hyperemia)[sites],
+            "MBF, hyperemia": stress,
+            "MBF, rest": rest,
+            "MFR": stress / rest,
+            "microvascular resistance": territory_resistance(sim, solution.hyperemia, back),
+        }
+
+    return of
+
+
+def clinical_table(known: Posterior, draws: int = 200, seed: int = 0) -> tuple[list[Quantity], Ensemble]:
+    """The quantities of a fit with 90 % intervals, every draw through the whole model."""
+    sim = known.fit.sim
+    found = known.sample(clinical_quantities(sim), draws, seed)
+    lesions, names = sim.lesions, sim.network.branch_names
+    at = [f"{names[int(b)]} {1e3 * float(c):.0f} mm" for b, c in zip(lesions.branch, lesions.center, strict=True)]
+    units = {"MBF, hyperemia": "mL/min/g", "MBF, rest": "mL/min/g", "microvascular resistance": "mmHg/(mL/min/g)"}
+    events = {
+        "FFR": (f"P(FFR ≤ {ISCHEMIC:.2f})", lambda x: x <= ISCHEMIC),
+        "MFR": (f"P(MFR < {REDUCED:.0f})", lambda x: x < REDUCED),
+    }
+    out = []
+    for name in found.values:
+        low, high = found.interval(0.9, name)
+        middle = found.quantile(0.5, name)
+        event, happens = events.get(name, ("", None))
+        p = found.probability(happens, name) if happens else None
+        for k, place in enumerate(at if name == "FFR" else sim.parts()[2].territory_names):
+            a, b, c = (float(x[k]) for x in (low, middle, high))
+            probability = None if p is None else float(p[k])
+            out.append(Quantity(f"{name} {place}", units.get(name, ""), a, b, c, event, probability))
+    return out, found

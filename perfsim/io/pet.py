@@ -1,0 +1,160 @@
+"""PET: time courses of blood, dynamic images with their frames, maps of MBF."""
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from perfsim._results import InputError
+
+import nibabel as nib
+import numpy as np
+
+if TYPE_CHECKING:
+    from perfsim.darcy import ControlVolumes
+    from perfsim.observe import LongAxis, Voxels
+    from perfsim.observe.tracers import Curve, Frames
+
+TO_LPS = np.diag([-1e-3, -1e-3, 1e-3, 1.0])
+"""from NIfTI's world (RAS, mm) to perfsim's (LPS, m)"""
+HIGHEST = 20.0
+"""[mL/min/g] beyond which an MBF is taken for another unit"""
+OVERLAP = 0.5
+"""share of the wall that a map must cover"""
+Unit = Literal["mL/min/g", "mL/min/mL"]
+
+
+def read_curve(path: str | Path) -> "Curve":
+    """A time course from a CSV with the columns time_s and activity. Raises `InputError` naming file and line."""
+    from perfsim.observe.tracers import Curve
+
+    path = Path(path)
+    with _opened(path).open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = [c.strip() for c in reader.fieldnames or []]
+        for needed in ("time_s", "activity"):
+            if needed not in columns:
+                raise InputError(f"{path}: no column {needed!r}; it has {', '.join(columns) or 'nothing'}")
+        reader.fieldnames = columns
+        rows = []
+        for row in reader:
+            try:
+                rows.append((float(row["time_s"]), float(row["activity"])))
+            except (TypeError, ValueError):
+                raise InputError(
+                    f"{path}, line {reader.line_num}: {row['time_s']!r}, {row['activity']!r} are not two numbers"
+                ) from None
+    try:
+        return Curve.of(*np.array(rows).reshape(-1, 2).T)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_frames(path: str | Path) -> tuple["Frames", dict]:
+    """Frames and all fields of a BIDS-PET sidecar (.json): FrameTimesStart and FrameDuration in seconds.
+
+    Raises `InputError` for missing fields, or units of the image other than Bq/mL or kBq/mL.
+    """
+    from perfsim.observe.tracers import Frames
+
+    path = Path(path)
+    try:
+        sidecar = json.loads(_opened(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    for needed in ("FrameTimesStart", "FrameDuration"):
+        if needed not in sidecar:
+            raise InputError(f"{path}: no field {needed!r}, which BIDS-PET requires")
+    units = sidecar.get("Units", "Bq/mL")
+    if units not in ("Bq/mL", "kBq/mL"):
+        raise InputError(f"{path}: Units {units!r} are no activity concentration: use Bq/mL or kBq/mL")
+    try:
+        return Frames.of(sidecar["FrameTimesStart"], sidecar["FrameDuration"]), sidecar
+    except (InputError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_dynamic(path: str | Path) -> tuple[np.ndarray, np.ndarray, "Frames", dict]:
+    """A dynamic image with its sidecar beside it: (activity (x, y, z, frames), affine to LPS metres, frames, sidecar).
+
+    Raises `InputError` for an image that is not 4D, or whose frames are not those of the sidecar.
+    """
+    path = Path(path)
+    image = _image(path)
+    frames, sidecar = read_frames(path.parent / (path.name.removesuffix(".gz").removesuffix(".nii") + ".json"))
+    if image.ndim != 4 or image.shape[3] != len(frames.start):
+        raise InputError(f"{path}: an image of shape {image.shape} does not hold the {len(frames.start)} frames listed")
+    return np.asarray(image.dataobj, float), TO_LPS @ image.affine, frames, sidecar
+
+
+def read_mbf_map(
+    path: str | Path,
+    volumes: "ControlVolumes",
+    axis: "LongAxis",
+    *,
+    fwhm: float,
+    unit: Unit = "mL/min/g",
+    per: Literal["gram", "region"] = "gram",
+) -> tuple[np.ndarray, "Voxels"]:
+    """A map of MBF (NIfTI, 3D) on a wall: (values [mL/min/g], what sees them).
+
+    Voxels that see at least half tissue are kept; those that hold exactly 0 count as not measured (NaN). Arguments:
+    `fwhm` of the camera [m], the map's `unit` (per mL is divided by 1.05), whether its values are `per` gram of
+    perfusable tissue or per region (F·PTF). Raises `InputError` for NaN inside the wall, negative values, another unit,
+    or a map that covers less than half of the wall.
+    """
+    from perfsim.observe import Pose, Voxels
+
+    path = Path(path)
+    image = _image(path)
+    if image.ndim != 3:
+        raise InputError(f"{path}: a map of MBF has three dimensions, not {image.ndim}: give one state's")
+    data, affine = np.asarray(image.dataobj, float), TO_LPS @ image.affine
+    edge = float(np.cbrt(abs(np.linalg.det(affine[:3, :3]))))
+    point = nib.affines.apply_affine(affine, np.argwhere(np.ones(data.shape, bool)))
+    center = np.asarray(volumes.center)
+    near = np.all((point > center.min(0) - 2 * edge) & (point < center.max(0) + 2 * edge), axis=1)
+    if not near.any():
+        raise InputError(f"{path}: the map and the wall do not overlap: are both in one frame, and in mm?")
+    wanted = Voxels.grid(volumes, axis, fwhm, edge, per=per)
+    view = Voxels.at(volumes, axis, point[near], fwhm, edge, per=per)
+    inside = np.asarray(view.fraction(volumes, Pose())) >= 0.5
+    seen = data.ravel()[near][inside]
+    share = np.sum(seen != 0) / len(wanted.point)
+    if share < OVERLAP:
+        raise InputError(
+            f"{path}: the map covers {100 * share:.0f} % of the wall: at least {100 * OVERLAP:.0f} % are needed; is it "
+            "registered to the wall?"
+        )
+    _check_mbf(str(path), seen[seen != 0])
+    seen = np.where(seen == 0, np.nan, seen)  # what a program leaves out, it sets to zero
+    density = 1.05 if unit == "mL/min/mL" else 1.0
+    return seen / density, Voxels.at(volumes, axis, point[near][inside], fwhm, edge, per=per)
+
+
+def _check_mbf(where: str, value: np.ndarray) -> None:
+    """Raises `InputError` for values that are no MBF in mL/min/g."""
+    if not np.isfinite(value).all():
+        raise InputError(f"{where}: {int(np.sum(~np.isfinite(value)))} values inside the wall are NaN or infinite")
+    if (value < 0).any():
+        raise InputError(
+            f"{where}: {int(np.sum(value < 0))} values are negative, the least is {value.min():.3g} mL/min/g"
+        )
+    middle = float(np.median(value))
+    if middle > HIGHEST:
+        raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/min/100g?")
+    if 0 < middle < 0.1:
+        raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/s/g?")
+
+
+def _opened(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    return path
+
+
+def _image(path: Path):
+    try:
+        return nib.load(_opened(path))
+    except nib.filebasedimages.ImageFileError as error:
+        raise InputError(f"{path}: not a NIfTI image ({error})") from None

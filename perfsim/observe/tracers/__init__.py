@@ -1,0 +1,28 @@
+"""Tracers: from blood flow to activity, and back."""
+
+from perfsim.observe.tracers.curves import Curve, Frames, decay_correction
+from perfsim.observe.tracers.exchange import Exchange, ExtendedTofts, by_integration
+from perfsim.observe.tracers.extraction import AMMONIA, RUBIDIUM, RenkinCrone
+from perfsim.observe.tracers.kinetics import convolved
+from perfsim.observe.tracers.regions import Region, fit_regions
+from perfsim.observe.tracers.tissue import HALF_LIFE, Ammonia, Rubidium, Tracer, Water
+
+__all__ = [
+    "AMMONIA",
+    "HALF_LIFE",
+    "RUBIDIUM",
+    "Ammonia",
+    "Curve",
+    "Exchange",
+    "ExtendedTofts",
+    "Frames",
+    "Region",
+    "RenkinCrone",
+    "Rubidium",
+    "Tracer",
+    "Water",
+    "by_integration",
+    "convolved",
+    "decay_correction",
+    "fit_regions",
+]

@@ -1,0 +1,168 @@
+"""The report of a fit: measured against fitted maps, what the data tell, what to measure next."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from perfsim.inverse import Fit, Identifiability, Posterior, Quantity, Value
+from perfsim.viz.polar import RINGS
+from perfsim.viz.report import STYLE, table
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+matplotlib.use("Agg", force=False)
+
+
+def write_fit_report(
+    path: Path,
+    name: str,
+    maps: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    known: Posterior,
+    said: Identifiability,
+    quantities: Sequence[Quantity],
+    next_values: Sequence[Value] = (),
+) -> None:
+    """One self-contained HTML file. `maps` holds, per state, what was measured and fitted of the 17 segments
+    [mL/min/g] and the residuals [standard deviations].
+    """
+    fit = known.fit
+    parts = [f"<h1>perfsim: fit of {html.escape(name)}</h1>", f"<p>{html.escape(outcome(fit))}</p>"]
+    if not fit.converged:
+        parts.append(f'<p class="warn">{html.escape(fit.result.message)}</p>')
+    parts.append(
+        "<h2>What the data tell</h2><ul>" + "".join(f"<li>{html.escape(x)}</li>" for x in said.lines()) + "</ul>"
+    )
+    parts.append("<h2>Measured and fitted</h2>" + _picture(_maps(maps), "measured and fitted maps of the 17 segments"))
+    header, rows = quantity_rows(quantities)
+    parts.append("<h2>Derived quantities</h2>" + table(header, rows))
+    parts.append("<h2>Parameters</h2>" + _picture(_intervals(said), "posterior against prior of every parameter"))
+    parts.append(table(*parameter_rows(known, said)))
+    parts.append("<h2>Information</h2>" + _picture(_spectrum(said), "spectrum of the prior-whitened Fisher matrix"))
+    if next_values:
+        parts.append(
+            "<h2>What to measure next</h2>" + _picture(_bars(next_values), "information of the next measurement")
+        )
+    parts.append(
+        '<p class="note">Intervals hold 90 % of the posterior under the model and the stated noise and priors. '
+        "Research software, not a medical device.</p>"
+    )
+    head = f"<!doctype html><html lang=en><head><meta charset=utf-8><title>perfsim: fit of {html.escape(name)}</title>"
+    path.write_text(f"{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>", encoding="utf-8")
+
+
+def outcome(fit: Fit) -> str:
+    """How the fit went, in a sentence."""
+    how = "converged" if fit.converged else "did not converge"
+    return (
+        f"The fit {how} in {fit.iterations} iterations and {fit.solves} solves; the misfit (½χ², data and prior) fell "
+        f"from {fit.cost_before:.4g} to {fit.cost_after:.4g}."
+    )
+
+
+def quantity_rows(quantities: Sequence[Quantity]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the derived quantities."""
+    rows = [
+        [q.name, f"{q.middle:.2f}", f"{q.low:.2f} to {q.high:.2f}", q.unit,
+         "" if q.probability is None else f"{q.event} {_share(q.probability)}"]
+        for q in quantities
+    ]  # fmt: skip
+    return ["quantity", "median", "90 % interval", "unit", ""], rows
+
+
+def _share(p: float) -> str:
+    return "< 0.01" if p < 0.005 else "> 0.99" if p > 0.995 else f"= {p:.2f}"
+
+
+def parameter_rows(known: Posterior, said: Identifiability) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the parameters that are no field's."""
+    fit = known.fit
+    at = {n: k for k, n in enumerate(fit.names)}
+    rows = [
+        [n, f"{fit.before[at[n]]:.4g}", f"{fit.after[at[n]]:.4g}", fit.units[at[n]], f"{100 * s:.0f} %"]
+        for n, s in zip(said.names, said.sd, strict=True)
+    ]
+    return ["parameter", "before", "after", "unit", "uncertainty left"], rows
+
+
+def _picture(figure: Figure, alt: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _maps(maps) -> Figure:
+    figure = Figure(figsize=(11.5, 3.7 * len(maps)), layout="constrained")
+    for row, (state, (measured, fitted, residual)) in enumerate(maps.items()):
+        top = 1.05 * float(np.nanmax([np.nanmax(measured), np.nanmax(fitted)]))
+        panels = (
+            (f"{state}: measured", measured, "viridis", (0.0, top), "mL/min/g", "{:.2f}"),
+            (f"{state}: fitted", fitted, "viridis", (0.0, top), "mL/min/g", "{:.2f}"),
+            (f"{state}: residual", residual, "RdBu_r", (-3.0, 3.0), "standard deviations", "{:+.1f}"),
+        )
+        for column, (title, value, colors, limits, unit, text) in enumerate(panels):
+            axes = figure.add_subplot(len(maps), 3, 3 * row + column + 1, projection="polar")
+            _bulls_eye(axes, value, colors, limits, text)
+            axes.set_title(title, fontsize=10)
+            scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(*limits), colors)
+            figure.colorbar(scale, ax=axes, shrink=0.7, pad=0.09, label=unit)
+    return figure
+
+
+def _bulls_eye(axes, value, colors, limits, text) -> None:
+    """One color per AHA segment."""
+    cmap, norm = matplotlib.colormaps[colors], matplotlib.colors.Normalize(*limits)
+    bars = [(3, 60.0 * k + 60.0, 60.0, k) for k in range(6)] + [(2, 60.0 * k + 60.0, 60.0, 6 + k) for k in range(6)]
+    bars += [(1, 90.0 * k + 45.0, 90.0, 12 + k) for k in range(4)] + [(0, 0.0, 360.0, 16)]
+    for ring, start, width, segment in bars:
+        v = value[segment] if segment < len(value) else np.nan
+        color = cmap(norm(v)) if np.isfinite(v) else (0.9, 0.9, 0.9, 1.0)
+        low, high = RINGS[ring], RINGS[ring + 1]
+        axes.bar(np.radians(start + 0.5 * width), high - low, np.radians(width), low, color=color, edgecolor="white")
+        dark = np.isfinite(v) and sum(color[:3]) < 1.5
+        where = (np.radians(start + 0.5 * width), 0.5 * (low + high)) if ring else (0.0, 0.0)
+        label = text.format(v) if np.isfinite(v) else "–"
+        axes.text(*where, label, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.set_xticks(np.radians([90, 180, 270, 0]), ["anterior", "septal", "inferior", "lateral"], fontsize=7)
+    axes.grid(False)
+
+
+def _intervals(said: Identifiability) -> Figure:
+    n = len(said.names)
+    figure = Figure(figsize=(8.5, 1.0 + 0.28 * n), layout="constrained")
+    axes = figure.add_subplot()
+    y = np.arange(n)[::-1]
+    axes.barh(y, np.ones(n), color="#e4e4e4", label="before")
+    axes.barh(y, said.sd, height=0.5, color="#31688e", label="after the data")
+    axes.set_yticks(y, said.names, fontsize=8)
+    axes.set_xlabel("standard deviation, of what was known before")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=8)
+    return figure
+
+
+def _spectrum(said: Identifiability) -> Figure:
+    figure = Figure(figsize=(8.5, 3.0), layout="constrained")
+    axes = figure.add_subplot()
+    shown = np.maximum(said.eigenvalues[:60], 1e-6)
+    axes.semilogy(np.arange(1, len(shown) + 1), shown, "o-", ms=3, color="#31688e")
+    axes.axhline(1.0, color="#b5367a", lw=1)
+    axes.text(len(shown), 1.2, "as much as was known before", ha="right", fontsize=8, color="#b5367a")
+    axes.set_ylim(bottom=max(1e-6, float(shown.min())))
+    axes.set_xlabel("direction")
+    axes.set_ylabel("information")
+    return figure
+
+
+def _bars(values: Sequence[Value]) -> Figure:
+    figure = Figure(figsize=(8.5, 0.9 + 0.35 * len(values)), layout="constrained")
+    axes = figure.add_subplot()
+    y = np.arange(len(values))[::-1]
+    axes.barh(y, [v.bits for v in values], color="#35b779")
+    axes.set_yticks(y, [v.name for v in values], fontsize=9)
+    axes.set_xlabel("information on all parameters [bits]")
+    return figure
