@@ -175,3 +175,45 @@ def test_flush_is_rejected(tmp_path):
     trace = read_pressure_wire(tmp_path / "w.csv")
     assert not trace.valid[560:740].any() and not trace.valid[1000:1100].any()
     assert trace.ffr == pytest.approx(0.75, abs=2e-3) and trace.rest_ratio == pytest.approx(0.95, abs=5e-3)
+
+
+def test_fit_of_segments():
+    """The hidden throat and tone lie in their intervals, FFR in its own; a wire is worth more than the cuff."""
+    import fit_segments
+
+    fitted, known, quantities, said, values = fit_segments.main(terminals=300, spacing=4e-3, draws=24)
+    assert fitted.converged and 5 <= said.informed < said.parameters
+    at = {n: k for k, n in enumerate(fitted.names)}
+    for name, hidden in (("tone[LAD]", -0.8), ("throat[LAD@30mm]", -0.7), ("scale", 0.6)):
+        assert abs(fitted.xi[at[name]] - hidden) < 3.0 * known.sd[at[name]]
+    ffr_lad = next(q for q in quantities if q.name.startswith("FFR LAD"))
+    assert ffr_lad.low < ffr_lad.high < 1.0
+    assert values[0].name == "pressure wire"
+
+
+def test_fit_of_voxels():
+    import fit_voxels
+
+    inside, outside, fitted = fit_voxels.main(terminals=300, spacing=4e-3)
+    assert fitted.converged and inside < 0.85 < 0.93 < outside < 1.07
+
+
+def test_microvascular_disease_is_told_from_a_stenosis():
+    """With rest and stress the tones are found low and the artery open; from stress alone they are less certain."""
+    import microvascular
+
+    found = microvascular.main(terminals=300, spacing=4e-3, draws=24)
+    (quantities, both), (_, alone) = found.values()
+    resistance = [q for q in quantities if "resistance" in q.name]
+    assert all(q.low > 11.0 for q in resistance)  # healthy: 10
+    assert next(q for q in quantities if q.name.startswith("FFR")).middle > 0.85
+    assert np.all(both.sd[:3] < alone.sd[:3])
+
+
+def test_parameter_study():
+    import parameter_study
+
+    throats, values, slopes, lumen, name = parameter_study.main()
+    differences = np.gradient(np.asarray(values[:, 0]), np.asarray(throats))
+    np.testing.assert_allclose(slopes[1:-1, 0], differences[1:-1], rtol=0.25)
+    assert np.all(np.asarray(slopes) > 0) and name == "LAD" and np.isfinite(lumen).all()

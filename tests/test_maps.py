@@ -5,6 +5,7 @@ import dataclasses
 import perfsim
 from perfsim.coupling import simulate
 from perfsim.observe import (
+    BloodPool,
     LongAxis,
     Noise,
     PolarMap,
@@ -14,6 +15,7 @@ from perfsim.observe import (
     Voxels,
     aha17,
     correlation_factor,
+    fractions,
     group_means,
 )
 
@@ -200,3 +202,17 @@ def test_scale_is_shared_by_states(seen):
     np.testing.assert_allclose(scaled, 1.1 * plain)
     with pytest.raises(perfsim.InputError, match="full width"):
         Voxels.at(seen[0], seen[1], np.zeros((1, 3)), 0.1, 4e-3)
+
+
+def test_blood_spills_over(seen):
+    """Tissue, blood and background fill a voxel; blood is the inner side's; an apex-down cavity holds its 100 mL."""
+    volumes, axis, _, heart = seen
+    pool = BloodPool.of(heart.wall)
+    assert 60e-6 < float(pool.volume.sum()) < 140e-6
+    view = Voxels.grid(volumes, axis, 7e-3, 5e-3)
+    tissue, blood, background = fractions(view, volumes, pool, STILL)
+    whole = np.asarray(tissue + blood + background)
+    assert abs(whole - 1.0).mean() < 0.005 and abs(whole - 1.0).max() < 0.08  # cells of 4 mm at a border, at the apex
+    depth = heart.wall.depth(np.asarray(view.point))
+    assert blood[depth > 0.7].mean() > 0.2 > 0.05 > blood[depth < 0.3].mean()
+    assert background[depth < 0.3].mean() > 0.2

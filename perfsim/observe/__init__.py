@@ -7,6 +7,7 @@ from perfsim.observe.polar import PolarMap
 from perfsim.observe.pose import LongAxis, Pose
 from perfsim.observe.pressure import RECOVERY, branch_ends, ffr, lesion_sites, mean_terminal_pressure, vessel_at
 from perfsim.observe.segments import Segments
+from perfsim.observe.surroundings import BloodPool, fractions
 from perfsim.observe.territory import (
     behind,
     endo_epi,
@@ -22,6 +23,7 @@ from perfsim.observe.voxels import Voxels
 __all__ = [
     "RECOVERY",
     "SEGMENT_NAMES",
+    "BloodPool",
     "Cuff",
     "EachVolume",
     "Groups",
@@ -41,6 +43,7 @@ __all__ = [
     "correlation_factor",
     "endo_epi",
     "ffr",
+    "fractions",
     "group_means",
     "lesion_sites",
     "mean_mbf",
