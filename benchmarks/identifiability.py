@@ -47,13 +47,14 @@ class Draws:
         @eqx.filter_jit
         def through(posed, candidates, xi):
             model, solution = posed.solved(xi, every_state=True)
-            r = jnp.concatenate([m.residual(model.sim, solution) for m in model.data])
             pose, scale = model.scans[0].pose, model.scans[0].log_scale
             moved = {
                 k: eqx.tree_at(lambda s: (s.pose, s.log_scale), m, (pose, scale)) if isinstance(m, Scan) else m
                 for k, m in candidates.items()
             }
-            return 0.5 * (r @ r + xi @ xi), {k: jnp.ravel(m.predict(model.sim, solution)) for k, m in moved.items()}
+            return posed.cost(xi, posed.misfit(model, solution)), {
+                k: jnp.ravel(m.predict(model.sim, solution)) for k, m in moved.items()
+            }
 
         log = np.empty(count)
         for k, xi in enumerate(jnp.asarray(self.xi)):

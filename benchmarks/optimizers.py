@@ -39,11 +39,8 @@ class Counter:
 
     def __init__(self, posed, goal: float, most: int):
         self.residual = eqx.filter_jit(posed.residual)
-        self.slope = eqx.filter_jit(jax.value_and_grad(self._cost))
+        self.slope = eqx.filter_jit(jax.value_and_grad(lambda xi: posed.cost(xi, posed.residual(xi))))
         self.goal, self.most, self.solves, self.converged = goal, most, 0, False
-
-    def _cost(self, xi):
-        return 0.5 * jnp.sum(self.residual(xi) ** 2) + 0.5 * jnp.sum(xi**2)
 
     def whole(self, xi) -> np.ndarray:
         """All residuals, those of the prior included."""

@@ -11,7 +11,7 @@ import json
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import simulate
 from perfsim.observe import BloodPool, LongAxis, Pose, Voxels, fractions
-from perfsim.observe.tracers import Curve, Frames, Water, fit_regions
+from perfsim.observe.tracers import Curve, Frames, Water, fit_regions, frame_means
 
 import jax
 import numpy as np
@@ -40,8 +40,6 @@ def measure(fwhm: float, voxels: int, reduction: float) -> dict:
     arterial = bolus()
     activity = Water().tissue(mbf, arterial, FRAMES)
     seen = jax.vmap(lambda f: region(sim.volumes, f, still), in_axes=1, out_axes=1)(activity)
-    from perfsim.observe.tracers.kinetics import frame_means
-
     seen = seen + blood[:, None] * frame_means(arterial, FRAMES)
     found, _ = fit_regions(seen, Water(), arterial, FRAMES)
     plain = np.asarray(view(sim.volumes, mbf, still))

@@ -8,6 +8,7 @@ from perfsim._results import InputError
 from perfsim.cli.folder import check_folder
 from perfsim.cli.run import run_case
 from perfsim.cli.stages import Stages
+from perfsim.cli.tables import print_table
 from perfsim.coupling import Simulation
 from perfsim.inverse import (
     PARAMETERS,
@@ -30,7 +31,6 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 WRITTEN = {
     "tone", "throat", "severity", "supply", "drainage", "mobility", "exponent", "hematocrit", "pressure", "demand",
@@ -131,13 +131,7 @@ def _print(
         ("Derived, every draw through the model", viz.quantity_rows(quantities)),
         ("What to measure next", (["measurement", "information [bits]"], [[v.name, f"{v.bits:.1f}"] for v in values])),
     ):
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2))
-        for k, column in enumerate(header):
-            table.add_column(column, justify="left" if k == 0 else "right")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
-        console.print()
+        print_table(console, title, header, rows)
     console.print(viz.outcome(known.fit))
     if not known.fit.converged:
         console.print(f"[yellow]warning:[/yellow] {known.fit.result.message}")

@@ -7,12 +7,12 @@ from pathlib import Path
 from perfsim import io
 from perfsim.cli.folder import all_or_nothing, check_folder
 from perfsim.cli.stages import Stages
+from perfsim.cli.tables import print_table
 from perfsim.growth import GrowthReport
 from perfsim.network import VesselNetwork, crown_exponents, diameter_defined_orders, morphometry, no_lesions, radii
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 FILES = ("tree.vtp", "tree.swc", "growth.json")
 
@@ -59,10 +59,4 @@ def _print(console: Console, report: GrowthReport, record: dict) -> None:
             [tuple(map(str, element.values())) for element in record["elements"]],
         ),
     ):
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2))
-        for k, column in enumerate(columns):
-            table.add_column(column, justify="left" if k == 0 else "right")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        console.print()
+        print_table(console, title, columns, rows)

@@ -10,6 +10,7 @@ from perfsim import __version__, _runtime, io, viz
 from perfsim._results import InputError
 from perfsim.cli.folder import all_or_nothing, check_folder
 from perfsim.cli.stages import Stages
+from perfsim.cli.tables import print_table
 from perfsim.cohorts import Heart
 from perfsim.coupling import Simulation, Solution, check, simulate
 from perfsim.observe import aha17, branch_ends, ffr, lesion_sites, territory_shares
@@ -19,7 +20,6 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 
 def run_case(
@@ -158,14 +158,6 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         f"{summary['vessels']} vessels, {summary['volumes']} volumes"
     )
     for title, header, rows in viz.tables(summary):
-        table = Table(
-            title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2)
-        )
-        for k, column in enumerate(header):
-            table.add_column(escape(column), justify="left" if k == 0 else "right")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
-        console.print()
+        print_table(console, title, header, rows)
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")

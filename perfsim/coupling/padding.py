@@ -5,7 +5,7 @@ import dataclasses
 from perfsim._results import InputError
 from perfsim.coupling.simulation import Simulation
 from perfsim.coupling.territories import Couplings
-from perfsim.darcy.padding import pad_volumes, rung
+from perfsim.darcy.padding import filled, pad_volumes, rung
 from perfsim.network import GROWN, Forest, contract, vessel_into
 from perfsim.network.divide import divide
 
@@ -42,7 +42,7 @@ def pad(sim: Simulation) -> Simulation:
         table=_pad_table(sim, network),
         volumes=pad_volumes(volumes, count),
         couplings=_pad_couplings(links, count),
-        tissue=dataclasses.replace(tissue, transmural=_with(tissue.transmural, None, count, 1.0), **per_volume),
+        tissue=dataclasses.replace(tissue, transmural=filled(tissue.transmural, count, 1.0), **per_volume),
         states=tuple(
             dataclasses.replace(
                 s,
@@ -60,12 +60,9 @@ def _up(n: int, step: int) -> int:
     return -(-n // step) * step
 
 
-def _with(x, n: int | None, count: int, value: float):
-    """A field per volume with its added volumes; anything else as it is."""
-    x = jnp.asarray(x)
-    if n is not None and x.shape[:1] != (n,):
-        return x
-    return jnp.concatenate([x, jnp.full((count - len(x), *x.shape[1:]), value)])
+def _with(x, n: int, count: int, value: float):
+    """A field per volume with its added volumes; one number as it is."""
+    return filled(x, count, value) if x.shape[:1] == (n,) else x
 
 
 def _more_vessels(sim: Simulation):
@@ -103,8 +100,7 @@ def _round_up(forest: Forest) -> Forest:
 
 def _pad_table(sim: Simulation, network):
     """Named vessels keep their order, not their numbers."""
-    kept = np.asarray(network.tail) >= 0
-    start = np.flatnonzero(np.append(True, np.asarray(network.near)[1:] < len(sim.network.position))[kept])
+    start = np.flatnonzero(np.asarray(network.near) < len(sim.network.position))  # first pieces begin at an old node
     table, last = np.asarray(sim.table), len(sim.network.tail)
     moved = np.where(table == last, len(network.tail), np.append(start, 0)[np.minimum(table, last)])
     rows = _up(len(table), STEPS) - len(table)

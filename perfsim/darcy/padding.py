@@ -38,16 +38,17 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
         cells = level.members.shape[1], coarse
     return dataclasses.replace(
         volumes,
-        center=_fill(volumes.center, count, jnp.mean(volumes.center, axis=0)),
-        volume=_fill(volumes.volume, count, EMPTY * jnp.mean(volumes.volume)),
-        depth=_fill(volumes.depth, count, 0.5),
+        center=filled(volumes.center, count, jnp.mean(volumes.center, axis=0)),
+        volume=filled(volumes.volume, count, EMPTY * jnp.mean(volumes.volume)),
+        depth=filled(volumes.depth, count, 0.5),
         neighbor=jnp.concatenate([volumes.neighbor, jnp.tile(jnp.asarray(own, volumes.neighbor.dtype), (sides, 1))], 1),
         conductor=jnp.pad(volumes.conductor, ((0, 0), (0, more))),
         levels=tuple(levels),
     )
 
 
-def _fill(x, count: int, value):
+def filled(x, count: int, value):
+    """x with rows of a value added, `count` in all."""
     rest = jnp.broadcast_to(jnp.asarray(value, x.dtype), (count - len(x), *x.shape[1:]))
     return jnp.concatenate([x, rest])
 
@@ -66,7 +67,7 @@ def _pad_level(level: Coarsening, n: int, count: int, coarse: int) -> Coarsening
 
     extra = jnp.broadcast_to(jnp.arange(old, coarse, dtype=level.neighbor.dtype), (sides, coarse - old))
     return Coarsening(
-        aggregate=_fill(level.aggregate, count, coarse - 1),
+        aggregate=filled(level.aggregate, count, coarse - 1),
         members=slots(jnp.where(level.members == n, count, level.members), coarse, count),
         bundle=slots(_sides_of(level.bundle, n, count), room, 0),
         stretch=slots(level.stretch, room, 0.0),

@@ -25,8 +25,6 @@ FEW = 80
 """parameters, or data, up to which the whole Jacobian is computed"""
 EXACT = 0.5e-4
 """½ residual² per datum below which a fit without a prior has converged: a hundred times closer than the noise"""
-ACCURACY = 0.25
-"""relative, of steps computed by conjugate gradients"""
 DAMPING, DAMPING_MOST = 1e-2, 1e20
 """starting damping of a fit without a prior over twice its misfit, and where there is no more hope"""
 Progress = Callable[[int, float], None]
@@ -159,7 +157,7 @@ def _marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, wor
     while True:
         if not posed.prior and here.cost <= exact:
             return state.xi, state.before, here.cost, state.iteration, RESULTS.successful
-        step: Step = here.step(state.damping, ACCURACY, work)
+        step: Step = here.step(state.damping, work)
         if step.decrease <= enough * (1.0 if posed.prior else max(1.0, here.cost)):
             return (
                 state.xi + step.p * (state.damping == 0),
@@ -222,8 +220,7 @@ def _measured(data: Sequence[Measurement]) -> int:
 
 
 def _objective(xi: Float[Array, " parameters"], posed: Problem):
-    r = posed.residual(xi)
-    return 0.5 * jnp.sum(r**2) + 0.5 * posed.prior * jnp.sum(xi**2), None
+    return posed.cost(xi, posed.residual(xi)), None
 
 
 _BFGS: optx.AbstractMinimiser = optx.LBFGS(rtol=1e-9, atol=1e-9)

@@ -56,10 +56,12 @@ class Point(abc.ABC):
     """½|r|² + ½|ξ|²"""
 
     @abc.abstractmethod
-    def step(self, damping: float, accuracy: float, work: Work) -> Step:
-        """The step with damping λ, to a relative `accuracy` where it is computed by iteration."""
+    def step(self, damping: float, work: Work) -> Step:
+        """The step with damping λ."""
 
 
+ACCURACY, MOST = 0.25, 60
+"""relative accuracy of conjugate gradients, and their most iterations"""
 PROBE = 0.1
 """part of a step at whose end r is evaluated for its second derivative"""
 BEND = 0.75
@@ -87,7 +89,7 @@ class Dense(Point):
         self.cost = 0.5 * float(self.r @ self.r) + 0.5 * float(known @ known)
         self.gradient = self.J.T @ self.r + known
 
-    def step(self, damping, accuracy, work):
+    def step(self, damping, work):
         p = self._solved(self.gradient, damping)
         Jp = self.J @ p
         bend = float(Jp @ Jp + self.prior * p @ p)
@@ -115,8 +117,8 @@ class Krylov(Point):
         self.cost = float(_cost(problem, self.xi))
         work.values += 1
 
-    def step(self, damping, accuracy, work):
-        p, slope, bend, iterations = _krylov_step(self.problem, self.xi, jnp.asarray(damping), jnp.asarray(accuracy))
+    def step(self, damping, work):
+        p, slope, bend, iterations = _krylov_step(self.problem, self.xi, jnp.asarray(damping))
         work.values += 1
         work.gradients += 2 + int(iterations)
         work.tangents += int(iterations)
@@ -137,12 +139,11 @@ def _by_rows(problem: Problem, xi: Float[Array, " parameters"]):
 
 @eqx.filter_jit
 def _cost(problem: Problem, xi: Float[Array, " parameters"]):
-    r = problem.residual(xi)
-    return 0.5 * jnp.sum(r**2) + 0.5 * problem.prior * jnp.sum(xi**2)
+    return problem.cost(xi, problem.residual(xi))
 
 
 @eqx.filter_jit
-def _krylov_step(problem: Problem, xi: Float[Array, " parameters"], damping, accuracy):
+def _krylov_step(problem: Problem, xi: Float[Array, " parameters"], damping):
     r, tangent = jax.linearize(problem.residual, xi)
     adjoint = jax.linear_transpose(tangent, xi)
     gradient = adjoint(r)[0] + problem.prior * xi
@@ -151,7 +152,7 @@ def _krylov_step(problem: Problem, xi: Float[Array, " parameters"], damping, acc
         return adjoint(tangent(v))[0] + problem.prior * v
 
     def solved(b):
-        return conjugate_gradients(lambda v: H(v) + damping * v, lambda v: v, b, accuracy, 60)
+        return conjugate_gradients(lambda v: H(v) + damping * v, lambda v: v, b, ACCURACY, MOST)
 
     p, iterations = solved(-gradient)
     along = tangent(p)

@@ -10,6 +10,7 @@ from perfsim._results import InputError
 from perfsim.blood import PriesInVivo
 from perfsim.coupling import Simulation, trunk_branch
 from perfsim.inverse.coordinates import Above, Coordinate, Interval, Logarithm, Narrowing, Plain
+from perfsim.network import no_lesions, radii
 from perfsim.observe import Measurement, Scan
 from perfsim.units import ML_MIN_G, MMHG
 
@@ -62,8 +63,6 @@ def _throat_spread(model: Model):
 
 
 def _healthy_radius(sim: Simulation) -> np.ndarray:
-    from perfsim.network import no_lesions, radii
-
     radius, lesions = np.asarray(radii(sim.network, no_lesions())).mean(1), sim.lesions
     branch, at = np.asarray(sim.network.branch), np.asarray(sim.network.coordinate).mean(1)
     off = np.abs(at - np.asarray(lesions.center)[:, None]) + np.where(
@@ -185,7 +184,7 @@ def _spelled(path, sim: Simulation) -> str:
 
 @functools.cache
 def _at_path(name: str) -> Parameter:
-    """A positive leaf by its path; of one number if it is large."""
+    """A positive leaf by its path."""
 
     def where(model: Model):
         leaves = jax.tree_util.tree_leaves_with_path(model.sim)

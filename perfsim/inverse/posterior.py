@@ -39,25 +39,23 @@ class Posterior:
     work: Work
 
     @property
-    def informed(self) -> int:
-        """Directions of which the data say more than was known before."""
-        return int(np.sum(self.eigenvalues > 1.0))
+    def _taken(self) -> np.ndarray:
+        """Λ/(1 + Λ): the share of the prior variance that the data take from each direction."""
+        return self.eigenvalues / (1.0 + self.eigenvalues)
 
     @property
     def sd(self) -> np.ndarray:
         """Posterior over prior standard deviation of every parameter."""
-        shrunk = self.eigenvalues / (1.0 + self.eigenvalues)
-        return np.sqrt(np.maximum(1.0 - (self.directions**2) @ shrunk, 0.0))
+        return np.sqrt(np.maximum(1.0 - (self.directions**2) @ self._taken, 0.0))
 
     def covariance(self, rows: np.ndarray) -> np.ndarray:
         """Posterior covariance of some of the parameters, in units of the prior."""
         U = self.directions[rows]
-        return np.eye(len(U)) - (U * (self.eigenvalues / (1.0 + self.eigenvalues))) @ U.T
+        return np.eye(len(U)) - (U * self._taken) @ U.T
 
     def times_covariance(self, rows: np.ndarray) -> np.ndarray:
         """Rows (n, parameters) times the posterior covariance."""
-        shrunk = self.eigenvalues / (1.0 + self.eigenvalues)
-        return rows - (rows @ self.directions * shrunk) @ self.directions.T
+        return rows - (rows @ self.directions * self._taken) @ self.directions.T
 
     def draw(self, count: int, seed: int = 0) -> np.ndarray:
         """(count, parameters) draws of ξ, in pairs that lie opposite each other."""
@@ -177,8 +175,7 @@ def _products(problem: Problem, xi: Float[Array, " parameters"], rows: Float[Arr
 def _through_the_model(problem: Problem, xi: Float[Array, " parameters"]):
     """(solution in all states, ½|r|² + ½|ξ|²)."""
     model, solution = problem.solved(xi, every_state=True)
-    r = jnp.concatenate([m.residual(model.sim, solution) for m in model.data])
-    return solution, 0.5 * jnp.sum(r**2) + 0.5 * jnp.sum(xi**2)
+    return solution, problem.cost(xi, problem.misfit(model, solution))
 
 
 def _truncated(log_weight: np.ndarray) -> np.ndarray:

@@ -62,8 +62,15 @@ class Problem(eqx.Module):
 
     def residual(self, xi: Float[Array, " parameters"]) -> Float[Array, " data"]:
         """r(ξ): model minus data in standard deviations."""
-        model, solution = self.solved(xi)
+        return self.misfit(*self.solved(xi))
+
+    def misfit(self, model: Model, solution: Solution) -> Float[Array, " data"]:
+        """The residuals of a solution."""
         return jnp.concatenate([m.residual(model.sim, solution) for m in model.data[self.skipped :]])
+
+    def cost(self, xi: Float[Array, " parameters"], r: Float[Array, " data"]) -> Float[Array, ""]:
+        """½|r|² + ½|ξ|², or without a prior the first alone."""
+        return 0.5 * jnp.sum(r**2) + 0.5 * self.prior * jnp.sum(xi**2)
 
     def values(self, xi: Float[Array, " parameters"]) -> Float[Array, " parameters"]:
         """Parameters in their display units."""

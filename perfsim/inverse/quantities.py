@@ -34,7 +34,7 @@ def clinical_quantities(sim: Simulation) -> Callable[[Solution], dict]:
     """
     sites = np.array(lesion_sites(sim), int)
     state = next(s for s in sim.states if s.name == "hyperemia")
-    back = 0.5 * (jnp.mean(state.back_pressure_epi) + jnp.mean(state.back_pressure_endo))
+    back = jnp.mean(state.back_pressure(0.5))
 
     def of(solution: Solution) -> dict:
         stress, rest = (territory_mbf(sim, solution[s]) for s in ("hyperemia", "rest"))

@@ -1,12 +1,11 @@
 """A left-ventricular wall from a NIfTI label map."""
 
 from pathlib import Path
-from typing import Any
 
 from perfsim._results import InputError
 from perfsim.anatomy import Frame, MaskWall
+from perfsim.io.images import read_image
 
-import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
@@ -21,24 +20,14 @@ def wall_from_labels(
     closes; the septum is where the right ventricle touches the wall, and its edges are the insertion points. Raises
     `InputError` for a missing label or a file that is no label image.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        image: Any = nib.load(path)
-        labels, affine = np.asanyarray(image.dataobj), np.asarray(image.affine, float)
-    except Exception as error:
-        raise InputError(f"{path}: nibabel cannot read it ({error})") from None
+    labels, to_world = read_image(Path(path))
     if labels.ndim != 3 or not np.all(labels == np.round(labels)):
         raise InputError(f"{path}: needs one whole number per voxel in three dimensions, has shape {labels.shape}")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise InputError(f"{path}: its affine is singular, so voxels have no place in space")
     for name, value in (("wall", wall), ("cavity", cavity), ("right_ventricle", right_ventricle)):
         if not (labels == value).any():
             raise InputError(
                 f"{path}: no voxel has the label {value} ({name}); there are {np.unique(labels)[:12].tolist()}"
             )
-    to_world = np.diag([-1e-3, -1e-3, 1e-3, 1.0]) @ affine  # LPS in metres
     origin, parts = _resampled(labels, to_world, (wall, cavity, right_ventricle), spacing)
     return MaskWall(parts[0], origin, spacing, _frame(origin, spacing, *parts))
 

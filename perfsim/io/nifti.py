@@ -1,15 +1,14 @@
-"""NIfTI images of MBF maps. NIfTI's world is RAS in mm, perfsim's is LPS in m."""
+"""NIfTI images of MBF maps."""
 
 from pathlib import Path
 from typing import Any
 
 from perfsim.coupling import Solution
 from perfsim.darcy import Samples
+from perfsim.io.images import TO_RAS
 
 import nibabel as nib
 import numpy as np
-
-TO_RAS = np.diag([-1e3, -1e3, 1e3, 1.0])
 
 
 def write_mbf(path: Path, solution: Solution, samples: Samples, like: Path | None = None) -> None:

@@ -1,11 +1,12 @@
 """PET: time courses of blood, dynamic images with their frames, maps of MBF."""
 
-import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from perfsim._results import InputError
+from perfsim.io.images import read_image
+from perfsim.io.tables import read_rows
 
 import nibabel as nib
 import numpy as np
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from perfsim.observe import LongAxis, Voxels
     from perfsim.observe.tracers import Curve, Frames
 
-TO_LPS = np.diag([-1e-3, -1e-3, 1e-3, 1.0])
-"""from NIfTI's world (RAS, mm) to perfsim's (LPS, m)"""
 HIGHEST = 20.0
 """[mL/min/g] beyond which an MBF is taken for another unit"""
 OVERLAP = 0.5
@@ -29,21 +28,12 @@ def read_curve(path: str | Path) -> "Curve":
     from perfsim.observe.tracers import Curve
 
     path = Path(path)
-    with _opened(path).open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = [c.strip() for c in reader.fieldnames or []]
-        for needed in ("time_s", "activity"):
-            if needed not in columns:
-                raise InputError(f"{path}: no column {needed!r}; it has {', '.join(columns) or 'nothing'}")
-        reader.fieldnames = columns
-        rows = []
-        for row in reader:
-            try:
-                rows.append((float(row["time_s"]), float(row["activity"])))
-            except (TypeError, ValueError):
-                raise InputError(
-                    f"{path}, line {reader.line_num}: {row['time_s']!r}, {row['activity']!r} are not two numbers"
-                ) from None
+    rows = []
+    for where, row in read_rows(path, ("time_s", "activity")):
+        try:
+            rows.append((float(row["time_s"]), float(row["activity"])))
+        except (TypeError, ValueError):
+            raise InputError(f"{where}: {row['time_s']!r}, {row['activity']!r} are not two numbers") from None
     try:
         return Curve.of(*np.array(rows).reshape(-1, 2).T)
     except InputError as error:
@@ -58,8 +48,10 @@ def read_frames(path: str | Path) -> tuple["Frames", dict]:
     from perfsim.observe.tracers import Frames
 
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
     try:
-        sidecar = json.loads(_opened(path).read_text(encoding="utf-8"))
+        sidecar = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
     for needed in ("FrameTimesStart", "FrameDuration"):
@@ -80,11 +72,11 @@ def read_dynamic(path: str | Path) -> tuple[np.ndarray, np.ndarray, "Frames", di
     Raises `InputError` for an image that is not 4D, or whose frames are not those of the sidecar.
     """
     path = Path(path)
-    image = _image(path)
+    image, to_world = read_image(path)
     frames, sidecar = read_frames(path.parent / (path.name.removesuffix(".gz").removesuffix(".nii") + ".json"))
     if image.ndim != 4 or image.shape[3] != len(frames.start):
         raise InputError(f"{path}: an image of shape {image.shape} does not hold the {len(frames.start)} frames listed")
-    return np.asarray(image.dataobj, float), TO_LPS @ image.affine, frames, sidecar
+    return np.asarray(image, float), to_world, frames, sidecar
 
 
 def read_mbf_map(
@@ -104,21 +96,23 @@ def read_mbf_map(
     or a map that covers less than half of the wall.
     """
     from perfsim.observe import Pose, Voxels
+    from perfsim.observe.tracers import DENSITY
+    from perfsim.observe.voxels import SEEN
 
     path = Path(path)
-    image = _image(path)
+    image, to_world = read_image(path)
     if image.ndim != 3:
         raise InputError(f"{path}: a map of MBF has three dimensions, not {image.ndim}: give one state's")
-    data, affine = np.asarray(image.dataobj, float), TO_LPS @ image.affine
-    edge = float(np.cbrt(abs(np.linalg.det(affine[:3, :3]))))
-    point = nib.affines.apply_affine(affine, np.argwhere(np.ones(data.shape, bool)))
+    data = np.asarray(image, float)
+    edge = float(np.cbrt(abs(np.linalg.det(to_world[:3, :3]))))
+    point = nib.affines.apply_affine(to_world, np.argwhere(np.ones(data.shape, bool)))
     center = np.asarray(volumes.center)
     near = np.all((point > center.min(0) - 2 * edge) & (point < center.max(0) + 2 * edge), axis=1)
     if not near.any():
         raise InputError(f"{path}: the map and the wall do not overlap: are both in one frame, and in mm?")
     wanted = Voxels.grid(volumes, axis, fwhm, edge, per=per)
     view = Voxels.at(volumes, axis, point[near], fwhm, edge, per=per)
-    inside = np.asarray(view.fraction(volumes, Pose())) >= 0.5
+    inside = np.asarray(view.fraction(volumes, Pose())) >= SEEN
     seen = data.ravel()[near][inside]
     share = np.sum(seen != 0) / len(wanted.point)
     if share < OVERLAP:
@@ -128,8 +122,8 @@ def read_mbf_map(
         )
     _check_mbf(str(path), seen[seen != 0])
     seen = np.where(seen == 0, np.nan, seen)  # what a program leaves out, it sets to zero
-    density = 1.05 if unit == "mL/min/mL" else 1.0
-    return seen / density, Voxels.at(volumes, axis, point[near][inside], fwhm, edge, per=per)
+    density = DENSITY if unit == "mL/min/mL" else 1.0
+    return seen / density, view.only(inside)
 
 
 def _check_mbf(where: str, value: np.ndarray) -> None:
@@ -145,16 +139,3 @@ def _check_mbf(where: str, value: np.ndarray) -> None:
         raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/min/100g?")
     if 0 < middle < 0.1:
         raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/s/g?")
-
-
-def _opened(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    return path
-
-
-def _image(path: Path):
-    try:
-        return nib.load(_opened(path))
-    except nib.filebasedimages.ImageFileError as error:
-        raise InputError(f"{path}: not a NIfTI image ({error})") from None

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from perfsim._results import InputError
+from perfsim.io.tables import read_rows
 
 import numpy as np
 
@@ -15,33 +16,23 @@ def read_segments(path: str | Path, default_sd: float) -> tuple[np.ndarray, np.n
     line and value.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
     value, sd = np.full(17, np.nan), np.full(17, default_sd)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = [c.strip() for c in reader.fieldnames or []]
-        for needed in ("segment", "mbf_mL_min_g"):
-            if needed not in columns:
-                raise InputError(f"{path}: no column {needed!r}; it has {', '.join(columns) or 'nothing'}")
-        reader.fieldnames = columns
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            segment = _number(row["segment"], where, "segment")
-            if segment not in range(1, 18):
-                raise InputError(f"{where}: segment {row['segment']!r} is not an AHA segment: use 1 to 17")
-            k = int(segment) - 1
-            if np.isfinite(value[k]):
-                raise InputError(f"{where}: segment {k + 1} appears twice (one table per state)")
-            value[k] = _number(row["mbf_mL_min_g"], where, "mbf_mL_min_g")
-            if not 0 <= value[k] <= 20:
-                raise InputError(
-                    f"{where}: an MBF of {value[k]:g} mL/min/g is not between 0 and 20; is the unit mL/min/100g?"
-                )
-            if row.get("sd"):
-                sd[k] = _number(row["sd"], where, "sd")
-                if not sd[k] > 0:
-                    raise InputError(f"{where}: sd {row['sd']!r} must be positive")
+    for where, row in read_rows(path, ("segment", "mbf_mL_min_g")):
+        segment = _number(row["segment"], where, "segment")
+        if segment not in range(1, 18):
+            raise InputError(f"{where}: segment {row['segment']!r} is not an AHA segment: use 1 to 17")
+        k = int(segment) - 1
+        if np.isfinite(value[k]):
+            raise InputError(f"{where}: segment {k + 1} appears twice (one table per state)")
+        value[k] = _number(row["mbf_mL_min_g"], where, "mbf_mL_min_g")
+        if not 0 <= value[k] <= 20:
+            raise InputError(
+                f"{where}: an MBF of {value[k]:g} mL/min/g is not between 0 and 20; is the unit mL/min/100g?"
+            )
+        if row.get("sd"):
+            sd[k] = _number(row["sd"], where, "sd")
+            if not sd[k] > 0:
+                raise InputError(f"{where}: sd {row['sd']!r} must be positive")
     if not np.isfinite(value).any():
         raise InputError(f"{path}: the table has no rows")
     return value, sd

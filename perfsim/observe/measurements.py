@@ -6,6 +6,7 @@ from perfsim._results import InputError
 from perfsim.coupling import Simulation, Solution
 from perfsim.observe.noise import Noise
 from perfsim.observe.pose import Pose
+from perfsim.observe.pressure import ffr
 from perfsim.observe.views import EachVolume, View
 
 import equinox as eqx
@@ -30,7 +31,7 @@ class Measurement(eqx.Module):
 
     def residual(self, sim: Simulation, solution: Solution) -> Float[Array, " data"]:
         """Model minus measurement in standard deviations, zero where nothing was measured."""
-        return self.noise.residual(self.predict(sim, solution), self.value)
+        return jnp.atleast_1d(self.noise.residual(self.predict(sim, solution), self.value))
 
 
 class Scan(Measurement):
@@ -96,11 +97,7 @@ class Wire(Measurement):
         return (self.state,)
 
     def predict(self, sim, solution):
-        state = solution[self.state]
-        return state.static_pressure[self.vessel] / state.aortic_pressure
-
-    def residual(self, sim, solution):
-        return jnp.atleast_1d(super().residual(sim, solution))
+        return ffr(solution[self.state])[self.vessel]
 
 
 class Cuff(Measurement):
@@ -116,6 +113,3 @@ class Cuff(Measurement):
 
     def predict(self, sim, solution):
         return solution[self.state].aortic_pressure
-
-    def residual(self, sim, solution):
-        return jnp.atleast_1d(super().residual(sim, solution))

@@ -1,7 +1,5 @@
 """What lies around the wall: the blood in the cavity, whose activity spills over into tissue, and everything else."""
 
-import dataclasses
-
 from perfsim.anatomy import Wall
 from perfsim.observe.pose import Pose
 from perfsim.observe.voxels import Voxels
@@ -33,8 +31,7 @@ class BloodPool(eqx.Module):
 
     def seen_by(self, view: Voxels) -> Voxels:
         """The same camera, looking at the blood."""
-        seen = Voxels.at(self, view.axis, np.asarray(view.point), float(view.fwhm), float(view.voxel), per="region")
-        return dataclasses.replace(seen, point=view.point)
+        return Voxels.at(self, view.axis, np.asarray(view.point), float(view.fwhm), float(view.voxel), per="region")
 
 
 def fractions(

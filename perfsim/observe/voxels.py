@@ -19,6 +19,8 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """full width at half maximum of a Gaussian, over its σ"""
 REACH = 3.0
 """σ at which the Gaussian is cut off: 3 % of it lie farther out in space, less in a wall"""
+SEEN = 0.5
+"""share of tissue from which a voxel counts as one of the wall"""
 
 
 class Voxels(View):
@@ -86,7 +88,7 @@ class Voxels(View):
         fwhm: float,
         voxel: float,
         *,
-        fraction: float = 0.5,
+        fraction: float = SEEN,
         per: Literal["gram", "region"] = "gram",
     ) -> "Voxels":
         """All voxels of a regular grid over the wall that see at least this `fraction` of tissue."""
@@ -96,8 +98,13 @@ class Voxels(View):
         point = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
         near, _ = cKDTree(center).query(point)
         view = cls.at(volumes, axis, point[near <= fwhm + voxel], fwhm, voxel, per=per)
-        seen = np.asarray(view.fraction(volumes, Pose())) >= fraction
-        return cls.at(volumes, axis, np.asarray(view.point)[seen], fwhm, voxel, per=per)
+        return view.only(np.asarray(view.fraction(volumes, Pose())) >= fraction)
+
+    def only(self, kept: np.ndarray) -> "Voxels":
+        """Some of the voxels (host)."""
+        source = np.asarray(self.source)[kept]
+        width = int(np.max(np.sum(source < self.volumes, axis=1), initial=0))
+        return dataclasses.replace(self, point=self.point[kept], source=jnp.asarray(source[:, :width]))
 
     def padded(self) -> "Voxels":
         """The same with points added that see nothing (their value is 0), so that hearts share compiled code."""

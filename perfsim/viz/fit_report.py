@@ -1,14 +1,13 @@
 """The report of a fit: measured against fitted maps, what the data tell, what to measure next."""
 
-import base64
 import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from perfsim.inverse import Fit, Identifiability, Posterior, Quantity, Value
-from perfsim.viz.polar import RINGS
-from perfsim.viz.report import STYLE, table
+from perfsim.viz.polar import RINGS, SECTORS, middle_of, name_walls
+from perfsim.viz.report import embedded, page, table
 
 import matplotlib
 import numpy as np
@@ -50,8 +49,7 @@ def write_fit_report(
         '<p class="note">Intervals hold 90 % of the posterior under the model and the stated noise and priors. '
         "Research software, not a medical device.</p>"
     )
-    head = f"<!doctype html><html lang=en><head><meta charset=utf-8><title>perfsim: fit of {html.escape(name)}</title>"
-    path.write_text(f"{head}<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>", encoding="utf-8")
+    path.write_text(page(f"fit of {name}", parts), encoding="utf-8")
 
 
 def outcome(fit: Fit) -> str:
@@ -91,7 +89,7 @@ def parameter_rows(known: Posterior, said: Identifiability) -> tuple[list[str], 
 def _picture(figure: Figure, alt: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110, format="png")
-    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return embedded(buffer.getvalue(), alt)
 
 
 def _maps(maps) -> Figure:
@@ -115,21 +113,16 @@ def _maps(maps) -> Figure:
 def _bulls_eye(axes, value, colors, limits, text) -> None:
     """One color per AHA segment."""
     cmap, norm = matplotlib.colormaps[colors], matplotlib.colors.Normalize(*limits)
-    bars = [(3, 60.0 * k + 60.0, 60.0, k) for k in range(6)] + [(2, 60.0 * k + 60.0, 60.0, 6 + k) for k in range(6)]
-    bars += [(1, 90.0 * k + 45.0, 90.0, 12 + k) for k in range(4)] + [(0, 0.0, 360.0, 16)]
-    for ring, start, width, segment in bars:
+    for segment, (ring, start, width) in enumerate(SECTORS):
         v = value[segment] if segment < len(value) else np.nan
         color = cmap(norm(v)) if np.isfinite(v) else (0.9, 0.9, 0.9, 1.0)
         low, high = RINGS[ring], RINGS[ring + 1]
         axes.bar(np.radians(start + 0.5 * width), high - low, np.radians(width), low, color=color, edgecolor="white")
         dark = np.isfinite(v) and sum(color[:3]) < 1.5
-        where = (np.radians(start + 0.5 * width), 0.5 * (low + high)) if ring else (0.0, 0.0)
         label = text.format(v) if np.isfinite(v) else "–"
-        axes.text(*where, label, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+        axes.text(*middle_of(segment), label, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_ylim(0, 1)
-    axes.set_yticks([])
-    axes.set_xticks(np.radians([90, 180, 270, 0]), ["anterior", "septal", "inferior", "lateral"], fontsize=7)
-    axes.grid(False)
+    name_walls(axes, 7)
 
 
 def _intervals(said: Identifiability) -> Figure:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from perfsim.anatomy import Frame
 from perfsim.observe import aha17
+from perfsim.observe.polar import APEX, polar_radius
 
 import matplotlib
 import numpy as np
@@ -12,15 +13,19 @@ from scipy.ndimage import gaussian_filter
 
 matplotlib.use("Agg", force=False)
 RADIAL, ANGULAR = 40, 120
-RINGS = (0.0, 0.2, 0.2 + 0.8 / 3, 0.2 + 1.6 / 3, 1.0)
+RINGS = (0.0, *(APEX + (1.0 - APEX) * k / 3 for k in range(4)))
+SECTORS = (
+    *((ring, 60.0 * k + 60.0, 60.0) for ring in (3, 2) for k in range(6)),
+    *((1, 90.0 * k + 45.0, 90.0) for k in range(4)),
+    (0, 0.0, 360.0),
+)
+"""ring, first angle and width [°] of each AHA segment on the bull's eye"""
 
 
 def polar_grid(frame: Frame, center: np.ndarray, weight: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Transmural mean of a field on radius × angle, apex first, smoothed over the size of a bin."""
     z, _, theta = frame.cylindrical(center)
-    rest = np.maximum(frame.length - frame.cavity_length, 1e-6)
-    beyond = 0.2 * (frame.length - z) / rest
-    r = np.where(z > frame.cavity_length, beyond, 0.2 + 0.8 * (1.0 - z / frame.cavity_length))
+    r = np.asarray(polar_radius(frame, z))
     i = np.clip((r * RADIAL).astype(int), 0, RADIAL - 1)
     j = (theta / 360.0 * ANGULAR).astype(int) % ANGULAR
     total, mass = np.zeros((RADIAL, ANGULAR)), np.zeros((RADIAL, ANGULAR))
@@ -45,9 +50,7 @@ def polar_maps(path: Path, frame: Frame, center, volume, maps: dict[str, tuple[n
         image = axes.pcolormesh(edges_t, edges_r, grid, cmap="viridis" if unit else "cividis", vmin=0, vmax=top * 1.05)
         _draw_segments(axes, value, volume, label, top)
         axes.set_title(name, fontsize=11)
-        axes.set_yticks([])
-        axes.set_xticks(np.radians([90, 180, 270, 0]), ["anterior", "septal", "inferior", "lateral"], fontsize=8)
-        axes.grid(False)
+        name_walls(axes, 8)
         figure.colorbar(image, ax=axes, shrink=0.75, pad=0.08, label=unit or "ratio")
     figure.savefig(path, dpi=120)
 
@@ -59,11 +62,22 @@ def _draw_segments(axes, value, volume, label, top) -> None:
         for k in range(count):
             angle = np.radians(start + 360.0 / count * k)
             axes.plot([angle, angle], [RINGS[ring], RINGS[ring + 1]], color="white", lw=0.8)
-    places = [(np.radians(90 + 60 * (s % 6)), 0.5 * (RINGS[3 - s // 6] + RINGS[4 - s // 6])) for s in range(12)]
-    places += [(np.radians(90 + 90 * (s - 12)), 0.5 * (RINGS[1] + RINGS[2])) for s in range(12, 16)] + [(0.0, 0.0)]
-    for s, (angle, radius) in enumerate(places):
+    for s in range(len(SECTORS)):
         inside = label == s
         if inside.any():
             mean = float(np.average(value[inside], weights=volume[inside]))
             color = "black" if mean > 0.6 * top else "white"
-            axes.text(angle, radius, f"{mean:.2f}", ha="center", va="center", fontsize=8, color=color)
+            axes.text(*middle_of(s), f"{mean:.2f}", ha="center", va="center", fontsize=8, color=color)
+
+
+def middle_of(segment: int) -> tuple[float, float]:
+    """(angle [rad], radius) of the middle of a segment on the bull's eye."""
+    ring, start, width = SECTORS[segment]
+    return (np.radians(start + 0.5 * width), 0.5 * (RINGS[ring] + RINGS[ring + 1])) if ring else (0.0, 0.0)
+
+
+def name_walls(axes, fontsize: int) -> None:
+    """Anterior, septal, inferior, lateral around a bull's eye, and nothing else on its axes."""
+    axes.set_yticks([])
+    axes.set_xticks(np.radians([90, 180, 270, 0]), ["anterior", "septal", "inferior", "lateral"], fontsize=fontsize)
+    axes.grid(False)

@@ -14,7 +14,7 @@ from perfsim.viz.scene import scene
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;
 text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#666;font-size:13px}
 .warn{background:#fff4d6;padding:.5em 1em;border-left:4px solid #e0a800}h2{margin-top:1.6em}"""
@@ -47,9 +47,7 @@ def write_report(
     parts = [f"<h1>perfsim: {html.escape(name)}</h1>", f"<p>{html.escape(in_words(summary))}</p>"]
     parts += [f'<p class="warn">{html.escape(warning)}</p>' for warning in summary["warnings"]]
     for caption, picture in pictures.items():
-        data = base64.b64encode(picture.read_bytes()).decode()
-        alt = html.escape(caption)
-        parts.append(f'<h2>{alt}</h2><img alt="{alt}" src="data:image/png;base64,{data}">')
+        parts.append(f"<h2>{html.escape(caption)}</h2>{embedded(picture.read_bytes(), caption)}")
     parts.append("<h2>Tree and wall</h2>" + _figure(scene(sim, solution, samples, {GAIN: gain[1]}), "scene"))
     parts.append("<h2>Pull-back</h2>" + _figure(pullback_figure(sim, solution.hyperemia), "pullback"))
     parts.append(_where_lumen_matters(sim, *gain))
@@ -60,10 +58,18 @@ def write_report(
         rows = [list(row) for row in parameters]
         parts.append(f"<h2>Parameters</h2>{table(['parameter', 'value', 'origin'], rows)}")
     parts.append(f'<p class="note">perfsim {summary.get("perfsim", "")}. Research software, not a medical device.</p>')
-    title = f"<title>perfsim: {html.escape(name)}</title>"
-    script = f"<script>{get_plotlyjs()}</script>"
-    head = f"<!doctype html><html lang=en><head><meta charset=utf-8>{title}<style>{STYLE}</style>{script}</head><body>"
-    path.write_text(head + "".join(parts) + "</body></html>", encoding="utf-8")
+    path.write_text(page(name, parts, f"<script>{get_plotlyjs()}</script>"), encoding="utf-8")
+
+
+def page(name: str, parts: list[str], head: str = "") -> str:
+    """A whole HTML page, with more for its head."""
+    head = f"<meta charset=utf-8><title>perfsim: {html.escape(name)}</title><style>{_STYLE}</style>{head}"
+    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>"
+
+
+def embedded(png: bytes, alt: str) -> str:
+    """A picture within the page."""
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _where_lumen_matters(sim: Simulation, vessel: int, gain: np.ndarray) -> str:

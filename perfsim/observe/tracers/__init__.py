@@ -3,12 +3,13 @@
 from perfsim.observe.tracers.curves import Curve, Frames, decay_correction
 from perfsim.observe.tracers.exchange import Exchange, ExtendedTofts, by_integration
 from perfsim.observe.tracers.extraction import AMMONIA, RUBIDIUM, RenkinCrone
-from perfsim.observe.tracers.kinetics import convolved
+from perfsim.observe.tracers.kinetics import convolved, frame_means
 from perfsim.observe.tracers.regions import Region, fit_regions
-from perfsim.observe.tracers.tissue import HALF_LIFE, Ammonia, Rubidium, Tracer, Water
+from perfsim.observe.tracers.tissue import DENSITY, HALF_LIFE, Ammonia, Rubidium, Tracer, Water
 
 __all__ = [
     "AMMONIA",
+    "DENSITY",
     "HALF_LIFE",
     "RUBIDIUM",
     "Ammonia",
@@ -25,4 +26,5 @@ __all__ = [
     "convolved",
     "decay_correction",
     "fit_regions",
+    "frame_means",
 ]

@@ -71,8 +71,14 @@ class Frames(eqx.Module):
         return self.start + self.duration
 
     @property
-    def middle(self) -> Float[Array, " frames"]:
-        return self.start + 0.5 * self.duration
+    def edges(self) -> Float[Array, " edges"]:
+        """All starts, then all ends."""
+        return jnp.concatenate([self.start, self.end])
+
+    def means(self, integral: Float[Array, "... edges"]) -> Float[Array, "... frames"]:
+        """Means over the frames of what has this integral at the `edges`."""
+        start, end = jnp.split(integral, 2, axis=-1)
+        return (end - start) / self.duration
 
 
 def check_covers(curve: Curve, frames: Frames) -> None:

@@ -80,7 +80,7 @@ def by_integration(
         C, _total = y
         return rates(t, C, blood(t)), C
 
-    edges = jnp.concatenate([frames.start, frames.end])
+    edges = frames.edges
     order = jnp.argsort(edges)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(slope),
@@ -96,6 +96,4 @@ def by_integration(
         max_steps=100_000,
         throw=False,
     )
-    total = solution.ys[1][jnp.argsort(order)]
-    n = frames.start.shape[0]
-    return jnp.moveaxis(total[n:] - total[:n], 0, -1) / frames.duration
+    return frames.means(jnp.moveaxis(solution.ys[1][jnp.argsort(order)], 0, -1))

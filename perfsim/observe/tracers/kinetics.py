@@ -44,9 +44,7 @@ def phis(x: Array) -> tuple[Array, Array, Array]:
 
 def convolved(curve: Curve, rate: Float[Array, " ..."], frames: Frames) -> Float[Array, "... frames"]:
     """Means over the frames of e^(-kt) convolved with the curve, for any array of rates k ≥ 0 [1/s]."""
-    at_edges = integral(curve, rate, jnp.concatenate([frames.start, frames.end]))
-    n = frames.start.shape[0]
-    return (at_edges[..., n:] - at_edges[..., :n]) / frames.duration
+    return frames.means(integral(curve, rate, frames.edges))
 
 
 def convolved_at(curve: Curve, rate: Float[Array, " ..."], time: Float[Array, " times"]) -> Float[Array, "... times"]:
@@ -63,9 +61,7 @@ def integral(curve: Curve, rate: Float[Array, " ..."], time: Float[Array, " time
 
 def frame_means(curve: Curve, frames: Frames) -> Float[Array, " frames"]:
     """Means of the curve itself over the frames."""
-    n = frames.start.shape[0]
-    total = convolved_at(curve, jnp.zeros(()), jnp.concatenate([frames.start, frames.end]))
-    return (total[n:] - total[:n]) / frames.duration
+    return frames.means(convolved_at(curve, jnp.zeros(()), frames.edges))
 
 
 def _march(curve: Curve, rate, time):

@@ -1,7 +1,8 @@
 """Regions of an image: tissue, blood and background in one voxel or segment, and the fit of their kinetics."""
 
 from perfsim.observe.tracers.curves import Curve, Frames
-from perfsim.observe.tracers.tissue import Tracer, blood_means
+from perfsim.observe.tracers.kinetics import frame_means
+from perfsim.observe.tracers.tissue import Tracer
 
 import equinox as eqx
 import jax
@@ -27,7 +28,7 @@ class Region(eqx.Module):
     ) -> Float[Array, "regions frames"]:
         """Mean activity of each region in each frame; `around` is B."""
         C = self.fraction[:, None] * tracer.tissue(self.mbf, blood, frames)
-        C = C + self.arterial[:, None] * blood_means(blood, frames)
+        C = C + self.arterial[:, None] * frame_means(blood, frames)
         return C if self.background is None or around is None else C + self.background[:, None] * around
 
 

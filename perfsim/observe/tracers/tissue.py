@@ -2,9 +2,10 @@
 
 import abc
 
+from perfsim.anatomy import MYOCARDIUM
 from perfsim.observe.tracers.curves import Curve, Frames
 from perfsim.observe.tracers.extraction import AMMONIA, RUBIDIUM, RenkinCrone
-from perfsim.observe.tracers.kinetics import convolved, frame_means
+from perfsim.observe.tracers.kinetics import convolved
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float
 
 HALF_LIFE = {"O15": 122.24, "Rb82": 76.4, "N13": 597.9}
 """[s]; ⁸²Rb by Prior et al. 2012, the others as textbooks give them"""
-DENSITY = 1.05
+DENSITY = MYOCARDIUM / 1e3
 """of myocardium [g/mL]: mL/min/mL is 1.05 times mL/min/g"""
 MINUTE = 60.0
 
@@ -87,8 +88,3 @@ def ammonia_alone(blood: Curve, delay: float = 0.48 * MINUTE, half_life: float =
     """
     left = jnp.exp2(-jnp.maximum(blood.time - delay, 0.0) / half_life)
     return Curve(blood.time, blood.activity * left)
-
-
-def blood_means(blood: Curve, frames: Frames) -> Float[Array, " frames"]:
-    """Mean blood activity in each frame."""
-    return frame_means(blood, frames)

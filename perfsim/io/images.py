@@ -1,0 +1,28 @@
+"""NIfTI images: their world is RAS in mm, perfsim's is LPS in metres."""
+
+from pathlib import Path
+from typing import Any
+
+from perfsim._results import InputError
+
+import nibabel as nib
+import numpy as np
+
+TO_RAS = np.diag([-1e3, -1e3, 1e3, 1.0])
+"""from perfsim's world to NIfTI's"""
+TO_LPS = np.diag([-1e-3, -1e-3, 1e-3, 1.0])
+"""and back"""
+
+
+def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(values, affine from indices to perfsim's world [m]). Raises `InputError` for what is no image with a place."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        image: Any = nib.load(path)
+        values, affine = np.asanyarray(image.dataobj), np.asarray(image.affine, float)
+    except Exception as error:
+        raise InputError(f"{path}: nibabel cannot read it ({error})") from None
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError(f"{path}: its affine is singular, so voxels have no place in space")
+    return values, TO_LPS @ affine
