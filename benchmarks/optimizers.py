@@ -2,8 +2,8 @@
 
 8 parameters: tone of three territories, severity of three lesions, lumen scale, the program's scale; data are 17
 segments at rest and in hyperemia. From 300 on: the tone of as many terminals; data are 5 mm voxels. A method is done
-when its misfit has fallen to within 0.1 % of the way to the optimum. A value of all states is one solve, a value with
-its gradient two, a tangent one. Needs `pip install cma DFO-LS optax`.
+when it evaluates a misfit within 0.1 % of the way to the optimum; `in_all` is what our fit spends until it knows that
+it has converged. A value of all states is one solve, a value with its gradient two, a tangent one. Needs `pip install cma DFO-LS optax`.
 """
 
 import argparse
@@ -104,6 +104,15 @@ def posed_problem(parameters: int):
     return sim, [eqx.tree_at(lambda s: s.value, scan, jnp.asarray(value))], free
 
 
+def reached(ours, goal: float) -> tuple[int, bool]:
+    """(solves when the goal was first seen, whether it was); tangents there are for the next step."""
+    tangents = ours.problem.size if ours.work.tangents % ours.problem.size == 0 and not ours.work.gradients else 0
+    for solves, cost in ours.history:
+        if cost <= goal:
+            return solves - tangents, True
+    return ours.work.solves, ours.cost_after <= goal
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parameters", type=int, default=8)
@@ -114,7 +123,9 @@ def main() -> None:
     best = fit(sim, data, free, tolerance=1e-3)
     goal = best.cost_after + DONE * (best.cost_before - best.cost_after)
     ours = fit(sim, data, free, tolerance=0.3)
-    rows = [("perfsim", ours.work.solves, ours.cost_after <= goal, 0.0)]
+    rows = [("perfsim", *reached(ours, goal), 0.0)]
+    if not arguments.json:
+        print(rows[0], f"{ours.work.solves} in all", flush=True)
     for name, run in METHODS.items():
         counter = Counter(best.problem, goal, arguments.most)
         started = time.perf_counter()
@@ -123,11 +134,9 @@ def main() -> None:
         rows.append((name, counter.solves, counter.converged, time.perf_counter() - started))
         if not arguments.json:
             print(rows[-1], flush=True)
-    print(
-        json.dumps(
-            [{"method": m, "parameters": best.problem.size, "solves": s, "converged": bool(c)} for m, s, c, _ in rows]
-        )
-    )
+    out = [{"method": m, "parameters": best.problem.size, "solves": s, "converged": bool(c)} for m, s, c, _ in rows]
+    out[0]["in_all"] = ours.work.solves
+    print(json.dumps(out))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from perfsim.observe.tracers import (
     decay_correction,
     fit_regions,
 )
-from perfsim.observe.tracers.curves import check_covers
 from perfsim.observe.tracers.kinetics import phis
 
 import jax
@@ -177,7 +176,7 @@ def test_curves_and_frames_are_checked(tmp_path, blood):
     with pytest.raises(perfsim.InputError, match="frame 1 starts at 1 s"):
         Frames.of([0, 1], [5, 5])
     with pytest.raises(perfsim.InputError, match="ends at 100 s, the last frame at 280 s"):
-        check_covers(Curve.of([0.0, 100.0], [1.0, 1.0]), FRAMES)
+        fit_regions(jnp.ones((1, 24)), Water(), Curve.of([0.0, 100.0], [1.0, 1.0]), FRAMES)
     table = tmp_path / "blood.csv"
     table.write_text("time_s,activity\n0,0\n10,5.5\n20,oops\n")
     with pytest.raises(perfsim.InputError, match=r"line 4: '20', 'oops'"):

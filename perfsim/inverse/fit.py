@@ -53,6 +53,8 @@ class Fit:
     work: Work
     result: RESULTS
     fitted: Model
+    history: list[tuple[int, float]]
+    """(solves of all states so far, cost) at the start and after each iteration"""
 
     @property
     def sim(self) -> Simulation:
@@ -106,13 +108,20 @@ def fit(
     if kind not in ("dense", "krylov", "lbfgs"):
         raise InputError(f"there is no method {method!r}: choose dense, krylov, lbfgs or auto")
     work = Work()
+    history: list[tuple[int, float]] = []
+
+    def told(iteration: int, cost: float) -> None:
+        history.append((work.solves, cost))
+        if progress is not None:
+            progress(iteration, cost)
+
     descent = _lbfgs if kind == "lbfgs" else _marquardt
     xi, before, cost, iterations, result = descent(
         posed,
         Dense if kind == "dense" else Krylov,
         tolerance,
         max_steps,
-        progress or (lambda *_: None),
+        told,
         checkpoint,
         work,
     )
@@ -131,6 +140,7 @@ def fit(
         work=work,
         result=result,
         fitted=posed.at(jnp.asarray(xi)),
+        history=history,
     )
 
 

@@ -9,7 +9,7 @@ from perfsim.inverse.fit import Fit, optimum
 from perfsim.inverse.gauss_newton import Dense
 from perfsim.inverse.posterior import Posterior
 from perfsim.inverse.problem import problem
-from perfsim.observe import Measurement, Scan
+from perfsim.observe import Imaging, Measurement, Scan
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -144,10 +144,13 @@ def next_measurement(known: Posterior, candidates: dict[str, Measurement]) -> li
 def _as_predicted(fit: Fit, solution: Solution, measurement: Measurement) -> Measurement:
     """The measurement, had it read what the fit predicts; pose and scale are left at their start."""
     there = measurement
-    if isinstance(measurement, Scan):
-        same = [s for s in fit.fitted.scans if s.instrument == measurement.instrument]
+    if isinstance(measurement, Imaging):
+        same = [s for s in fit.fitted.images if s.instrument == measurement.instrument]
         if same:
-            there = eqx.tree_at(lambda m: (m.pose, m.log_scale), measurement, (same[0].pose, same[0].log_scale))
+            there = eqx.tree_at(lambda m: m.pose, there, same[0].pose)
+        scans = [s for s in same if isinstance(s, Scan)]
+        if scans and isinstance(there, Scan):
+            there = eqx.tree_at(lambda m: m.log_scale, there, scans[0].log_scale)
     return eqx.tree_at(lambda m: m.value, measurement, there.predict(fit.sim, solution))
 
 
@@ -181,6 +184,8 @@ _WORDS = {
     "rotation": "rotation of the map",
     "tilt": "tilt of the map ({})",
     "shift": "shift of the map ({})",
+    "delay": "delay of the blood curve ({})",
+    "arterial": "arterial blood volume",
     "mobility": "tissue permeability",
     "drainage": "venous conductance",
     "supply": "supply conductance",

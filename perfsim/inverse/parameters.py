@@ -11,7 +11,7 @@ from perfsim.blood import PriesInVivo
 from perfsim.coupling import Simulation, trunk_branch
 from perfsim.inverse.coordinates import Above, Coordinate, Interval, Logarithm, Narrowing, Plain
 from perfsim.network import no_lesions, radii
-from perfsim.observe import Measurement, Scan
+from perfsim.observe import Activity, Imaging, Measurement, Scan
 from perfsim.units import ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -31,6 +31,14 @@ class Model(eqx.Module):
     def scans(self) -> list[Scan]:
         return [m for m in self.data if isinstance(m, Scan)]
 
+    @property
+    def images(self) -> list[Imaging]:
+        return [m for m in self.data if isinstance(m, Imaging)]
+
+    @property
+    def dynamic(self) -> list[Activity]:
+        return [m for m in self.data if isinstance(m, Activity)]
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
@@ -47,7 +55,7 @@ class Parameter:
     together: bool = False
     """one number for all entries, unless they are grouped"""
     shared: bool = False
-    """by all scans of one instrument"""
+    """by all measurements of one instrument"""
 
 
 def _hematocrit(model: Model):
@@ -93,14 +101,16 @@ PARAMETERS: dict[str, Parameter] = {
         lambda m: tuple(s.demand for s in m.sim.states if s.demand is not None), "mL/min/g", spread=0.2, scale=ML_MIN_G
     ),
     "rotation": Parameter(
-        lambda m: tuple(s.pose.rotation for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
+        lambda m: tuple(s.pose.rotation for s in m.images), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
     ),
     "tilt": Parameter(
-        lambda m: tuple(s.pose.tilt for s in m.scans), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
+        lambda m: tuple(s.pose.tilt for s in m.images), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
     ),
-    "shift": Parameter(lambda m: tuple(s.pose.shift for s in m.scans), "mm", Plain(), 3e-3, 1e-3, shared=True),
+    "shift": Parameter(lambda m: tuple(s.pose.shift for s in m.images), "mm", Plain(), 3e-3, 1e-3, shared=True),
     "scale": Parameter(lambda m: tuple(s.log_scale for s in m.scans), "", Plain(), 0.10, shared=True),
     "state_scale": Parameter(lambda m: tuple(s.state_log_scale for s in m.scans), "", Plain(), 0.05),
+    "delay": Parameter(lambda m: tuple(s.delay for s in m.dynamic), "s", Plain(), 2.0),
+    "arterial": Parameter(lambda m: tuple(s.arterial for s in m.dynamic), spread=0.3),
 }
 
 
@@ -109,9 +119,9 @@ class Free:
     """A parameter to fit, in groups and with a population of one's own.
 
     `name` is one of `PARAMETERS`, or the path of any floating-point leaf of a simulation ("tissue.drainage",
-    "hyperemia.back_pressure_endo"). Entries change by one factor per group: `by` "vessel", "branch", "territory",
-    "terminal", "all", or None for every entry by itself. `spread` replaces the population's standard deviation in the
-    parameter's coordinate.
+    "hyperemia.back_pressure_endo") or of the tracer ("tracer.partition", "tracer.extraction.b"). Entries change by one
+    factor per group: `by` "vessel", "branch", "territory", "terminal", "all", or None for every entry by itself.
+    `spread` replaces the population's standard deviation in the parameter's coordinate.
     """
 
     name: str
@@ -156,30 +166,43 @@ def _leaves(found) -> tuple:
     return found if isinstance(found, tuple) else (found,)
 
 
-def parameter_named(name: str, sim: Simulation) -> Parameter:
+def parameter_named(name: str, model: Model) -> Parameter:
     """A kind of parameter by its short name or by the path of a leaf. Raises `InputError` with what was meant."""
     if name in PARAMETERS:
         return PARAMETERS[name]
-    paths = leaf_paths(sim)
+    paths = leaf_paths(model)
     if name in paths:
-        return _at_path(name)
+        return _of_tracers(name) if name.startswith(TRACER) else _at_path(name)
     known = [*PARAMETERS, *paths]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(PARAMETERS)}"
     raise InputError(f"there is no parameter {name!r} to fit: {hint}")
 
 
-def leaf_paths(sim: Simulation) -> list[str]:
-    """Paths of all floating-point leaves of a simulation; states go by their names."""
-    found = jax.tree_util.tree_leaves_with_path(sim)
-    return [_spelled(path, sim) for path, leaf in found if eqx.is_inexact_array(leaf) and jnp.size(leaf)]
+def leaf_paths(model: Model) -> list[str]:
+    """Paths of all floating-point leaves of a simulation, states by their names, and of the tracers."""
+    found = _simulation_leaves(model.sim)
+    if model.dynamic:
+        found |= {TRACER + path: leaf for path, leaf in _spelled(model.dynamic[0].tracer).items()}
+    return [path for path, leaf in found.items() if eqx.is_inexact_array(leaf) and jnp.size(leaf)]
 
 
-def _spelled(path, sim: Simulation) -> str:
-    text = jax.tree_util.keystr(path).lstrip(".")
-    for k, state in enumerate(sim.states):
-        text = text.replace(f"states[{k}]", state.name)
-    return text
+TRACER = "tracer."
+
+
+def _spelled(tree) -> dict[str, Any]:
+    """All leaves by their paths."""
+    found = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in found}
+
+
+def _simulation_leaves(sim: Simulation) -> dict[str, Any]:
+    out = {}
+    for path, leaf in _spelled(sim).items():
+        for k, state in enumerate(sim.states):
+            path = path.replace(f"states[{k}]", state.name)
+        out[path] = leaf
+    return out
 
 
 @functools.cache
@@ -187,21 +210,32 @@ def _at_path(name: str) -> Parameter:
     """A positive leaf by its path."""
 
     def where(model: Model):
-        leaves = jax.tree_util.tree_leaves_with_path(model.sim)
-        return next(leaf for path, leaf in leaves if _spelled(path, model.sim) == name)
+        return _simulation_leaves(model.sim)[name]
 
     return Parameter(where, together=True)
 
 
+@functools.cache
+def _of_tracers(name: str) -> Parameter:
+    """A positive constant of the tracer, one number for all scans."""
+
+    def where(model: Model):
+        return tuple(_spelled(m.tracer)[name.removeprefix(TRACER)] for m in model.dynamic)
+
+    return Parameter(where, spread=0.1, together=True)
+
+
 def block(model: Model, free: Free) -> tuple[Block, list[str]]:
     """The free numbers of one parameter and their names. Raises `InputError` for what cannot be fitted or grouped."""
-    sim, name = model.sim, free.name
-    parameter = parameter_named(name, sim)
+    name = free.name
+    parameter = parameter_named(name, model)
     leaves = _leaves(parameter.where(model))
     sizes = [int(np.size(x)) for x in leaves]
     if sum(sizes) == 0:
         lacking = dict.fromkeys(("throat", "severity"), "the case lists no stenosis") | {
-            "demand": "no state is autoregulated"
+            "demand": "no state is autoregulated",
+            "delay": "the data hold no dynamic scan",
+            "arterial": "the data hold no dynamic scan",
         }
         raise InputError(f"parameter {name!r} has nothing to fit: {lacking.get(name, 'the data hold no scan')}")
     coordinates = parameter.coordinate
@@ -213,7 +247,7 @@ def block(model: Model, free: Free) -> tuple[Block, list[str]]:
     elif parameter.shared and by is None:
         group, labels = _by_instrument(model, name, sizes)
     else:
-        group, labels = _groups(sim, name, leaves, sizes, by)
+        group, labels = _groups(model, name, leaves, sizes, by)
     asked = parameter.spread if free.spread is None else free.spread
     spread = jnp.broadcast_to(jnp.asarray(asked(model) if callable(asked) else asked, float), (len(labels),))
     names = [f"{name}[{label}]" if label else name for label in labels]
@@ -221,33 +255,34 @@ def block(model: Model, free: Free) -> tuple[Block, list[str]]:
     return Block(parameter, tuple(jnp.asarray(g) for g in np.split(group, ends)), spread), names
 
 
-def _groups(sim: Simulation, name: str, leaves, sizes, by: str | None) -> tuple[np.ndarray, list[str]]:
+def _groups(model: Model, name: str, leaves, sizes, by: str | None) -> tuple[np.ndarray, list[str]]:
     """(group of every entry, their labels)."""
     total = sum(sizes)
     if by == "all":
         return np.zeros(total, int), [""]
     if by is None:
-        return np.arange(total), _labels(sim, name, total)
-    parts = [_members(sim, name, np.shape(x), by) for x in leaves]
+        return np.arange(total), _labels(model, name, total)
+    parts = [_members(model.sim, name, np.shape(x), by) for x in leaves]
     index, labels = np.concatenate([p[0] for p in parts]), parts[0][1]
     used, group = np.unique(index, return_inverse=True)
     return group, [labels[k] for k in used]
 
 
 def _by_instrument(model: Model, name: str, sizes: list[int]) -> tuple[np.ndarray, list[str]]:
-    """Entries of all scans, those of one instrument together."""
-    instruments = list(dict.fromkeys(s.instrument for s in model.scans))
+    """Entries of all images, those of one instrument together."""
+    images = model.scans if name == "scale" else model.images
+    instruments = list(dict.fromkeys(s.instrument for s in images))
     parts = [
-        instruments.index(scan.instrument) * size + np.arange(size)
-        for scan, size in zip(model.scans, sizes, strict=True)
+        instruments.index(image.instrument) * size + np.arange(size) for image, size in zip(images, sizes, strict=True)
     ]
-    labels = _labels(model.sim, name, sizes[0])
+    labels = _labels(model, name, sizes[0])
     if len(instruments) > 1:
         labels = [f"{i} {label}".strip() for i in instruments for label in labels]
     return np.concatenate(parts), labels
 
 
-def _labels(sim: Simulation, name: str, total: int) -> list[str]:
+def _labels(model: Model, name: str, total: int) -> list[str]:
+    sim = model.sim
     states = [s.name for s in sim.states]
     lesions = [
         f"{sim.network.branch_names[int(b)]}@{1e3 * float(c):.0f}mm"
@@ -260,6 +295,7 @@ def _labels(sim: Simulation, name: str, total: int) -> list[str]:
         "root_lumen": list(sim.network.inlet_names),
         "pressure": states,
         "demand": [s.name for s in sim.states if s.demand is not None],
+        "delay": [m.state for m in model.dynamic],
         "tilt": ["lateral", "anterior"] if total == 2 else [],
         "shift": ["lateral", "anterior", "apex"] if total == 3 else [],
     }.get(name, [])

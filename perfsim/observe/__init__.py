@@ -1,7 +1,8 @@
 """What instruments see: AHA segments, territories, pressure indices."""
 
+from perfsim.observe.activity import Activity
 from perfsim.observe.aha import SEGMENT_NAMES, aha17, group_means
-from perfsim.observe.measurements import Cuff, Measurement, Scan, Wire
+from perfsim.observe.measurements import Cuff, Imaging, Measurement, Scan, Wire
 from perfsim.observe.noise import Noise, correlation_factor
 from perfsim.observe.polar import PolarMap
 from perfsim.observe.pose import LongAxis, Pose
@@ -23,10 +24,12 @@ from perfsim.observe.voxels import Voxels
 __all__ = [
     "RECOVERY",
     "SEGMENT_NAMES",
+    "Activity",
     "BloodPool",
     "Cuff",
     "EachVolume",
     "Groups",
+    "Imaging",
     "LongAxis",
     "Measurement",
     "Noise",

@@ -34,7 +34,15 @@ class Measurement(eqx.Module):
         return jnp.atleast_1d(self.noise.residual(self.predict(sim, solution), self.value))
 
 
-class Scan(Measurement):
+class Imaging(Measurement):
+    """A measurement by an instrument in whose images the wall lies by a pose."""
+
+    pose: eqx.AbstractVar[Pose]
+    instrument: eqx.AbstractVar[str]
+    """camera and program: measurements by one share their pose and their scale"""
+
+
+class Scan(Imaging):
     """MBF maps of one patient by one camera and one program, in one or more states.
 
     measured = e^(s + s_state) · view(MBF): the scale e^s is what programs and tracers disagree by. It is SHARED by the
@@ -52,7 +60,6 @@ class Scan(Measurement):
     state_log_scale: Float[Array, " states"]
     """s_state, prior 0.05"""
     instrument: str = eqx.field(static=True)
-    """camera and program: scans of one share their pose and their scale"""
 
     def __init__(self, states, value, noise, view=None, pose=None, instrument="PET"):
         """Arguments: `states` by name, `value` with one row for each, `noise`; the `view` (default: every volume by

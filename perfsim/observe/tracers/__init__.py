@@ -5,7 +5,7 @@ from perfsim.observe.tracers.exchange import Exchange, ExtendedTofts, by_integra
 from perfsim.observe.tracers.extraction import AMMONIA, RUBIDIUM, RenkinCrone
 from perfsim.observe.tracers.kinetics import convolved, frame_means
 from perfsim.observe.tracers.regions import Region, fit_regions
-from perfsim.observe.tracers.tissue import DENSITY, HALF_LIFE, Ammonia, Rubidium, Tracer, Water
+from perfsim.observe.tracers.tissue import DENSITY, HALF_LIFE, Ammonia, Rubidium, Tracer, Water, ammonia_alone
 
 __all__ = [
     "AMMONIA",
@@ -22,6 +22,7 @@ __all__ = [
     "Rubidium",
     "Tracer",
     "Water",
+    "ammonia_alone",
     "by_integration",
     "convolved",
     "decay_correction",

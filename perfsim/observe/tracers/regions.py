@@ -1,6 +1,6 @@
 """Regions of an image: tissue, blood and background in one voxel or segment, and the fit of their kinetics."""
 
-from perfsim.observe.tracers.curves import Curve, Frames
+from perfsim.observe.tracers.curves import Curve, Frames, check_covers
 from perfsim.observe.tracers.kinetics import frame_means
 from perfsim.observe.tracers.tissue import Tracer
 
@@ -37,8 +37,15 @@ def fit_regions(
 ) -> tuple[Region, Float[Array, " regions"]]:
     """MBF, tissue fraction and arterial fraction of measured curves, each by itself; and the rms residual.
 
-    Least squares weighted by frame duration, by optimistix' Levenberg-Marquardt, all positive.
+    Least squares weighted by frame duration, by optimistix' Levenberg-Marquardt, all positive. Raises `InputError` for
+    a blood curve that ends before the last frame.
     """
+    check_covers(blood, frames)
+    return _fitted(curves, tracer, blood, frames, steps)
+
+
+@eqx.filter_jit
+def _fitted(curves, tracer: Tracer, blood: Curve, frames: Frames, steps: int):
     weight = jnp.sqrt(frames.duration / jnp.mean(frames.duration))
     size = jnp.maximum(jnp.max(jnp.abs(curves), axis=1), 1e-30)
 
