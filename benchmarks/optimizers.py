@@ -3,7 +3,8 @@
 8 parameters: tone of three territories, severity of three lesions, lumen scale, the program's scale; data are 17
 segments at rest and in hyperemia. From 300 on: the tone of as many terminals; data are 5 mm voxels. A method is done
 when it evaluates a misfit within 0.1 % of the way to the optimum; `in_all` is what our fit spends until it knows that
-it has converged. A value of all states is one solve, a value with its gradient two, a tangent one. Needs `pip install cma DFO-LS optax`.
+it has converged. A value of all states is one solve, a value with its gradient two, a tangent one. Needs
+`pip install cma DFO-LS optax`.
 """
 
 import argparse
@@ -117,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parameters", type=int, default=8)
     parser.add_argument("--most", type=int, default=6000, help="solves that a method may spend")
+    parser.add_argument("--methods", nargs="*", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     sim, data, free = posed_problem(arguments.parameters)
@@ -126,11 +128,11 @@ def main() -> None:
     rows = [("perfsim", *reached(ours, goal), 0.0)]
     if not arguments.json:
         print(rows[0], f"{ours.work.solves} in all", flush=True)
-    for name, run in METHODS.items():
+    for name in arguments.methods:
         counter = Counter(best.problem, goal, arguments.most)
         started = time.perf_counter()
         with contextlib.suppress(Finished):
-            run(counter, best.problem.size)
+            METHODS[name](counter, best.problem.size)
         rows.append((name, counter.solves, counter.converged, time.perf_counter() - started))
         if not arguments.json:
             print(rows[-1], flush=True)

@@ -2,8 +2,8 @@
 
 import perfsim
 from perfsim._results import RESULTS
-from perfsim.cohorts import synthetic_patient
-from perfsim.coupling import pad, simulate, trunk_branch
+from perfsim.cohorts import Stenosis, reference_heart, synthetic_patient
+from perfsim.coupling import pad, pulsatile, simulate, trunk_branch
 from perfsim.inverse import PARAMETERS, Free, ToneField, fit, problem
 from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Voxels, Wire, lesion_sites
 
@@ -179,6 +179,10 @@ def test_wrong_input_is_refused(patient, truth):
         fit(patient.nominal, [])
     with pytest.raises(perfsim.InputError, match="no scan"):
         fit(patient.nominal, [Cuff(1e4)], ("rotation",))
+    with pytest.raises(perfsim.InputError, match="no dynamic scan"):
+        fit(patient.nominal, data, ("delay",))
+    with pytest.raises(perfsim.InputError, match="holds 20 values where its view, Segments, shows 17"):
+        fit(patient.nominal, [Scan(("rest",), jnp.ones((1, 20)), Noise(), data[0].view)])
     with pytest.raises(perfsim.InputError, match="one row of data"):
         Scan(STATES, jnp.zeros((1, 17)), Noise())
 
@@ -203,6 +207,21 @@ def test_no_callbacks_in_a_fit_step(patient, truth):
     """optimistix and lineax insert host callbacks unless told not to; the runtime tells them."""
     posed, _ = problem(patient.nominal, [by_segment(patient, truth)], ("tone",))
     assert "callback" not in jax.jit(lambda xi: jax.jacfwd(posed.residual)(xi)).lower(jnp.zeros(3)).as_text()
+
+
+def test_pulsatile_flow_is_fitted():
+    """A stress map made with pulsatile flow in the trunks gives its tone and its stenosis back through the same flow."""
+    heart = reference_heart(terminals=100, spacing=5e-3, stenoses=(Stenosis("LAD", 0.03, 0.6, 0.010),))
+    sim, flow = heart.sim, pulsatile(heart.sim, dx=5e-3, tolerance=1e-4)
+    free = (Free("tone", spread=0.4), "throat")
+    empty = Scan(("hyperemia",), jnp.zeros((1, 17)), Noise(0.02, 0.01), Segments(LongAxis.of(heart.wall.frame)))
+    posed, _ = problem(sim, [empty], free, flow=flow)
+    xi = jnp.asarray(np.random.default_rng(0).normal(size=posed.size))
+    model, solution = posed.solved(xi)
+    scan = eqx.tree_at(lambda s: s.value, empty, empty.predict(model.sim, solution))
+    fitted = fit(sim, [scan], free, flow=flow, tolerance=0.05)
+    assert fitted.converged
+    np.testing.assert_allclose(fitted.xi, xi, atol=0.03)
 
 
 def test_patients_are_reproducible():

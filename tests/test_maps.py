@@ -17,6 +17,7 @@ from perfsim.observe import (
     correlation_factor,
     fractions,
     group_means,
+    territories,
 )
 
 import equinox as eqx
@@ -35,7 +36,7 @@ def seen(small_heart):
     return small_heart.sim.volumes, axis, solution.hyperemia.mbf, small_heart
 
 
-def views(volumes, axis):
+def views(volumes, axis, heart):
     voxels = Voxels.grid(volumes, axis, 7e-3, 5e-3)
     return {
         "segments": Segments(axis),
@@ -44,6 +45,7 @@ def views(volumes, axis):
         "polar map": PolarMap(axis, rings=16, sectors=24),
         "voxels": voxels,
         "regional voxels": dataclasses.replace(voxels, per="region"),
+        "territories": territories(heart.sim, simulate(heart.sim).hyperemia),
     }
 
 
@@ -98,11 +100,13 @@ def test_poses_invert(seen):
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["segments", "anchored", "blurred segments", "polar map", "voxels", "regional voxels"])
+@pytest.mark.parametrize(
+    "name", ["segments", "anchored", "blurred segments", "polar map", "voxels", "regional voxels", "territories"]
+)
 def test_views_are_linear_with_an_exact_adjoint(seen, name):
     """⟨Hx, y⟩ = ⟨x, Hᵀy⟩ to 1e-10; constants stay constant per gram; the slope by pose against differences."""
-    volumes, axis, mbf, _ = seen
-    view = views(volumes, axis)[name]
+    volumes, axis, mbf, heart = seen
+    view = views(volumes, axis, heart)[name]
     pose = Pose(0.05, jnp.array([0.02, -0.03]), jnp.array([1e-3, -1e-3, 5e-4]))
 
     def H(f):

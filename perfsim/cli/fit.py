@@ -1,22 +1,25 @@
-"""Fitting a case to MBF tables."""
+"""Fitting a case to tables or maps of MBF."""
 
+import difflib
 import json
+import tempfile
 from pathlib import Path
 
 from perfsim import _runtime, io, viz
 from perfsim._results import InputError
+from perfsim.cli.fitted import fitted_case
 from perfsim.cli.folder import check_folder
+from perfsim.cli.measured import panels, read_measured
 from perfsim.cli.run import run_case
 from perfsim.cli.stages import Stages
 from perfsim.cli.tables import print_table
-from perfsim.coupling import Simulation
+from perfsim.cohorts import Heart
 from perfsim.inverse import (
-    PARAMETERS,
     Fit,
     Identifiability,
-    Model,
     Posterior,
     Quantity,
+    ToneField,
     Value,
     clinical_table,
     fit,
@@ -25,10 +28,8 @@ from perfsim.inverse import (
     posterior,
 )
 from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Wire, lesion_sites
-from perfsim.units import ML_MIN_G
 
 import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
@@ -36,6 +37,8 @@ WRITTEN = {
     "tone", "throat", "severity", "supply", "drainage", "mobility", "exponent", "hematocrit", "pressure", "demand",
 }  # fmt: skip
 """what a case file can hold"""
+FIELD = "tone_field"
+"""what goes into a map beside it"""
 INSTRUMENT = {"scale", "state_scale", "rotation", "tilt", "shift"}
 
 
@@ -43,40 +46,39 @@ def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None, o
     """Fit, print what was found and what the data cannot tell, and write it all where `out` is given."""
     console = Console(width=None if Console().is_terminal else 110)
     _runtime.enable_compile_cache()
-    unknown = [p for p in case.fit.parameters if p not in WRITTEN | INSTRUMENT]
+    possible = [*sorted(WRITTEN), FIELD, *sorted(INSTRUMENT)]
+    unknown = [p for p in case.fit.parameters if p not in possible]
     if unknown:
-        possible = ", ".join(sorted(WRITTEN | INSTRUMENT))
-        raise InputError(f"fit.parameters: {unknown[0]!r} cannot be fitted to a table: choose among {possible}")
+        close = difflib.get_close_matches(unknown[0], possible, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(possible)}"
+        raise InputError(f"fit.parameters: {unknown[0]!r} cannot be fitted to MBF: {hint}")
     if out is not None:
         check_folder(out, overwrite)
-    tables = {"rest": rest, "hyperemia": stress}
-    read = {s: io.read_segments(p, case.fit.sd / ML_MIN_G) for s, p in tables.items() if p is not None}
+    given = [read_measured(case, p, s) for s, p in (("rest", rest), ("hyperemia", stress)) if p is not None]
     stages = Stages(console)
     with stages.show():
         with stages.stage("grow") as stage:
             grown = io.grow_case(case, lambda done, total: stage.update(done, total))
         with stages.stage("mesh"):
             heart = io.couple_case(case, grown)
-        view = Segments(LongAxis.of(heart.wall.frame))
-        data = [Scan((s,), value[None], Noise(0.0, sd), view) for s, (value, sd) in read.items()]
+            data = [measured.scan(heart) for measured in given]
         with stages.stage("fit") as stage:
-            fitted = fit(
-                heart.sim,
-                data,
-                tuple(case.fit.parameters),
-                progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"),
-            )
+            free = tuple(ToneField() if p == FIELD else p for p in case.fit.parameters)
+            fitted = fit(heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"))
         with stages.stage("posterior"):
             known = posterior(fitted)
             said = identifiability(known)
         with stages.stage("intervals"):
             quantities, _ = clinical_table(known)
         with stages.stage("next"):
+            view = Segments(LongAxis.of(heart.wall.frame))
             values = next_measurement(known, _candidates(fitted, view, rest is None))
     _print(console, known, said, quantities, values)
     if out is not None:
-        run_case(_fitted_case(case, fitted.sim), out, tuple(case.fit.parameters), overwrite=overwrite)
-        _write(out, case.name, known, said, quantities, values)
+        with tempfile.TemporaryDirectory() as scratch:
+            found = fitted_case(case, heart, fitted.sim, Path(scratch))
+            run_case(found, out, tuple(case.fit.parameters), overwrite=overwrite)
+        _write(out, case.name, heart, known, said, quantities, values)
         console.print(f"The fit is in [bold]{out}[/bold]: fit.html, fit.json")
 
 
@@ -96,33 +98,6 @@ def _candidates(fitted: Fit, view: Segments, no_rest: bool) -> dict:
     return out
 
 
-def _fitted_case(case: io.Case, fitted: Simulation) -> io.Case:
-    """The case with its fitted values written in."""
-    found = fitted.parts()[2]
-    tissue = case.tissue.model_copy(
-        update={
-            "supply": float(found.supply),
-            "drainage": float(found.drainage),
-            "mobility": float(found.mobility),
-            "tone": dict(zip(found.territory_names, map(float, found.tone), strict=True)),
-        }
-    )
-    lesions = [
-        s.model_copy(update={"diameter_reduction": max(0.0, 1.0 - float(t))})
-        for s, t in zip(case.stenosis, fitted.lesions.throat, strict=True)
-    ]
-    states = {}
-    for state in fitted.states:
-        update = {"aortic_pressure": float(state.aortic_pressure)}
-        if state.demand is not None:
-            update["demand"] = float(state.demand)
-        states[state.name] = getattr(case, state.name).model_copy(update=update)
-    tree = case.tree.model_copy(update={"exponent": float(fitted.network.exponent)})
-    blood = case.blood.model_copy(update={"hematocrit": float(PARAMETERS["hematocrit"].where(Model(fitted, ())))})
-    changed = {"name": f"{case.name} (fitted)", "tissue": tissue, "stenosis": lesions, "tree": tree, "blood": blood}
-    return case.model_copy(update=changed | states)
-
-
 def _print(
     console: Console, known: Posterior, said: Identifiability, quantities: list[Quantity], values: list[Value]
 ) -> None:
@@ -140,15 +115,17 @@ def _print(
 
 
 def _write(
-    out: Path, name: str, known: Posterior, said: Identifiability, quantities: list[Quantity], values: list[Value]
+    out: Path,
+    name: str,
+    heart: Heart,
+    known: Posterior,
+    said: Identifiability,
+    quantities: list[Quantity],
+    values: list[Value],
 ) -> None:
     fitted = known.fit
     _, solution = fitted.problem.solved(jnp.asarray(fitted.xi))
-    maps = {}
-    for scan in fitted.fitted.scans:
-        predicted = scan.predict(fitted.sim, solution)
-        residual = scan.residual(fitted.sim, solution)
-        maps[scan.states[0]] = tuple(np.asarray(x) for x in (scan.value[0], predicted[0], residual))
+    maps = panels(heart, fitted.fitted, solution)
     viz.write_fit_report(out / "fit.html", name, maps, known, said, quantities, values)
     at = {n: k for k, n in enumerate(fitted.names)}
     content = {

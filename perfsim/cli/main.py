@@ -107,12 +107,14 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to create the case 
 @app.command()
 def fit(
     case: Annotated[Path, typer.Argument(help="Case file (TOML); [fit] names the free parameters.")],
-    stress: Annotated[Path, typer.Option(help="Hyperemic MBF: CSV with segment, mbf_mL_min_g and, if known, sd.")],
-    rest: Annotated[Path | None, typer.Option(help="Resting MBF, same columns.")] = None,
+    stress: Annotated[
+        Path, typer.Option(help="Hyperemic MBF: NIfTI map, or CSV with segment, mbf_mL_min_g and perhaps sd.")
+    ],
+    rest: Annotated[Path | None, typer.Option(help="Resting MBF, likewise.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the fitted case and its results.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit named parameters of a case to MBF of the 17 AHA segments."""
+    """Fit named parameters of a case to maps of MBF, in voxels or of the 17 AHA segments."""
     from perfsim.cli.fit import fit_case
     from perfsim.io import read_case
 

@@ -1,6 +1,7 @@
 """The main job: from a case to printed results and a folder of files."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,7 +127,7 @@ def write_results(
         lambda: io.write_tissue(folder / "tissue.vtu", sim, solution, heart.samples, fields),
         lambda: io.write_mbf(folder / "mbf.nii.gz", solution, heart.samples, like=case.anatomy.labels),
         lambda: io.write_segments(folder / "segments.csv", io.segment_mbf(heart, solution)),
-        lambda: (folder / "case.toml").write_text(io.resolved(case), encoding="utf-8"),
+        lambda: write_case(folder, case),
         lambda: viz.polar_maps(
             pictures["Perfusion"], frame, volumes.center, volumes.volume, maps, f"{case.name}: MBF and MFR"
         ),
@@ -149,6 +150,16 @@ def write_results(
     for done, job in enumerate(jobs, 1):
         job()
         yield done, len(jobs)
+
+
+def write_case(folder: Path, case: io.Case) -> None:
+    """The case as it was run, with the map of tone that belongs to it."""
+    source = case.tissue.tone_map
+    if source is not None:
+        copy = folder / f"tone{''.join(source.suffixes[-2:])}"
+        shutil.copyfile(source, copy)
+        case = case.model_copy(update={"tissue": case.tissue.model_copy(update={"tone_map": Path(copy.name)})})
+    (folder / "case.toml").write_text(io.resolved(case), encoding="utf-8")
 
 
 def print_summary(console: Console, summary: dict[str, Any]) -> None:

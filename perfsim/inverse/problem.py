@@ -8,7 +8,7 @@ from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
 from perfsim.inverse.fields import FieldBlock, ToneField
 from perfsim.inverse.parameters import Block, Free, Model, block
-from perfsim.observe import Measurement
+from perfsim.observe import Imaging, Measurement
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -95,6 +95,8 @@ def problem(
         for state in measurement.needs:
             if state not in known:
                 raise InputError(f"a measurement is of the state {state!r}; the simulation has {', '.join(known)}")
+        if isinstance(measurement, Imaging):
+            measurement.check_size(sim.parts()[0])
     model = Model(sim, tuple(data))
     blocks: list[Block | FieldBlock] = []
     names: list[str] = []

@@ -1,8 +1,8 @@
 from .build import FrameMismatch, couple_case, grow_case
-from .case import Case, parse_case, read_case
+from .case import Case, Fit, parse_case, read_case
 from .cells import volumes_from_mesh
 from .centerlines import read_centerlines, write_centerlines
-from .nifti import write_mbf
+from .nifti import read_tone, write_mbf, write_tone
 from .pet import read_curve, read_dynamic, read_frames, read_mbf_map
 from .pressure_wire import PressureTrace, read_pressure_wire
 from .provenance import provenance
@@ -18,6 +18,7 @@ from .vtk import write_geometry, write_network, write_tissue
 __all__ = [
     "DEMO",
     "Case",
+    "Fit",
     "FrameMismatch",
     "PressureTrace",
     "ZeroDimensionalModel",
@@ -38,6 +39,7 @@ __all__ = [
     "read_segments",
     "read_svzerod",
     "read_swc",
+    "read_tone",
     "read_tree",
     "resolved",
     "segment_mbf",
@@ -51,4 +53,5 @@ __all__ = [
     "write_segments",
     "write_swc",
     "write_tissue",
+    "write_tone",
 ]

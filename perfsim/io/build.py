@@ -13,6 +13,7 @@ from perfsim.coupling import State
 from perfsim.io.case import Case
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
+from perfsim.io.nifti import read_tone
 from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
 from perfsim.io.surfaces import read_surface
 from perfsim.io.trees import UNITS, noticed, read_tree
@@ -167,10 +168,14 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
             close = difflib.get_close_matches(territory, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"this heart has {', '.join(names)}"
             raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
+    factor = jnp.ones(())
+    if case.tissue.tone_map is not None:
+        factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center)))
     sim = eqx.tree_at(
-        lambda s: (s.tissue.drainage, s.tissue.mobility, s.tissue.tone),
+        lambda s: (s.tissue.supply, s.tissue.drainage, s.tissue.mobility, s.tissue.tone),
         sim,
         (
+            sim.tissue.supply * factor,
             jnp.asarray(case.tissue.drainage),
             jnp.asarray(case.tissue.mobility),
             jnp.asarray([case.tissue.tone.get(n, 1.0) for n in names]),

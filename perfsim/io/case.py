@@ -158,6 +158,7 @@ class TissueSection(Section):
     drainage: Conductance = physiology.DRAINAGE
     mobility: Mobility = physiology.MOBILITY
     tone: dict[str, Annotated[float, Field(gt=0.0, le=20.0)]] = Field(default_factory=dict)
+    tone_map: Path | None = None
 
 
 class Blood(Section):
@@ -172,6 +173,10 @@ class Fit(Section):
 
     parameters: list[str] = Field(default_factory=lambda: ["tone"])
     sd: MBF = units.ML_MIN_G * 0.25
+    fwhm: Annotated[float, quantity("length", 1, 30, "mm")] = 7e-3
+    noise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.15
+    unit: Literal["mL/min/g", "mL/min/mL"] = "mL/min/g"
+    per: Literal["gram", "region"] = "gram"
 
 
 class Case(Section):
@@ -218,7 +223,8 @@ def parse_case(text: str, source: str = "case", folder: Path | None = None) -> C
 def _located(case: Case, source: str, folder: Path) -> Case:
     """The case with the files it names found."""
     anatomy = case.anatomy.files | {"labels": case.anatomy.labels, "mesh": case.anatomy.mesh}
-    for section, files in (("anatomy", anatomy), ("vessels", {"left": case.vessels.left})):
+    named = {"anatomy": anatomy, "vessels": {"left": case.vessels.left}, "tissue": {"tone_map": case.tissue.tone_map}}
+    for section, files in named.items():
         for key, path in files.items():
             if path is None:
                 continue

@@ -1,11 +1,12 @@
-"""NIfTI images of MBF maps."""
+"""NIfTI images of maps on the wall: MBF as it comes out, tone as it goes in."""
 
 from pathlib import Path
 from typing import Any
 
+from perfsim._results import InputError
 from perfsim.coupling import Solution
 from perfsim.darcy import Samples
-from perfsim.io.images import TO_RAS
+from perfsim.io.images import TO_RAS, read_image
 
 import nibabel as nib
 import numpy as np
@@ -18,23 +19,57 @@ def write_mbf(path: Path, solution: Solution, samples: Samples, like: Path | Non
     lies on it voxel by voxel. A voxel takes the value of the volume that holds its center.
     """
     grids = [samples.on_grid(np.asarray(state.mbf)) for _, state in solution.in_order()]
-    affine = TO_RAS @ np.vstack([np.column_stack([samples.spacing * np.eye(3), samples.origin]), [0.0, 0.0, 0.0, 1.0]])
+    affine = _affine(samples)
     if like is not None:
         target: Any = nib.load(like)
         back = np.linalg.inv(affine) @ target.affine
         grids = [_sampled(grid, back, target.shape[:3]) for grid in grids]
         affine = target.affine
-    image = nib.Nifti1Image(np.stack(grids, -1).astype(np.float32), affine)
+    _save(path, np.stack(grids, -1), affine, "MBF mL/min/g; " + ", ".join(name for name, _ in solution.in_order()))
+
+
+def write_tone(path: Path, tone: np.ndarray, samples: Samples) -> None:
+    """Factors on the supply conductance of every volume, NaN outside the wall, as `read_tone` reads them."""
+    _save(path, samples.on_grid(np.asarray(tone)), _affine(samples), "microvascular tone, factor on supply")
+
+
+def read_tone(path: Path, center: np.ndarray) -> np.ndarray:
+    """The factor at these points [m], from the voxel next to each; 1 where it is NaN or the image ends.
+
+    Raises `InputError` for values that are not positive, or an image that leaves out more than half of the points.
+    """
+    image, to_world = read_image(path)
+    if image.ndim != 3:
+        raise InputError(f"{path}: a map of tone has three dimensions, not {image.ndim}")
+    there = _sampled_at(np.asarray(image, float), nib.affines.apply_affine(np.linalg.inv(to_world), center))
+    known = np.isfinite(there)
+    if known.mean() < 0.5:
+        raise InputError(f"{path}: the map covers {100 * known.mean():.0f} % of the wall: is it registered to it?")
+    if not (there[known] > 0).all():
+        raise InputError(f"{path}: tone {there[known].min():.3g} is not positive: it is a factor, 1 where healthy")
+    return np.where(known, there, 1.0)
+
+
+def _affine(samples: Samples) -> np.ndarray:
+    """From grid indices to NIfTI's world."""
+    return TO_RAS @ np.vstack([np.column_stack([samples.spacing * np.eye(3), samples.origin]), [0.0, 0.0, 0.0, 1.0]])
+
+
+def _save(path: Path, values: np.ndarray, affine: np.ndarray, description: str) -> None:
+    image = nib.Nifti1Image(values.astype(np.float32), affine)
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = ("MBF mL/min/g; " + ", ".join(name for name, _ in solution.in_order())).encode()[:79]
+    image.header["descrip"] = description.encode()[:79]
     nib.save(image, path)
 
 
 def _sampled(grid: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Values of a grid at the voxels of another one, whose indices `affine` takes to the grid's; NaN beyond it."""
-    index = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+    return _sampled_at(grid, np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3])
+
+
+def _sampled_at(grid: np.ndarray, index: np.ndarray) -> np.ndarray:
     nearest = np.rint(index).astype(int)
     within = ((nearest >= 0) & (nearest < grid.shape)).all(-1)
-    out = np.full(shape, np.nan)
+    out = np.full(index.shape[:-1], np.nan)
     out[within] = grid[tuple(nearest[within].T)]
     return out

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from perfsim._results import InputError
 from perfsim.io.images import read_image
+from perfsim.io.segments import check_mbf
 from perfsim.io.tables import read_rows
 
 import nibabel as nib
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from perfsim.observe import LongAxis, Voxels
     from perfsim.observe.tracers import Curve, Frames
 
-HIGHEST = 20.0
-"""[mL/min/g] beyond which an MBF is taken for another unit"""
 OVERLAP = 0.5
 """share of the wall that a map must cover"""
 Unit = Literal["mL/min/g", "mL/min/mL"]
@@ -120,22 +119,7 @@ def read_mbf_map(
             f"{path}: the map covers {100 * share:.0f} % of the wall: at least {100 * OVERLAP:.0f} % are needed; is it "
             "registered to the wall?"
         )
-    _check_mbf(str(path), seen[seen != 0])
+    check_mbf(str(path), seen[seen != 0])
     seen = np.where(seen == 0, np.nan, seen)  # what a program leaves out, it sets to zero
     density = DENSITY if unit == "mL/min/mL" else 1.0
     return seen / density, view.only(inside)
-
-
-def _check_mbf(where: str, value: np.ndarray) -> None:
-    """Raises `InputError` for values that are no MBF in mL/min/g."""
-    if not np.isfinite(value).all():
-        raise InputError(f"{where}: {int(np.sum(~np.isfinite(value)))} values inside the wall are NaN or infinite")
-    if (value < 0).any():
-        raise InputError(
-            f"{where}: {int(np.sum(value < 0))} values are negative, the least is {value.min():.3g} mL/min/g"
-        )
-    middle = float(np.median(value))
-    if middle > HIGHEST:
-        raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/min/100g?")
-    if 0 < middle < 0.1:
-        raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/s/g?")

@@ -8,6 +8,9 @@ from perfsim.io.tables import read_rows
 
 import numpy as np
 
+LOWEST, HIGHEST = 0.1, 20.0
+"""[mL/min/g], medians beyond which a map is taken for one in another unit"""
+
 
 def read_segments(path: str | Path, default_sd: float) -> tuple[np.ndarray, np.ndarray]:
     """Read a CSV with the columns segment (1-17), mbf_mL_min_g and, if there is one, sd.
@@ -25,17 +28,33 @@ def read_segments(path: str | Path, default_sd: float) -> tuple[np.ndarray, np.n
         if np.isfinite(value[k]):
             raise InputError(f"{where}: segment {k + 1} appears twice (one table per state)")
         value[k] = _number(row["mbf_mL_min_g"], where, "mbf_mL_min_g")
-        if not 0 <= value[k] <= 20:
-            raise InputError(
-                f"{where}: an MBF of {value[k]:g} mL/min/g is not between 0 and 20; is the unit mL/min/100g?"
-            )
+        if not value[k] >= 0:
+            raise InputError(f"{where}: an MBF of {value[k]:g} mL/min/g is no flow: leave out what was not measured")
+        if value[k] > HIGHEST:
+            raise InputError(f"{where}: an MBF of {value[k]:g} mL/min/g is too high; is the unit mL/min/100g?")
         if row.get("sd"):
             sd[k] = _number(row["sd"], where, "sd")
             if not sd[k] > 0:
                 raise InputError(f"{where}: sd {row['sd']!r} must be positive")
     if not np.isfinite(value).any():
         raise InputError(f"{path}: the table has no rows")
+    check_mbf(str(path), value[np.isfinite(value)])
     return value, sd
+
+
+def check_mbf(where: str, value: np.ndarray) -> None:
+    """Raises `InputError` for values that are no MBF in mL/min/g."""
+    if not np.isfinite(value).all():
+        raise InputError(f"{where}: {int(np.sum(~np.isfinite(value)))} values inside the wall are NaN or infinite")
+    if (value < 0).any():
+        raise InputError(
+            f"{where}: {int(np.sum(value < 0))} values are negative, the least is {value.min():.3g} mL/min/g"
+        )
+    middle = float(np.median(value))
+    if middle > HIGHEST:
+        raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/min/100g?")
+    if 0 < middle < LOWEST:
+        raise InputError(f"{where}: a median of {middle:.3g} mL/min/g is not blood flow: is the unit mL/s/g?")
 
 
 def _number(text, where, column) -> float:

@@ -72,12 +72,21 @@ supply = "{c.tissue.supply:.6g} 1/(Pa·s)"      # 100 µm arterioles to capillar
 drainage = "{c.tissue.drainage:.6g} 1/(Pa·s)"    # capillaries to veins
 mobility = "{c.tissue.mobility:.6g} m²/(Pa·s)"        # within the capillary bed
 tone = {{ {tone} }}                      # factors on supply by territory, e.g. {{ LAD = 0.6 }}
-
+{_tone_map(c)}
 [blood]
 plasma_viscosity = "{c.blood.plasma_viscosity * 1e3:.6g} mPa·s"
 hematocrit = {c.blood.hematocrit:.6g}
 
-[fit]                          # what `perfsim fit` may change: tone, throat, supply, drainage, ...
+[fit]                          # what `perfsim fit` may change: tone, tone_field, throat, supply, drainage, ...
 parameters = [{", ".join(f'"{p}"' for p in c.fit.parameters)}]
 sd = "{c.fit.sd / ML_MIN_G:.6g} {MBF_UNIT}"           # of a segment's MBF where the table has no sd column
+fwhm = "{c.fit.fwhm * 1e3:.6g} mm"                  # of a NIfTI map: its resolution,
+noise = {c.fit.noise:.6g}                   # standard deviation of a voxel over its MBF,
+unit = "{c.fit.unit}"              # or mL/min/mL,
+per = "{c.fit.per}"                   # gram of perfusable tissue, or region (MBF times tissue fraction)
 '''
+
+
+def _tone_map(case: Case) -> str:
+    path = case.tissue.tone_map
+    return "" if path is None else f'tone_map = "{path.as_posix()}"      # factors on supply by place, NIfTI\n'

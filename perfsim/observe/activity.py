@@ -60,6 +60,10 @@ class Activity(Imaging):
     def needs(self):
         return (self.state,)
 
+    @property
+    def size(self):
+        return self.value.shape[0]
+
     def predict(self, sim, solution):
         volumes, blood = sim.parts()[0], self.blood.delayed(self.delay)
         taken_up = self.tracer.tissue(solution[self.state].mbf, blood, self.frames)

@@ -4,12 +4,14 @@ import abc
 
 from perfsim._results import InputError
 from perfsim.coupling import Simulation, Solution
+from perfsim.darcy import ControlVolumes
 from perfsim.observe.noise import Noise
 from perfsim.observe.pose import Pose
 from perfsim.observe.pressure import ffr
 from perfsim.observe.views import EachVolume, View
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -40,6 +42,19 @@ class Imaging(Measurement):
     pose: eqx.AbstractVar[Pose]
     instrument: eqx.AbstractVar[str]
     """camera and program: measurements by one share their pose and their scale"""
+    view: eqx.AbstractVar[View]
+
+    @property
+    @abc.abstractmethod
+    def size(self) -> int:
+        """Data of one map."""
+
+    def check_size(self, volumes: ControlVolumes) -> None:
+        """Raises `InputError` where there are not as many data as the view shows of a wall."""
+        shown = jax.eval_shape(lambda v: self.view(v, v.volume, self.pose), volumes).shape[0]
+        if shown != self.size:
+            what = type(self.view).__name__
+            raise InputError(f"a map holds {self.size} values where its view, {what}, shows {shown}")
 
 
 class Scan(Imaging):
@@ -75,6 +90,10 @@ class Scan(Imaging):
     @property
     def needs(self):
         return self.states
+
+    @property
+    def size(self):
+        return self.value.shape[1]
 
     def predict(self, sim, solution):
         volumes = sim.parts()[0]

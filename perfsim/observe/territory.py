@@ -1,6 +1,7 @@
 """Territories from the flow itself: which branch's blood each volume receives."""
 
 from perfsim.coupling import Perfusion, Simulation
+from perfsim.observe.views import Groups
 from perfsim.units import ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -20,6 +21,13 @@ def territory_shares(sim: Simulation, state: Perfusion) -> Float[Array, "volumes
     label = jnp.append(tissue.territory, count)[links.terminal]
     shares = jnp.stack([jnp.sum(jnp.where(label == k, state.supplies, 0.0), axis=1) for k in range(count)], axis=1)
     return shares / jnp.sum(shares, axis=1, keepdims=True)
+
+
+def territories(sim: Simulation, state: Perfusion) -> Groups:
+    """A view of means over territories: every volume belongs to the one that most of its supply comes from."""
+    shares = territory_shares(sim, state)
+    fed = jnp.max(shares, axis=1) > 0  # volumes that only fill up arrays are not
+    return Groups(jnp.where(fed, jnp.argmax(shares, axis=1), shares.shape[1]), shares.shape[1])
 
 
 @eqx.filter_jit

@@ -30,6 +30,7 @@ class Groups(View):
     """Means over groups of volumes that do not depend on the pose, weighted by volume; NaN for an empty group."""
 
     group: Int[Array, " volumes"]
+    """of each volume; `groups` or more: of none"""
     groups: int = eqx.field(static=True)
 
     def __call__(self, volumes, field, pose):

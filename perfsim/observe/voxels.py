@@ -106,10 +106,12 @@ class Voxels(View):
         width = int(np.max(np.sum(source < self.volumes, axis=1), initial=0))
         return dataclasses.replace(self, point=self.point[kept], source=jnp.asarray(source[:, :width]))
 
-    def padded(self) -> "Voxels":
-        """The same with points added that see nothing (their value is 0), so that hearts share compiled code."""
+    def padded(self, least: int = 1) -> "Voxels":
+        """The same with points added that see nothing (their value is 0), at `least` so many in all, so that hearts
+        share compiled code.
+        """
         (voxels, sources), nothing = self.source.shape, self.volumes
-        more, wider = rung(voxels) - voxels, rung(sources) - sources
+        more, wider = rung(max(voxels, least)) - voxels, rung(sources) - sources
         point = jnp.concatenate([self.point, jnp.broadcast_to(self.point[:1], (more, 3))])
         source = jnp.pad(self.source, ((0, more), (0, wider)), constant_values=nothing)
         return dataclasses.replace(self, point=point, source=source)

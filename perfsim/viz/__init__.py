@@ -2,7 +2,7 @@
 
 from perfsim.viz.fit_report import outcome, parameter_rows, quantity_rows, write_fit_report
 from perfsim.viz.frames import frames_picture
-from perfsim.viz.polar import polar_maps
+from perfsim.viz.polar import polar_grid, polar_maps
 from perfsim.viz.pullback import pullback, pullback_figure
 from perfsim.viz.report import tables, write_report
 from perfsim.viz.scene import scene
@@ -12,6 +12,7 @@ __all__ = [
     "frames_picture",
     "outcome",
     "parameter_rows",
+    "polar_grid",
     "polar_maps",
     "pullback",
     "pullback_figure",

@@ -25,8 +25,8 @@ def write_fit_report(
     quantities: Sequence[Quantity],
     next_values: Sequence[Value] = (),
 ) -> None:
-    """One self-contained HTML file. `maps` holds, per state, what was measured and fitted of the 17 segments
-    [mL/min/g] and the residuals [standard deviations].
+    """One self-contained HTML file. `maps` holds, per state, what was measured and fitted [mL/min/g] and the
+    residuals [standard deviations]: of the 17 segments, or bull's eyes as `polar_grid` makes them.
     """
     fit = known.fit
     parts = [f"<h1>perfsim: fit of {html.escape(name)}</h1>", f"<p>{html.escape(outcome(fit))}</p>"]
@@ -35,7 +35,7 @@ def write_fit_report(
     parts.append(
         "<h2>What the data tell</h2><ul>" + "".join(f"<li>{html.escape(x)}</li>" for x in said.lines()) + "</ul>"
     )
-    parts.append("<h2>Measured and fitted</h2>" + _picture(_maps(maps), "measured and fitted maps of the 17 segments"))
+    parts.append("<h2>Measured and fitted</h2>" + _picture(_maps(maps), "measured and fitted maps"))
     header, rows = quantity_rows(quantities)
     parts.append("<h2>Derived quantities</h2>" + table(header, rows))
     parts.append("<h2>Parameters</h2>" + _picture(_intervals(said), "posterior against prior of every parameter"))
@@ -111,8 +111,13 @@ def _maps(maps) -> Figure:
 
 
 def _bulls_eye(axes, value, colors, limits, text) -> None:
-    """One color per AHA segment."""
+    """One color per AHA segment, or the bull's eye itself."""
     cmap, norm = matplotlib.colormaps[colors], matplotlib.colors.Normalize(*limits)
+    if value.ndim == 2:
+        rings, sectors = (np.linspace(0.0, top, n + 1) for top, n in zip((1.0, 2.0 * np.pi), value.shape, strict=True))
+        axes.pcolormesh(sectors, rings, value, cmap=cmap, norm=norm)
+        name_walls(axes, 7)
+        return
     for segment, (ring, start, width) in enumerate(SECTORS):
         v = value[segment] if segment < len(value) else np.nan
         color = cmap(norm(v)) if np.isfinite(v) else (0.9, 0.9, 0.9, 1.0)
@@ -145,7 +150,7 @@ def _spectrum(said: Identifiability) -> Figure:
     axes.semilogy(np.arange(1, len(shown) + 1), shown, "o-", ms=3, color="#31688e")
     axes.axhline(1.0, color="#b5367a", lw=1)
     axes.text(len(shown), 1.2, "as much as was known before", ha="right", fontsize=8, color="#b5367a")
-    axes.set_ylim(bottom=max(1e-6, float(shown.min())))
+    axes.set_ylim(bottom=max(1e-6, 0.5 * min(1.0, float(shown.min()))))
     axes.set_xlabel("direction")
     axes.set_ylabel("information")
     return figure

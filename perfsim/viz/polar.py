@@ -22,8 +22,10 @@ SECTORS = (
 """ring, first angle and width [°] of each AHA segment on the bull's eye"""
 
 
-def polar_grid(frame: Frame, center: np.ndarray, weight: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Transmural mean of a field on radius × angle, apex first, smoothed over the size of a bin."""
+def polar_grid(
+    frame: Frame, center: np.ndarray, weight: np.ndarray, value: np.ndarray, smoothing: float = 1.0
+) -> np.ndarray:
+    """Transmural mean of a field on radius × angle, apex first, smoothed over about the size of a bin."""
     z, _, theta = frame.cylindrical(center)
     r = np.asarray(polar_radius(frame, z))
     i = np.clip((r * RADIAL).astype(int), 0, RADIAL - 1)
@@ -31,7 +33,7 @@ def polar_grid(frame: Frame, center: np.ndarray, weight: np.ndarray, value: np.n
     total, mass = np.zeros((RADIAL, ANGULAR)), np.zeros((RADIAL, ANGULAR))
     np.add.at(total, (i, j), weight * value)
     np.add.at(mass, (i, j), weight)
-    sigma, modes = (0.8, 1.2), ("nearest", "wrap")
+    sigma, modes = (0.8 * smoothing, 1.2 * smoothing), ("nearest", "wrap")
     return gaussian_filter(total, sigma, mode=modes) / np.maximum(gaussian_filter(mass, sigma, mode=modes), 1e-30)
 
 
