@@ -167,6 +167,8 @@ def test_derived_quantities_come_with_intervals(stress):
     named = {q.name: q for q in table}
     ffr = named["FFR LAD 30 mm"]
     assert ffr.low < ffr.middle < ffr.high < 1.0 and 0.0 <= ffr.probability <= 1.0
+    flow = named["MBF, hyperemia LCx"]  # what was measured is known better than before
+    assert flow.before[0] < flow.low and flow.high < flow.before[1]
     assert named["MFR LCx"].event == "P(MFR < 2)" and named["microvascular resistance RCA"].low > 0
     assert draws.weight.sum() == pytest.approx(1.0) and 1.0 <= draws.effective <= 24.0
     low, high = draws.interval(0.9, "FFR")

@@ -143,7 +143,7 @@ def _write(
             for n, s in zip(said.names, said.sd, strict=True)
         },
         "quantities": {
-            q.name: {"median": q.middle, "interval_90": [q.low, q.high], "unit": q.unit}
+            q.name: {"median": q.middle, "interval_90": [q.low, q.high], "before": list(q.before), "unit": q.unit}
             | ({} if q.probability is None else {q.event: q.probability})
             for q in quantities
         },

@@ -71,15 +71,26 @@ class Posterior:
         as far as they reach. All states of the simulation are solved.
         """
         xi = self.draw(count, seed)
-        found, log_weight = [], np.full(count, -np.inf)
-        for k, x in enumerate(jnp.asarray(xi)):
+        values, cost = self._sent_through(quantities, xi)
+        log_weight = np.array([self.laplace_cost(x) for x in xi]) - cost
+        return Ensemble(values, _truncated(np.where(np.isfinite(cost), log_weight, -np.inf)))
+
+    def before(self, quantities: Callable[[Solution], Any], count: int = 64, seed: int = 0) -> "Ensemble":
+        """The same of draws from what was known before the data."""
+        xi = np.random.default_rng(seed).normal(size=(count, len(self.fit.xi)))
+        values, cost = self._sent_through(quantities, xi)
+        return Ensemble(values, np.isfinite(cost) / max(np.isfinite(cost).sum(), 1))
+
+    def _sent_through(self, quantities, xi: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """(quantities, ½|r|² + ½|ξ|²) of every draw."""
+        found, costs = [], []
+        for x in jnp.asarray(xi):
             solution, cost = _through_the_model(self.fit.problem, x)
             value = quantities(solution)
             found.append({k: np.asarray(v) for k, v in (value if isinstance(value, dict) else {"": value}).items()})
-            if np.isfinite(float(cost)):
-                log_weight[k] = self.laplace_cost(xi[k]) - float(cost)
-        self.work.values += count
-        return Ensemble({k: np.stack([f[k] for f in found]) for k in found[0]}, _truncated(log_weight))
+            costs.append(float(cost))
+        self.work.values += len(xi)
+        return {k: np.stack([f[k] for f in found]) for k in found[0]}, np.array(costs)
 
     def laplace_cost(self, xi: np.ndarray) -> float:
         """½ (ξ - ξ̂)ᵀ (I + JᵀJ) (ξ - ξ̂)."""

@@ -18,14 +18,21 @@ ISCHEMIC, REDUCED = 0.80, 2.0
 class Quantity:
     """One number with what is known of it."""
 
-    name: str
+    kind: str
+    place: str
     unit: str
     low: float
     middle: float
     high: float
     """5, 50 and 95 %"""
+    before: tuple[float, float]
+    """5 and 95 % before the data"""
     event: str = ""
     probability: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.place}"
 
 
 def clinical_quantities(sim: Simulation) -> Callable[[Solution], dict]:
@@ -52,7 +59,8 @@ def clinical_quantities(sim: Simulation) -> Callable[[Solution], dict]:
 def clinical_table(known: Posterior, draws: int = 200, seed: int = 0) -> tuple[list[Quantity], Ensemble]:
     """The quantities of a fit with 90 % intervals, every draw through the whole model."""
     sim = known.fit.sim
-    found = known.sample(clinical_quantities(sim), draws, seed)
+    wanted = clinical_quantities(sim)
+    found, prior = known.sample(wanted, draws, seed), known.before(wanted, max(draws // 3, 8), seed)
     lesions, names = sim.lesions, sim.network.branch_names
     at = [f"{names[int(b)]} {1e3 * float(c):.0f} mm" for b, c in zip(lesions.branch, lesions.center, strict=True)]
     units = {"MBF, hyperemia": "mL/min/g", "MBF, rest": "mL/min/g", "microvascular resistance": "mmHg/(mL/min/g)"}
@@ -63,11 +71,12 @@ def clinical_table(known: Posterior, draws: int = 200, seed: int = 0) -> tuple[l
     out = []
     for name in found.values:
         low, high = found.interval(0.9, name)
+        before = prior.interval(0.9, name)
         middle = found.quantile(0.5, name)
         event, happens = events.get(name, ("", None))
         p = found.probability(happens, name) if happens else None
         for k, place in enumerate(at if name == "FFR" else sim.parts()[2].territory_names):
-            a, b, c = (float(x[k]) for x in (low, middle, high))
+            a, b, c, *known_before = (float(x[k]) for x in (low, middle, high, *before))
             probability = None if p is None else float(p[k])
-            out.append(Quantity(f"{name} {place}", units.get(name, ""), a, b, c, event, probability))
+            out.append(Quantity(name, place, units.get(name, ""), a, b, c, tuple(known_before), event, probability))
     return out, found

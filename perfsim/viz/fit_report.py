@@ -37,7 +37,8 @@ def write_fit_report(
     )
     parts.append("<h2>Measured and fitted</h2>" + _picture(_maps(maps), "measured and fitted maps"))
     header, rows = quantity_rows(quantities)
-    parts.append("<h2>Derived quantities</h2>" + table(header, rows))
+    parts.append("<h2>Derived quantities</h2>" + _picture(_known_of(quantities), "intervals before and after the data"))
+    parts.append(table(header, rows))
     parts.append("<h2>Parameters</h2>" + _picture(_intervals(said), "posterior against prior of every parameter"))
     parts.append(table(*parameter_rows(known, said)))
     parts.append("<h2>Information</h2>" + _picture(_spectrum(said), "spectrum of the prior-whitened Fisher matrix"))
@@ -64,11 +65,11 @@ def outcome(fit: Fit) -> str:
 def quantity_rows(quantities: Sequence[Quantity]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the derived quantities."""
     rows = [
-        [q.name, f"{q.middle:.2f}", f"{q.low:.2f} to {q.high:.2f}", q.unit,
+        [q.name, f"{q.middle:.2f}", f"{q.low:.2f} to {q.high:.2f}", "{:.2f} to {:.2f}".format(*q.before), q.unit,
          "" if q.probability is None else f"{q.event} {_share(q.probability)}"]
         for q in quantities
     ]  # fmt: skip
-    return ["quantity", "median", "90 % interval", "unit", ""], rows
+    return ["quantity", "median", "90 % interval", "before the data", "unit", ""], rows
 
 
 def _share(p: float) -> str:
@@ -128,6 +129,23 @@ def _bulls_eye(axes, value, colors, limits, text) -> None:
         axes.text(*middle_of(segment), label, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_ylim(0, 1)
     name_walls(axes, 7)
+
+
+def _known_of(quantities: Sequence[Quantity]) -> Figure:
+    """90 % intervals of what was derived, before and after the data, one panel per kind."""
+    kinds = list(dict.fromkeys(q.kind for q in quantities))
+    figure = Figure(figsize=(11.5, 2.6), layout="constrained")
+    for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds, strict=True):
+        of_kind = [q for q in quantities if q.kind == kind]
+        y = np.arange(len(of_kind))[::-1]
+        axes.hlines(y, *zip(*(q.before for q in of_kind), strict=True), color="#dddddd", lw=11, label="before")
+        axes.hlines(y, [q.low for q in of_kind], [q.high for q in of_kind], color="#31688e", lw=5, label="after")
+        axes.plot([q.middle for q in of_kind], y, "|", color="white", ms=7, mew=1.5)
+        axes.set_yticks(y, [q.place for q in of_kind], fontsize=8)
+        axes.set_ylim(-0.7, len(of_kind) - 0.3)
+        axes.set_title(f"{kind} [{of_kind[0].unit}]" if of_kind[0].unit else kind, fontsize=8)
+        axes.tick_params(axis="x", labelsize=8)
+    return figure
 
 
 def _intervals(said: Identifiability) -> Figure:
