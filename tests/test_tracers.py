@@ -3,7 +3,7 @@
 import json
 
 import perfsim
-from perfsim.io import read_curve, read_dynamic, read_frames, read_mbf_map
+from perfsim.io import read_curve, read_dynamic, read_dynamic_map, read_frames, read_mbf_map
 from perfsim.observe import LongAxis, Pose
 from perfsim.observe.tracers import (
     AMMONIA,
@@ -235,3 +235,13 @@ def test_maps_of_mbf_are_read_and_checked(small_heart, tmp_path):
     ):
         with pytest.raises(perfsim.InputError, match=match):
             read(values, turned)
+
+    frames = np.stack([good, 3 * good], -1)
+    nib.save(nib.Nifti1Image(frames, affine), tmp_path / "scan.nii.gz")
+    (tmp_path / "scan.json").write_text(json.dumps({"FrameTimesStart": [0, 5], "FrameDuration": [5, 5]}))
+    activity, region, found = read_dynamic_map(tmp_path / "scan.nii.gz", volumes, axis, fwhm=7e-3)
+    np.testing.assert_array_equal(activity, np.tile([2.0, 6.0], (len(view.point), 1)))
+    assert region.per == "region" and float(found.end[-1]) == 10.0
+    nib.save(nib.Nifti1Image(frames, away), tmp_path / "scan.nii.gz")
+    with pytest.raises(perfsim.InputError, match="covers"):
+        read_dynamic_map(tmp_path / "scan.nii.gz", volumes, axis, fwhm=7e-3)

@@ -3,7 +3,7 @@ from .case import Case, Fit, parse_case, read_case
 from .cells import volumes_from_mesh
 from .centerlines import read_centerlines, write_centerlines
 from .nifti import read_tone, write_mbf, write_tone
-from .pet import read_curve, read_dynamic, read_frames, read_mbf_map
+from .pet import read_curve, read_dynamic, read_dynamic_map, read_frames, read_mbf_map
 from .pressure_wire import PressureTrace, read_pressure_wire
 from .provenance import provenance
 from .segments import read_segments, write_segments
@@ -32,6 +32,7 @@ __all__ = [
     "read_centerlines",
     "read_curve",
     "read_dynamic",
+    "read_dynamic_map",
     "read_frames",
     "read_mbf_map",
     "read_one_dimensional",

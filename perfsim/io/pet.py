@@ -78,6 +78,24 @@ def read_dynamic(path: str | Path) -> tuple[np.ndarray, np.ndarray, "Frames", di
     return np.asarray(image, float), to_world, frames, sidecar
 
 
+def read_dynamic_map(
+    path: str | Path, volumes: "ControlVolumes", axis: "LongAxis", *, fwhm: float
+) -> tuple[np.ndarray, "Voxels", "Frames"]:
+    """A dynamic scan on a wall: (activity (voxels, frames), what sees it per region, frames), for `Activity`.
+
+    Voxels that see at least half tissue are kept. Arguments: `fwhm` of the camera [m]. Raises `InputError` for an image
+    without its sidecar, NaN inside the wall, or a scan that covers less than half of it.
+    """
+    path = Path(path)
+    image, to_world, frames, _ = read_dynamic(path)
+    inside, view = _on_wall(path, image.shape[:3], to_world, volumes, axis, fwhm, "region")
+    seen = image.reshape(-1, image.shape[3])[inside]
+    _check_cover(path, len(seen), volumes, axis, view)
+    if not np.isfinite(seen).all():
+        raise InputError(f"{path}: {int(np.sum(~np.isfinite(seen)))} values inside the wall are NaN or infinite")
+    return seen, view, frames
+
+
 def read_mbf_map(
     path: str | Path,
     volumes: "ControlVolumes",
@@ -94,32 +112,45 @@ def read_mbf_map(
     perfusable tissue or per region (F·PTF). Raises `InputError` for NaN inside the wall, negative values, another unit,
     or a map that covers less than half of the wall.
     """
-    from perfsim.observe import Pose, Voxels
     from perfsim.observe.tracers import DENSITY
-    from perfsim.observe.voxels import SEEN
 
     path = Path(path)
     image, to_world = read_image(path)
     if image.ndim != 3:
         raise InputError(f"{path}: a map of MBF has three dimensions, not {image.ndim}: give one state's")
-    data = np.asarray(image, float)
+    inside, view = _on_wall(path, image.shape, to_world, volumes, axis, fwhm, per)
+    seen = np.asarray(image, float).ravel()[inside]
+    _check_cover(path, int(np.sum(seen != 0)), volumes, axis, view)
+    check_mbf(str(path), seen[seen != 0])
+    seen = np.where(seen == 0, np.nan, seen)  # what a program leaves out, it sets to zero
+    density = DENSITY if unit == "mL/min/mL" else 1.0
+    return seen / density, view
+
+
+def _on_wall(
+    path: Path, shape, to_world: np.ndarray, volumes: "ControlVolumes", axis: "LongAxis", fwhm: float, per
+) -> tuple[np.ndarray, "Voxels"]:
+    """(flat indices of an image's voxels that see enough tissue, the view that they have of it)."""
+    from perfsim.observe import Pose, Voxels
+    from perfsim.observe.voxels import SEEN
+
     edge = float(np.cbrt(abs(np.linalg.det(to_world[:3, :3]))))
-    point = nib.affines.apply_affine(to_world, np.argwhere(np.ones(data.shape, bool)))
+    point = nib.affines.apply_affine(to_world, np.argwhere(np.ones(shape, bool)))
     center = np.asarray(volumes.center)
-    near = np.all((point > center.min(0) - 2 * edge) & (point < center.max(0) + 2 * edge), axis=1)
-    if not near.any():
+    near = np.flatnonzero(np.all((point > center.min(0) - 2 * edge) & (point < center.max(0) + 2 * edge), axis=1))
+    if not len(near):
         raise InputError(f"{path}: the map and the wall do not overlap: are both in one frame, and in mm?")
-    wanted = Voxels.grid(volumes, axis, fwhm, edge, per=per)
     view = Voxels.at(volumes, axis, point[near], fwhm, edge, per=per)
     inside = np.asarray(view.fraction(volumes, Pose())) >= SEEN
-    seen = data.ravel()[near][inside]
-    share = np.sum(seen != 0) / len(wanted.point)
+    return near[inside], view.only(inside)
+
+
+def _check_cover(path: Path, measured: int, volumes: "ControlVolumes", axis: "LongAxis", view: "Voxels") -> None:
+    """Raises `InputError` for a map with fewer voxels on the wall than `OVERLAP` of those that a whole one has."""
+    whole = view.grid(volumes, axis, float(view.fwhm), float(view.voxel))
+    share = measured / len(whole.point)
     if share < OVERLAP:
         raise InputError(
             f"{path}: the map covers {100 * share:.0f} % of the wall: at least {100 * OVERLAP:.0f} % are needed; is it "
             "registered to the wall?"
         )
-    check_mbf(str(path), seen[seen != 0])
-    seen = np.where(seen == 0, np.nan, seen)  # what a program leaves out, it sets to zero
-    density = DENSITY if unit == "mL/min/mL" else 1.0
-    return seen / density, view.only(inside)
