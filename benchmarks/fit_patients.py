@@ -279,7 +279,7 @@ def main() -> None:
                 flush=True,
             )
         sys.stdout.flush()
-        if (index + 1) % 60 == 0:
+        if (index + 1) % 40 == 0:
             jax.clear_caches()
     print(json.dumps(summary(arguments.protocol, results, time.perf_counter() - started)))
 

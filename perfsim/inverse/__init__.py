@@ -1,5 +1,6 @@
 """Inverse fitting: free parameters, priors, maximum a posteriori."""
 
+from perfsim.inverse.blocks import Free
 from perfsim.inverse.fields import Matern, ToneField
 from perfsim.inverse.fit import Fit, fit
 from perfsim.inverse.identifiability import (
@@ -10,7 +11,8 @@ from perfsim.inverse.identifiability import (
     next_measurement,
     profile,
 )
-from perfsim.inverse.parameters import PARAMETERS, Free, Model, Parameter
+from perfsim.inverse.model import Model
+from perfsim.inverse.parameters import PARAMETERS, Parameter
 from perfsim.inverse.posterior import Ensemble, Posterior, posterior
 from perfsim.inverse.problem import Problem, problem
 from perfsim.inverse.quantities import Quantity, clinical_quantities, clinical_table

@@ -4,7 +4,7 @@ import dataclasses
 
 from perfsim.coupling import Simulation
 from perfsim.darcy import ControlVolumes, FiniteVolumes, solve
-from perfsim.inverse.parameters import Model
+from perfsim.inverse.model import Model
 
 import equinox as eqx
 import jax

@@ -8,9 +8,10 @@ from perfsim._results import RESULTS, InputError
 from perfsim.coupling import Pulsatile, Simulation
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
+from perfsim.inverse.blocks import Free
 from perfsim.inverse.fields import ToneField
 from perfsim.inverse.gauss_newton import Dense, Krylov, Point, Step, Work
-from perfsim.inverse.parameters import Free, Model
+from perfsim.inverse.model import Model
 from perfsim.inverse.problem import Problem, problem
 from perfsim.observe import Measurement
 

@@ -6,8 +6,9 @@ from perfsim._results import InputError
 from perfsim.coupling import Pulsatile, Simulation, Solution, simulate
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
+from perfsim.inverse.blocks import Block, Free, block
 from perfsim.inverse.fields import FieldBlock, ToneField
-from perfsim.inverse.parameters import Block, Free, Model, block
+from perfsim.inverse.model import Model
 from perfsim.observe import Imaging, Measurement
 
 import equinox as eqx

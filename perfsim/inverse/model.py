@@ -1,0 +1,25 @@
+"""What a fit may change."""
+
+from perfsim.coupling import Simulation
+from perfsim.observe import Activity, Imaging, Measurement, Scan
+
+import equinox as eqx
+
+
+class Model(eqx.Module):
+    """What a fit may change: the simulation, and the instruments that looked at it."""
+
+    sim: Simulation
+    data: tuple[Measurement, ...]
+
+    @property
+    def scans(self) -> list[Scan]:
+        return [m for m in self.data if isinstance(m, Scan)]
+
+    @property
+    def images(self) -> list[Imaging]:
+        return [m for m in self.data if isinstance(m, Imaging)]
+
+    @property
+    def dynamic(self) -> list[Activity]:
+        return [m for m in self.data if isinstance(m, Activity)]
