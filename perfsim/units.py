@@ -12,13 +12,14 @@ ML_MIN = ML / MINUTE  # [m³/s]
 ML_MIN_G = ML / MINUTE / 1e-3  # [m³/(s·kg)]
 MBF_UNIT = "mL/min/g"
 
+# the first of each is what people write: messages suggest it
 _UNITS: dict[str, dict[str, float]] = {
-    "pressure": {"Pa": 1.0, "kPa": 1e3, "MPa": 1e6, "mmHg": MMHG, "dyn/cm2": 0.1, "dyn/cm²": 0.1},
-    "length": {"m": 1.0, "cm": 1e-2, "mm": MM, "um": 1e-6, "µm": 1e-6},
-    "mass": {"kg": 1.0, "g": 1e-3},
-    "flow": {"m3/s": 1.0, "m³/s": 1.0, "mL/min": ML_MIN, "mL/s": ML, "L/min": 1e3 * ML_MIN},
+    "pressure": {"mmHg": MMHG, "Pa": 1.0, "kPa": 1e3, "MPa": 1e6, "dyn/cm2": 0.1, "dyn/cm²": 0.1},
+    "length": {"mm": MM, "m": 1.0, "cm": 1e-2, "um": 1e-6, "µm": 1e-6},
+    "mass": {"g": 1e-3, "kg": 1.0},
+    "flow": {"mL/min": ML_MIN, "m3/s": 1.0, "m³/s": 1.0, "mL/s": ML, "L/min": 1e3 * ML_MIN},
     "perfusion": {"mL/min/g": ML_MIN_G, "mL/g/min": ML_MIN_G, "mL/min/100g": ML_MIN_G / 100, "m3/s/kg": 1.0},
-    "viscosity": {"Pa·s": 1.0, "Pa s": 1.0, "mPa·s": 1e-3, "mPa s": 1e-3, "cP": 1e-3, "P": 0.1},
+    "viscosity": {"mPa·s": 1e-3, "mPa s": 1e-3, "Pa·s": 1.0, "Pa s": 1.0, "cP": 1e-3, "P": 0.1},
     "density": {"kg/m3": 1.0, "kg/m³": 1.0, "g/mL": 1e3, "g/cm3": 1e3},
     "conductance": {"1/(Pa·s)": 1.0, "1/(Pa s)": 1.0, "1/Pa/s": 1.0},
     "permeability": {"m2/(Pa·s)": 1.0, "m²/(Pa·s)": 1.0, "m2/Pa/s": 1.0, "mm2/(Pa·s)": 1e-6},
