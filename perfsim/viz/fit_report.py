@@ -131,6 +131,10 @@ def _bulls_eye(axes, value, colors, limits, text) -> None:
     name_walls(axes, 7)
 
 
+NARROWEST = 0.1
+"""range of an axis over its values: what is known better than that shows as a point"""
+
+
 def _known_of(quantities: Sequence[Quantity]) -> Figure:
     """90 % intervals of what was derived, before and after the data, one panel per kind."""
     kinds = list(dict.fromkeys(q.kind for q in quantities))
@@ -140,10 +144,13 @@ def _known_of(quantities: Sequence[Quantity]) -> Figure:
         y = np.arange(len(of_kind))[::-1]
         axes.hlines(y, *zip(*(q.before for q in of_kind), strict=True), color="#dddddd", lw=11, label="before")
         axes.hlines(y, [q.low for q in of_kind], [q.high for q in of_kind], color="#31688e", lw=5, label="after")
-        axes.plot([q.middle for q in of_kind], y, "|", color="white", ms=7, mew=1.5)
+        axes.plot([q.middle for q in of_kind], y, "|", color="#12263a", ms=13, mew=1.5)
         axes.set_yticks(y, [q.place for q in of_kind], fontsize=8)
         axes.set_ylim(-0.7, len(of_kind) - 0.3)
-        axes.set_title(f"{kind} [{of_kind[0].unit}]" if of_kind[0].unit else kind, fontsize=8)
+        axes.set_title(f"{kind}\n[{of_kind[0].unit}]" if of_kind[0].unit else kind, fontsize=8)
+        low, high = axes.get_xlim()
+        short = max(0.0, NARROWEST * abs(high) - (high - low)) / 2.0
+        axes.set_xlim(low - short, high + short)
         axes.tick_params(axis="x", labelsize=8)
     return figure
 
