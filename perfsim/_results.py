@@ -1,5 +1,7 @@
 """Why a solve ended, as data: compiled code returns a code, the host turns it into a sentence."""
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -59,6 +61,12 @@ _MESSAGES = {
 
 class SimulationError(RuntimeError):
     """A simulation whose outcome is not `RESULTS.successful`."""
+
+
+def meant(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
+    """What to say of a name that is not known: the one that looks like it, or `otherwise`."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f"did you mean {close[0]!r}?" if close else otherwise
 
 
 class InputError(ValueError):

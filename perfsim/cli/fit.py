@@ -1,12 +1,11 @@
 """Fitting a case to tables or maps of MBF."""
 
-import difflib
 import json
 import tempfile
 from pathlib import Path
 
 from perfsim import _runtime, io, viz
-from perfsim._results import InputError
+from perfsim._results import InputError, meant
 from perfsim.cli.fitted import fitted_case
 from perfsim.cli.folder import check_folder
 from perfsim.cli.measured import panels, read_measured
@@ -49,8 +48,7 @@ def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None, o
     possible = [*sorted(WRITTEN), FIELD, *sorted(INSTRUMENT)]
     unknown = [p for p in case.fit.parameters if p not in possible]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], possible, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(possible)}"
+        hint = meant(unknown[0], possible, f"choose among {', '.join(possible)}")
         raise InputError(f"fit.parameters: {unknown[0]!r} cannot be fitted to MBF: {hint}")
     if out is not None:
         check_folder(out, overwrite)

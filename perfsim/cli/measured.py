@@ -1,6 +1,7 @@
 """What `perfsim fit` was given: tables of segments, or maps in voxels."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from perfsim import io
@@ -8,7 +9,7 @@ from perfsim._results import InputError
 from perfsim.cohorts import Heart
 from perfsim.coupling import Solution
 from perfsim.inverse import Model
-from perfsim.observe import LongAxis, Noise, Scan, Segments, View, Voxels, correlation_factor
+from perfsim.observe import LongAxis, Noise, Scan, Segments, Voxels, correlation_factor
 from perfsim.units import ML_MIN_G
 from perfsim.viz import polar_grid
 
@@ -65,22 +66,22 @@ def panels(heart: Heart, fitted: Model, solution: Solution) -> dict[str, tuple[n
 
     17 numbers each for tables, bull's eyes on radius × angle for maps.
     """
-
-    def shown(view: View, measured: np.ndarray, value: np.ndarray) -> np.ndarray:
-        return _bulls_eye(heart, view, fitted, np.isfinite(measured), value) if isinstance(view, Voxels) else value
-
     out = {}
     for scan in fitted.scans:
         measured, predicted = np.asarray(scan.value[0]), np.asarray(scan.predict(fitted.sim, solution)[0])
         off = (predicted - measured) / np.asarray(scan.noise.deviation(jnp.asarray(predicted)))
-        maps = tuple(shown(scan.view, measured, x) for x in (measured, predicted, off))
-        out[scan.states[0]] = (maps[0], maps[1], maps[2])
+        show = _bulls_eye(heart, scan, scan.view) if isinstance(scan.view, Voxels) else np.asarray
+        out[scan.states[0]] = show(measured), show(predicted), show(off)
     return out
 
 
-def _bulls_eye(heart: Heart, view: Voxels, fitted: Model, seen: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Transmural means of voxels on the bull's eye, weighted by the tissue in each."""
-    pose = fitted.images[0].pose
-    weight = np.where(seen, np.asarray(view.fraction(fitted.sim.volumes, pose)), 0.0)
-    place = np.asarray(pose.to_heart(view.axis, view.point))
-    return polar_grid(heart.wall.frame, place, weight, np.where(seen, value, 0.0), smoothing=VOXELS_ARE_COARSE)
+def _bulls_eye(heart: Heart, scan: Scan, view: Voxels) -> Callable[[np.ndarray], np.ndarray]:
+    """Transmural means of the measured voxels on the bull's eye, weighted by the tissue in each."""
+    seen = np.isfinite(np.asarray(scan.value[0]))
+    weight = np.where(seen, np.asarray(view.fraction(heart.sim.volumes, scan.pose)), 0.0)
+    place = np.asarray(scan.pose.to_heart(view.axis, view.point))
+
+    def show(value: np.ndarray) -> np.ndarray:
+        return polar_grid(heart.wall.frame, place, weight, np.where(seen, value, 0.0), smoothing=VOXELS_ARE_COARSE)
+
+    return show

@@ -110,6 +110,7 @@ def write_results(
     folder: Path, case, heart: Heart, solution: Solution, summary, stages, gain, fitted=()
 ) -> Iterator[tuple[int, int]]:
     """Write every file of a run, telling how far it is."""
+    case = with_its_map(folder, case)
     sim = heart.sim
     label = aha17(heart.wall.frame, sim.volumes.center)
     shares = territory_shares(sim, solution.hyperemia)
@@ -127,7 +128,7 @@ def write_results(
         lambda: io.write_tissue(folder / "tissue.vtu", sim, solution, heart.samples, fields),
         lambda: io.write_mbf(folder / "mbf.nii.gz", solution, heart.samples, like=case.anatomy.labels),
         lambda: io.write_segments(folder / "segments.csv", io.segment_mbf(heart, solution)),
-        lambda: write_case(folder, case),
+        lambda: (folder / "case.toml").write_text(io.resolved(case), encoding="utf-8"),
         lambda: viz.polar_maps(
             pictures["Perfusion"], frame, volumes.center, volumes.volume, maps, f"{case.name}: MBF and MFR"
         ),
@@ -152,14 +153,14 @@ def write_results(
         yield done, len(jobs)
 
 
-def write_case(folder: Path, case: io.Case) -> None:
-    """The case as it was run, with the map of tone that belongs to it."""
+def with_its_map(folder: Path, case: io.Case) -> io.Case:
+    """The case with its map of tone, where it has one, copied beside it."""
     source = case.tissue.tone_map
-    if source is not None:
-        copy = folder / f"tone{''.join(source.suffixes[-2:])}"
-        shutil.copyfile(source, copy)
-        case = case.model_copy(update={"tissue": case.tissue.model_copy(update={"tone_map": Path(copy.name)})})
-    (folder / "case.toml").write_text(io.resolved(case), encoding="utf-8")
+    if source is None:
+        return case
+    copy = folder / f"tone{''.join(source.suffixes[-2:])}"
+    shutil.copyfile(source, copy)
+    return case.model_copy(update={"tissue": case.tissue.model_copy(update={"tone_map": Path(copy.name)})})
 
 
 def print_summary(console: Console, summary: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def block(model: Model, free: Free) -> tuple[Block, list[str]]:
     if isinstance(parameter.coordinate, Logarithm) and not all(bool(jnp.all(x > 0)) for x in leaves):
         raise InputError(f"parameter {name!r} is zero or negative somewhere: it has no logarithm to fit")
     by = free.by or ("all" if parameter.together else None)
-    group, labels = groups(model, name, leaves, by, parameter.shared)
+    group, labels = groups(model, name, leaves, by, parameter.shared_by)
     asked = parameter.spread if free.spread is None else free.spread
     spread = jnp.broadcast_to(jnp.asarray(asked(model) if callable(asked) else asked, float), (len(labels),))
     return Block(parameter, group, spread), [f"{name}[{label}]" if label else name for label in labels]

@@ -1,23 +1,28 @@
 """Which entries of a parameter change together, and what the groups are called."""
 
+from collections.abc import Callable, Sequence
+
 from perfsim._results import InputError
 from perfsim.coupling import Simulation, trunk_branch
 from perfsim.inverse.model import Model
+from perfsim.observe import Imaging
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 
-def groups(model: Model, name: str, leaves: tuple, by: str | None, shared: bool) -> tuple[tuple[Array, ...], list[str]]:
+def groups(
+    model: Model, name: str, leaves: tuple, by: str | None, shared_by: Callable[[Model], Sequence[Imaging]] | None
+) -> tuple[tuple[Array, ...], list[str]]:
     """(group of every entry of each leaf, what the groups are called). Without `by` every entry is one by itself, or
-    with those of the other measurements by the same instrument where they are `shared`.
+    with those of the other measurements by the same instrument where they are `shared_by` measurements.
     """
     sizes = [int(np.size(x)) for x in leaves]
     if by is not None:
         group, labels = _grouped(model, name, leaves, by)
-    elif shared:
-        group, labels = _by_instrument(model, name, sizes)
+    elif shared_by is not None:
+        group, labels = _by_instrument(shared_by(model), sizes, _labels(model, name, sizes[0]))
     else:
         group, labels = np.arange(sum(sizes)), _labels(model, name, sum(sizes))
     return tuple(jnp.asarray(g) for g in np.split(group, np.cumsum(sizes)[:-1])), labels
@@ -32,14 +37,12 @@ def _grouped(model: Model, name: str, leaves: tuple, by: str) -> tuple[np.ndarra
     return group, [labels[k] for k in used]
 
 
-def _by_instrument(model: Model, name: str, sizes: list[int]) -> tuple[np.ndarray, list[str]]:
+def _by_instrument(images: Sequence[Imaging], sizes: list[int], labels: list[str]) -> tuple[np.ndarray, list[str]]:
     """Entries of all images, those of one instrument together."""
-    images = model.scans if name == "scale" else model.images
     instruments = list(dict.fromkeys(s.instrument for s in images))
     parts = [
         instruments.index(image.instrument) * size + np.arange(size) for image, size in zip(images, sizes, strict=True)
     ]
-    labels = _labels(model, name, sizes[0])
     if len(instruments) > 1:
         labels = [f"{i} {label}".strip() for i in instruments for label in labels]
     return np.concatenate(parts), labels

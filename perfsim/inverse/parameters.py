@@ -1,17 +1,18 @@
 """Parameters by name: which numbers of a simulation or an instrument, in what coordinate, from what population."""
 
 import dataclasses
-import difflib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
-from perfsim._results import InputError
+from perfsim._results import InputError, meant
 from perfsim.blood import PriesInVivo
 from perfsim.coupling import Simulation
 from perfsim.inverse.coordinates import Above, Coordinate, Interval, Logarithm, Narrowing, Plain
 from perfsim.inverse.model import Model
 from perfsim.network import no_lesions, radii
+from perfsim.observe import Imaging
 from perfsim.units import ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -34,8 +35,8 @@ class Parameter:
     """SI value of one `unit`"""
     together: bool = False
     """one number for all entries, unless they are grouped"""
-    shared: bool = False
-    """by all measurements of one instrument"""
+    shared_by: Callable[[Model], Sequence[Imaging]] | None = None
+    """the measurements that have it, of which those by one instrument share it"""
 
 
 def _hematocrit(model: Model):
@@ -61,6 +62,8 @@ def _healthy_radius(sim: Simulation) -> np.ndarray:
 
 THROAT_SD = 0.2e-3  # [m] of a diameter
 
+IMAGES, SCANS = attrgetter("images"), attrgetter("scans")
+
 PARAMETERS: dict[str, Parameter] = {
     # "throat" is one that was measured on CT, "severity" one of which only the place is known
     "tone": Parameter(lambda m: m.sim.tissue.tone, spread=0.5),
@@ -81,13 +84,23 @@ PARAMETERS: dict[str, Parameter] = {
         lambda m: tuple(s.demand for s in m.sim.states if s.demand is not None), "mL/min/g", spread=0.2, scale=ML_MIN_G
     ),
     "rotation": Parameter(
-        lambda m: tuple(s.pose.rotation for s in m.images), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
+        lambda m: tuple(s.pose.rotation for s in m.images),
+        "°",
+        Plain(),
+        np.radians(5.0),
+        np.radians(1.0),
+        shared_by=IMAGES,
     ),
     "tilt": Parameter(
-        lambda m: tuple(s.pose.tilt for s in m.images), "°", Plain(), np.radians(5.0), np.radians(1.0), shared=True
+        lambda m: tuple(s.pose.tilt for s in m.images),
+        "°",
+        Plain(),
+        np.radians(5.0),
+        np.radians(1.0),
+        shared_by=IMAGES,
     ),
-    "shift": Parameter(lambda m: tuple(s.pose.shift for s in m.images), "mm", Plain(), 3e-3, 1e-3, shared=True),
-    "scale": Parameter(lambda m: tuple(s.log_scale for s in m.scans), "", Plain(), 0.10, shared=True),
+    "shift": Parameter(lambda m: tuple(s.pose.shift for s in m.images), "mm", Plain(), 3e-3, 1e-3, shared_by=IMAGES),
+    "scale": Parameter(lambda m: tuple(s.log_scale for s in m.scans), "", Plain(), 0.10, shared_by=SCANS),
     "state_scale": Parameter(lambda m: tuple(s.state_log_scale for s in m.scans), "", Plain(), 0.05),
     "delay": Parameter(lambda m: tuple(s.delay for s in m.dynamic), "s", Plain(), 2.0),
     "arterial": Parameter(lambda m: tuple(s.arterial for s in m.dynamic), spread=0.3),
@@ -101,9 +114,7 @@ def parameter_named(name: str, model: Model) -> Parameter:
     paths = leaf_paths(model)
     if name in paths:
         return _of_tracers(name) if name.startswith(TRACER) else _at_path(name)
-    known = [*PARAMETERS, *paths]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(PARAMETERS)}"
+    hint = meant(name, [*PARAMETERS, *paths], f"choose among {', '.join(PARAMETERS)}", cutoff=0.4)
     raise InputError(f"there is no parameter {name!r} to fit: {hint}")
 
 

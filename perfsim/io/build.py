@@ -1,11 +1,10 @@
 """From a checked case to a heart."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from perfsim._results import InputError
+from perfsim._results import InputError, meant
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
 from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
@@ -165,8 +164,7 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
     names = sim.parts()[2].territory_names
     for territory in case.tissue.tone:
         if territory not in names:
-            close = difflib.get_close_matches(territory, names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"this heart has {', '.join(names)}"
+            hint = meant(territory, names, f"this heart has {', '.join(names)}")
             raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
     factor = jnp.ones(())
     if case.tissue.tone_map is not None:

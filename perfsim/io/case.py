@@ -1,12 +1,11 @@
 """Case files: a simulation in TOML, checked before anything is computed."""
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
-from perfsim._results import InputError
+from perfsim._results import InputError, meant
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -244,8 +243,7 @@ def _sentence(error, model) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1], model)
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(known)}"
+        hint = meant(str(error["loc"][-1]), known, f"known keys are {', '.join(known)}")
         return f"unknown key {where!r}: {hint}"
     if error["type"] == "missing":
         return f"{where!r} is missing"

@@ -4,6 +4,13 @@ from perfsim.io.case import Case
 from perfsim.units import MBF_UNIT, ML_MIN_G, MMHG
 
 _CALIBRATED = {"tissue.supply", "tissue.drainage"}
+_FITTED_AS = {
+    "throat": "diameter_reduction",
+    "severity": "diameter_reduction",
+    "pressure": "aortic_pressure",
+    "tone_field": "tone_map",
+}
+"""key of a case that holds a fitted parameter of another name"""
 _UNITS = {
     "mass": (1e3, "g"),
     "spacing": (1e3, "mm"),
@@ -23,6 +30,7 @@ _UNITS = {
 
 def provenance(case: Case, fitted: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:
     """(parameter, value with unit, origin) of all that a case sets; origin: given, default, calibrated or fitted."""
+    changed = tuple(_FITTED_AS.get(name, name) for name in fitted)
     rows = []
     for section in ("anatomy", "tree", "mesh", "rest", "hyperemia", "tissue", "blood"):
         model = getattr(case, section)
@@ -30,18 +38,17 @@ def provenance(case: Case, fitted: tuple[str, ...] = ()) -> list[tuple[str, str,
         for key in type(model).model_fields:
             given = written and key in model.model_fields_set
             rows.append(
-                (f"{section}.{key}", _value(key, getattr(model, key)), _origin(f"{section}.{key}", given, fitted))
+                (f"{section}.{key}", _value(key, getattr(model, key)), _origin(f"{section}.{key}", given, changed))
             )
     for k, lesion in enumerate(case.stenosis):
         for key in type(lesion).model_fields:
             name = f"stenosis[{k}].{key}"
-            was = "throat" in fitted and key == "diameter_reduction"
-            rows.append((name, _value(key, getattr(lesion, key)), "fitted" if was else "given"))
+            rows.append((name, _value(key, getattr(lesion, key)), _origin(name, True, changed)))
     return rows
 
 
 def _origin(name: str, given: bool, fitted: tuple[str, ...]) -> str:
-    if name.split(".")[1] in fitted:
+    if name.rsplit(".", 1)[1] in fitted:
         return "fitted"
     if given:
         return "given"
