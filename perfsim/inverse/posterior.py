@@ -119,12 +119,14 @@ class Ensemble:
         return np.sqrt(np.tensordot(self.weight, (self.values[name] - self.mean(name)) ** 2, 1))
 
     def quantile(self, q: float, name: str = "") -> np.ndarray:
-        """Weighted quantile, linear between draws."""
-        value = self.values[name]
+        """Weighted quantile, linear between draws; the k-th of n equal ones is that of k/(n + 1), so that one more draw
+        falls below it just as often (Hyndman and Fan 1996, Am Stat 50:361, definition 6).
+        """
+        value, n = self.values[name], self.effective
         flat = value.reshape(len(value), -1)
         order = np.argsort(flat, axis=0)
         weight = self.weight[order]
-        at = np.cumsum(weight, axis=0) - 0.5 * weight
+        at = (n * (np.cumsum(weight, axis=0) - 0.5 * weight) + 0.5) / (n + 1.0)
         columns = [np.interp(q, a, f[o]) for a, f, o in zip(at.T, flat.T, order.T, strict=True)]
         return np.array(columns).reshape(value.shape[1:])
 

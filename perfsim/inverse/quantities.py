@@ -56,11 +56,11 @@ def clinical_quantities(sim: Simulation) -> Callable[[Solution], dict]:
     return of
 
 
-def clinical_table(known: Posterior, draws: int = 200, seed: int = 0) -> tuple[list[Quantity], Ensemble]:
+def clinical_table(known: Posterior, draws: int = 400, seed: int = 0) -> tuple[list[Quantity], Ensemble]:
     """The quantities of a fit with 90 % intervals, every draw through the whole model."""
     sim = known.fit.sim
     wanted = clinical_quantities(sim)
-    found, prior = known.sample(wanted, draws, seed), known.before(wanted, max(draws // 3, 8), seed)
+    found, prior = known.sample(wanted, draws, seed), known.before(wanted, max(draws // 6, 8), seed)
     lesions, names = sim.lesions, sim.network.branch_names
     at = [f"{names[int(b)]} {1e3 * float(c):.0f} mm" for b, c in zip(lesions.branch, lesions.center, strict=True)]
     units = {"MBF, hyperemia": "mL/min/g", "MBF, rest": "mL/min/g", "microvascular resistance": "mmHg/(mL/min/g)"}

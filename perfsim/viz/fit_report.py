@@ -174,7 +174,8 @@ def _spectrum(said: Identifiability) -> Figure:
     shown = np.maximum(said.eigenvalues[:60], 1e-6)
     axes.semilogy(np.arange(1, len(shown) + 1), shown, "o-", ms=3, color="#31688e")
     axes.axhline(1.0, color="#b5367a", lw=1)
-    axes.text(len(shown), 1.2, "as much as was known before", ha="right", fontsize=8, color="#b5367a")
+    y, side = (1.2, "bottom") if shown[-1] < 0.5 else (0.85, "top")  # off the curve
+    axes.text(len(shown), y, "as much as was known before", ha="right", va=side, fontsize=8, color="#b5367a")
     axes.set_ylim(bottom=max(1e-6, 0.5 * min(1.0, float(shown.min()))))
     axes.set_xlabel("direction")
     axes.set_ylabel("information")
