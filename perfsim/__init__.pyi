@@ -1,7 +1,7 @@
 from ._results import RESULTS, InputError, SimulationError
 from .anatomy import EllipsoidWall, MaskWall, coronary_trunks
 from .cohorts import reference_heart, synthetic_patient
-from .coupling import Simulation, Solution, certify, check, check_inputs, pulsatile, simulate
+from .coupling import GraphNetwork, Simulation, Solution, certify, check, check_inputs, pulsatile, simulate
 from .darcy import FiniteVolumes, cut_cells
 from .flow import JetExpansion, Steady, YoungTsai
 from .growth import grow
@@ -15,6 +15,7 @@ __all__ = [
     "RESULTS",
     "EllipsoidWall",
     "FiniteVolumes",
+    "GraphNetwork",
     "InputError",
     "JetExpansion",
     "Lesions",

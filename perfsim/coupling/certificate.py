@@ -6,11 +6,11 @@ across bridges it has not been: there the size of one Newton step is an estimate
 
 from perfsim._results import InputError
 from perfsim.coupling.enclosure import sharpened, stepped, supply_bounds
-from perfsim.coupling.potential import graph
+from perfsim.coupling.graph import GraphNetwork, posed
 from perfsim.coupling.simulate import capillary, capillary_flow, pressures_along_chains
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
-from perfsim.coupling.system import coupled_system, vessel_laws
+from perfsim.coupling.system import vessel_laws
 from perfsim.darcy import FiniteVolumes
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
 
@@ -38,7 +38,9 @@ class Certificate(eqx.Module):
     """False: an estimate, for corrected fluxes or networks with bridges"""
 
 
-def certify(sim: Simulation, solution: Solution, tissue: FiniteVolumes | None = None) -> dict[str, Certificate]:
+def certify(
+    sim: Simulation, solution: Solution, tissue: FiniteVolumes | GraphNetwork | None = None
+) -> dict[str, Certificate]:
     """Bounds on the error of each state of a solution of `sim`, whatever solver it came from (see `enclosure`).
 
     Raises `InputError` for a network without a wall, or a state that the simulation does not have.
@@ -53,19 +55,17 @@ def certify(sim: Simulation, solution: Solution, tissue: FiniteVolumes | None = 
 
 
 @eqx.filter_jit
-def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolumes) -> Certificate:
+def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolumes | GraphNetwork) -> Certificate:
     volumes, _, tissue = sim.parts()
-    mesh, couplings = sim.solved_on()
     law = vessel_laws(sim)
-    system = coupled_system(sim, law, state, method)
-    links = graph(sim.forest, mesh, couplings, sim.network.terminals)
+    system, links, solver = posed(sim, law, state, method)
     behind_crowns = found.total_pressure[sim.forest.node].at[links.terminal_node].set(found.terminal_pressure)
     x = jnp.concatenate([behind_crowns, found.compartment_pressure.ravel()]) / MMHG
     proved = system.correction is None and len(sim.bridges.resistance) == 0
-    field, around = (sharpened if proved else stepped)(system, links, x, method)
+    field, around = (sharpened if proved else stepped)(system, links, x, solver)
 
     per_gram = ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
-    q = system.supplies(couplings, field.p0[links.terminal_node], field.p)
+    q = system.supplies(links.couplings, field.p0[links.terminal_node], field.p)
     n = len(volumes.volume)
     p, off = field.p.reshape(-1, n), around.at_volumes.reshape(-1, n)
     mbf = jnp.abs(capillary_flow(sim, q, p) * per_gram - found.mbf)

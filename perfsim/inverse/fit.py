@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from perfsim._results import RESULTS, InputError
-from perfsim.coupling import Pulsatile, Simulation
+from perfsim.coupling import GraphNetwork, Pulsatile, Simulation
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
 from perfsim.inverse.blocks import Free
@@ -86,7 +86,7 @@ def fit(
     tolerance: float = 0.1,
     max_steps: int = 50,
     flow: Steady | Pulsatile | None = None,
-    tissue: FiniteVolumes | None = None,
+    tissue: FiniteVolumes | GraphNetwork | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
 ) -> Fit:

@@ -1,0 +1,238 @@
+"""The coupled system as a graph of nodes and edges, and networks that act on its coefficients.
+
+    nodes   pressures: of the tree's nodes, then of the volumes
+    edges   vessels (near to far), couplings (terminal to volume), faces (between volumes, each once)
+
+A flux belongs to an edge: what leaves one end enters the other, whatever its coefficient is. So a network that changes
+coefficients, and not pressures, can neither make nor lose blood; while they stay positive the system is the same convex
+one, with the same solver, gradients and certificate. jraph stays behind this file.
+"""
+
+from collections.abc import Callable
+
+from perfsim._results import InputError
+from perfsim.coupling.potential import Graph, graph
+from perfsim.coupling.simulation import Simulation, State
+from perfsim.coupling.system import CoupledSystem, VesselFlowLaw, coupled_system
+from perfsim.darcy import FiniteVolumes
+from perfsim.darcy.columns import take
+from perfsim.flow.edges import vessel_flow
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jraph
+from jaxtyping import Array, Bool, Float, Int
+
+
+class FVGraph(eqx.Module):
+    """The coupled system as a `jraph.GraphsTuple`, with features on nodes and edges."""
+
+    graph: jraph.GraphsTuple
+    present: Bool[Array, " edges"]
+    """False for what only fills lists up"""
+    face_slot: Int[Array, " faces"]
+    """place of each face in the flat list of sides; past its end where padded"""
+    side_face: Int[Array, "sides volumes"]
+    """face of each side; the number of faces where padded"""
+    tree_nodes: int = eqx.field(static=True)
+    vessels: int = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, links: Graph) -> "FVGraph":
+        """Who is connected to whom, without features."""
+        nodes, neighbor = links.nodes, links.volumes.neighbor
+        n = neighbor.shape[1]
+        slot, side_face = _faces(neighbor)
+        terminal = jnp.append(links.terminal_node, 0)[links.couplings.terminal]
+        fed = jnp.broadcast_to(jnp.arange(n)[:, None], terminal.shape)
+        senders = [links.forest.parent, terminal.ravel(), nodes + slot % n]
+        receivers = [
+            jnp.arange(links.forest.roots, nodes),
+            nodes + fed.ravel(),
+            nodes + jnp.append(neighbor.ravel(), 0)[slot],
+        ]
+        present = [
+            jnp.ones(senders[0].shape, bool),
+            (links.couplings.terminal < len(links.terminal_node)).ravel(),
+            slot < neighbor.size,
+        ]
+        edges = sum(len(s) for s in senders)
+        empty = jraph.GraphsTuple(
+            nodes=jnp.zeros((nodes + n, 0)),
+            edges=jnp.zeros((edges, 0)),
+            senders=jnp.concatenate(senders),
+            receivers=jnp.concatenate(receivers),
+            globals=None,
+            n_node=jnp.array([nodes + n]),
+            n_edge=jnp.array([edges]),
+        )
+        return cls(empty, jnp.concatenate(present), slot, side_face, nodes, len(senders[0]))
+
+    @property
+    def faces(self) -> int:
+        return len(self.face_slot)
+
+    @property
+    def kind(self) -> Float[Array, "edges 3"]:
+        """One-hot: vessel, coupling, face."""
+        edges = len(self.present)
+        which = (jnp.arange(edges) >= self.vessels).astype(int) + (jnp.arange(edges) >= edges - self.faces)
+        return jax.nn.one_hot(which, 3, dtype=self.graph.nodes.dtype)
+
+    def on_faces(self, at_sides: Float[Array, "sides volumes"]) -> Float[Array, " faces"]:
+        """What belongs to a face, as its first volume sees it; 0 where padded."""
+        return jnp.append(at_sides.ravel(), 0.0)[self.face_slot]
+
+    def on_sides(self, of_faces: Float[Array, " faces"], padding: float) -> Float[Array, "sides volumes"]:
+        """The same number on both sides of a face."""
+        return jnp.append(of_faces, padding)[self.side_face]
+
+    def fluxes(self, system: CoupledSystem, links: Graph, p0, p) -> Float[Array, " edges"]:
+        """Flow from sender to receiver on every edge at these pressures [mL/min]."""
+        vessels = system.vessels
+        through = vessel_flow(vessels.drops(links.forest, p0), vessels.R, vessels.S)
+        supplied = system.supplies(links.couplings, p0[links.terminal_node], p)
+        at = jnp.concatenate([p0, p])
+        drop = take(at, self.graph.senders[-self.faces :]) - take(at, self.graph.receivers[-self.faces :])
+        return jnp.concatenate([through, supplied.ravel(), self.on_faces(system.transmissibility) * drop])
+
+    def outflow(self, fluxes: Float[Array, " edges"]) -> Float[Array, " nodes"]:
+        """What leaves every node along its edges, every flux once with either sign."""
+        count = len(self.graph.nodes)
+        left = jraph.segment_sum(fluxes, self.graph.senders, count)
+        return left - jraph.segment_sum(fluxes, self.graph.receivers, count)
+
+    def with_features(self, nodes: Float[Array, "nodes f"], edges: Float[Array, "edges g"]) -> "FVGraph":
+        return eqx.tree_at(lambda g: (g.graph.nodes, g.graph.edges), self, (nodes, edges))
+
+    def passed(self, edge: Callable, node: Callable) -> "FVGraph":
+        """A round of messages: e' = edge(e, h_i + h_j, (h_i - h_j)²), the same seen from either end, then
+        h' = node(h, mean of e' over the edges at the node).
+        """
+        count, there = len(self.graph.nodes), self.present[:, None]
+        ones = self.present.astype(self.graph.nodes.dtype)
+        ends = (jraph.segment_sum(ones, i, count) for i in (self.graph.senders, self.graph.receivers))
+        degree = jnp.maximum(sum(ends), 1.0)[:, None]
+
+        def edges(e, sent, received, _):
+            return jnp.where(there, jax.vmap(edge)(e, sent + received, (sent - received) ** 2), 0.0)
+
+        def nodes(h, sent, received, _):
+            return jax.vmap(node)(h, (sent + received) / degree)
+
+        return eqx.tree_at(lambda g: g.graph, self, jraph.GraphNetwork(edges, nodes)(self.graph))
+
+
+def _faces(neighbor: Int[Array, "sides volumes"]) -> tuple[Int[Array, " faces"], Int[Array, "sides volumes"]]:
+    """(place of each face in the flat list of sides, face of every side): a face is listed where its volume of lower
+    number sees it.
+    """
+    sides, n = neighbor.shape
+    own, faces = jnp.arange(n), neighbor.size // 2
+    first = neighbor > own
+    number = jnp.where(first, (jnp.cumsum(first.ravel()) - 1).reshape(sides, n), faces)
+    slot = jnp.nonzero(first.ravel(), size=faces, fill_value=neighbor.size)[0]
+
+    def seen(j):  # by the volume of lower number, in the first of its sides that leads to the other
+        low, high = jnp.minimum(own, j), jnp.maximum(own, j)
+        side = jnp.argmax(neighbor[:, low] == high, axis=0)
+        return jnp.where(own == j, faces, number[side, low])
+
+    return slot, jnp.stack([seen(j) for j in neighbor])
+
+
+class Factors(eqx.Module):
+    """Positive factors on the conductances of the wall."""
+
+    supply: Float[Array, " volumes"]
+    """on g_a"""
+    drainage: Float[Array, " volumes"]
+    """on g_v"""
+    faces: Float[Array, " faces"]
+    """on the transmissibilities, one number per face"""
+
+
+class GraphNetwork(eqx.Module):
+    """The finite-volume scheme with coefficients from a graph network: give it to `simulate` as `tissue`.
+
+    `model` maps an `FVGraph` with features to `Factors`, e.g. `learn.Closures`, which untrained gives ones: the
+    finite-volume scheme itself. `features` are what is known of every volume besides its place in the wall: image
+    intensity, PET, fiber angle, (volumes, features). What comes out solves the same kind of equations: it conserves
+    blood, is certified and differentiated like any other. Two-point fluxes and one compartment.
+    """
+
+    model: Callable[[FVGraph], Factors]
+    features: Float[Array, "volumes features"] | None = None
+    solver: FiniteVolumes = eqx.field(default_factory=FiniteVolumes)
+
+    def __call__(self, sim: Simulation, system: CoupledSystem, links: Graph) -> CoupledSystem:
+        """The system with the network's coefficients."""
+        n = len(links.volumes.volume)
+        if sim.parts()[2].compartments is not None:
+            raise InputError("a graph network acts on a tissue of one compartment, this one has three")
+        if system.correction is not None:
+            raise InputError(
+                "a graph network acts on two-point fluxes: give it solver=FiniteVolumes(corrected=False) on this mesh"
+            )
+        if self.features is not None and self.features.shape[:1] != (n,):
+            raise InputError(f"features of {self.features.shape[0]} volumes were given, the mesh has {n}")
+        whole = FVGraph.of(links)
+        factor = self.model(described(whole, system, links, self.features))
+        return eqx.tree_at(
+            lambda s: (s.conductance, s.drainage, s.transmissibility),
+            system,
+            (
+                system.conductance * factor.supply[:, None],
+                system.drainage * factor.drainage,
+                system.transmissibility * whole.on_sides(factor.faces, 1.0),
+            ),
+        )
+
+
+OWN_FEATURES = 5
+"""that `described` gives every node by itself"""
+EDGE_FEATURES = 4
+
+
+def described(graph: FVGraph, system: CoupledSystem, links: Graph, features=None) -> FVGraph:
+    """The graph with what the equations know of themselves, without units, so that it means the same on any mesh.
+
+    Nodes: whether it is a volume, depth, log of supply over drainage a/d, of faces over both ΣT/(a + d), of the volume
+    over their mean; then `features`. Edges: their kind, and of faces log T/√((a + d)_i (a + d)_j).
+    """
+    volumes = links.volumes
+    supplied = jnp.sum(system.weight * system.conductance, axis=1)
+    lost, spread = supplied + system.drainage, jnp.sum(system.transmissibility, axis=0)
+    own = [
+        jnp.ones_like(lost),
+        volumes.depth,
+        _log(supplied, system.drainage),
+        _log(spread, lost),
+        _log(volumes.volume, jnp.mean(volumes.volume)),
+    ]
+    at_volumes = jnp.stack(own, axis=1)
+    if features is not None:
+        at_volumes = jnp.concatenate([at_volumes, jnp.asarray(features)], axis=1)
+    i, j = (x[-graph.faces :] - graph.tree_nodes for x in (graph.graph.senders, graph.graph.receivers))
+    between = _log(graph.on_faces(system.transmissibility), jnp.sqrt(lost[i] * lost[j]))
+    strength = jnp.pad(between, (len(graph.present) - graph.faces, 0))
+    return graph.with_features(
+        jnp.pad(at_volumes, ((graph.tree_nodes, 0), (0, 0))), jnp.column_stack([graph.kind, strength])
+    )
+
+
+def _log(a, b):
+    """log(a/b) between ±10, also of nothing."""
+    return jnp.log(jnp.clip(a / jnp.where(b > 0, b, 1.0), 4.5e-5, 2.2e4))
+
+
+def posed(
+    sim: Simulation, law: VesselFlowLaw, state: State, method: FiniteVolumes | GraphNetwork
+) -> tuple[CoupledSystem, Graph, FiniteVolumes]:
+    """(coefficients of one state, who is connected to whom, what solves them)."""
+    mesh, couplings = sim.solved_on()
+    links = graph(sim.forest, mesh, couplings, sim.network.terminals)
+    if isinstance(method, GraphNetwork):
+        return method(sim, coupled_system(sim, law, state, method.solver), links), links, method.solver
+    return coupled_system(sim, law, state, method), links, method
