@@ -3,7 +3,8 @@
 from perfsim.coupling.certificate import Certificate, certify
 from perfsim.coupling.compartments import Compartments, three_compartments
 from perfsim.coupling.diagnostics import balance, screening_length
-from perfsim.coupling.graph import Factors, FVGraph, GraphNetwork
+from perfsim.coupling.graph import FVGraph
+from perfsim.coupling.graph_network import Factors, GraphNetwork
 from perfsim.coupling.heartbeat import aortic_shape, ventricular_shape
 from perfsim.coupling.padding import pad
 from perfsim.coupling.pulsatile import Pulsatile, pulsatile

@@ -6,7 +6,7 @@ across bridges it has not been: there the size of one Newton step is an estimate
 
 from perfsim._results import InputError
 from perfsim.coupling.enclosure import sharpened, stepped, supply_bounds
-from perfsim.coupling.graph import GraphNetwork, posed
+from perfsim.coupling.graph_network import GraphNetwork, posed
 from perfsim.coupling.simulate import capillary, capillary_flow, pressures_along_chains
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution

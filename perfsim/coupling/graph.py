@@ -1,20 +1,15 @@
-"""The coupled system as a graph of nodes and edges, and networks that act on its coefficients.
+"""The coupled system as a graph of nodes and edges; jraph stays behind this file.
 
     nodes   pressures: of the tree's nodes, then of the volumes
     edges   vessels (near to far), couplings (terminal to volume), faces (between volumes, each once)
 
-A flux belongs to an edge: what leaves one end enters the other, whatever its coefficient is. So a network that changes
-coefficients, and not pressures, can neither make nor lose blood; while they stay positive the system is the same convex
-one, with the same solver, gradients and certificate. jraph stays behind this file.
+A flux belongs to an edge: what leaves one end enters the other, whatever its coefficient is.
 """
 
 from collections.abc import Callable
 
-from perfsim._results import InputError
-from perfsim.coupling.potential import Graph, graph
-from perfsim.coupling.simulation import Simulation, State
-from perfsim.coupling.system import CoupledSystem, VesselFlowLaw, coupled_system
-from perfsim.darcy import FiniteVolumes
+from perfsim.coupling.potential import Graph
+from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy.columns import take
 from perfsim.flow.edges import vessel_flow
 
@@ -140,99 +135,3 @@ def _faces(neighbor: Int[Array, "sides volumes"]) -> tuple[Int[Array, " faces"],
         return jnp.where(own == j, faces, number[side, low])
 
     return slot, jnp.stack([seen(j) for j in neighbor])
-
-
-class Factors(eqx.Module):
-    """Positive factors on the conductances of the wall."""
-
-    supply: Float[Array, " volumes"]
-    """on g_a"""
-    drainage: Float[Array, " volumes"]
-    """on g_v"""
-    faces: Float[Array, " faces"]
-    """on the transmissibilities, one number per face"""
-
-
-class GraphNetwork(eqx.Module):
-    """The finite-volume scheme with coefficients from a graph network: give it to `simulate` as `tissue`.
-
-    `model` maps an `FVGraph` with features to `Factors`, e.g. `learn.Closures`, which untrained gives ones: the
-    finite-volume scheme itself. `features` are what is known of every volume besides its place in the wall: image
-    intensity, PET, fiber angle, (volumes, features). What comes out solves the same kind of equations: it conserves
-    blood, is certified and differentiated like any other. Two-point fluxes and one compartment.
-    """
-
-    model: Callable[[FVGraph], Factors]
-    features: Float[Array, "volumes features"] | None = None
-    solver: FiniteVolumes = eqx.field(default_factory=FiniteVolumes)
-
-    def __call__(self, sim: Simulation, system: CoupledSystem, links: Graph) -> CoupledSystem:
-        """The system with the network's coefficients."""
-        n = len(links.volumes.volume)
-        if sim.parts()[2].compartments is not None:
-            raise InputError("a graph network acts on a tissue of one compartment, this one has three")
-        if system.correction is not None:
-            raise InputError(
-                "a graph network acts on two-point fluxes: give it solver=FiniteVolumes(corrected=False) on this mesh"
-            )
-        if self.features is not None and self.features.shape[:1] != (n,):
-            raise InputError(f"features of {self.features.shape[0]} volumes were given, the mesh has {n}")
-        whole = FVGraph.of(links)
-        factor = self.model(described(whole, system, links, self.features))
-        return eqx.tree_at(
-            lambda s: (s.conductance, s.drainage, s.transmissibility),
-            system,
-            (
-                system.conductance * factor.supply[:, None],
-                system.drainage * factor.drainage,
-                system.transmissibility * whole.on_sides(factor.faces, 1.0),
-            ),
-        )
-
-
-OWN_FEATURES = 5
-"""that `described` gives every node by itself"""
-EDGE_FEATURES = 4
-
-
-def described(graph: FVGraph, system: CoupledSystem, links: Graph, features=None) -> FVGraph:
-    """The graph with what the equations know of themselves, without units, so that it means the same on any mesh.
-
-    Nodes: whether it is a volume, depth, log of supply over drainage a/d, of faces over both ΣT/(a + d), of the volume
-    over their mean; then `features`. Edges: their kind, and of faces log T/√((a + d)_i (a + d)_j).
-    """
-    volumes = links.volumes
-    supplied = jnp.sum(system.weight * system.conductance, axis=1)
-    lost, spread = supplied + system.drainage, jnp.sum(system.transmissibility, axis=0)
-    own = [
-        jnp.ones_like(lost),
-        volumes.depth,
-        _log(supplied, system.drainage),
-        _log(spread, lost),
-        _log(volumes.volume, jnp.mean(volumes.volume)),
-    ]
-    at_volumes = jnp.stack(own, axis=1)
-    if features is not None:
-        at_volumes = jnp.concatenate([at_volumes, jnp.asarray(features)], axis=1)
-    i, j = (x[-graph.faces :] - graph.tree_nodes for x in (graph.graph.senders, graph.graph.receivers))
-    between = _log(graph.on_faces(system.transmissibility), jnp.sqrt(lost[i] * lost[j]))
-    strength = jnp.pad(between, (len(graph.present) - graph.faces, 0))
-    return graph.with_features(
-        jnp.pad(at_volumes, ((graph.tree_nodes, 0), (0, 0))), jnp.column_stack([graph.kind, strength])
-    )
-
-
-def _log(a, b):
-    """log(a/b) between ±10, also of nothing."""
-    return jnp.log(jnp.clip(a / jnp.where(b > 0, b, 1.0), 4.5e-5, 2.2e4))
-
-
-def posed(
-    sim: Simulation, law: VesselFlowLaw, state: State, method: FiniteVolumes | GraphNetwork
-) -> tuple[CoupledSystem, Graph, FiniteVolumes]:
-    """(coefficients of one state, who is connected to whom, what solves them)."""
-    mesh, couplings = sim.solved_on()
-    links = graph(sim.forest, mesh, couplings, sim.network.terminals)
-    if isinstance(method, GraphNetwork):
-        return method(sim, coupled_system(sim, law, state, method.solver), links), links, method.solver
-    return coupled_system(sim, law, state, method), links, method

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from perfsim._results import InputError
 from perfsim.coupling.beat import pulsed
-from perfsim.coupling.graph import GraphNetwork, posed
+from perfsim.coupling.graph_network import GraphNetwork, posed
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.pulsatile import Pulsatile
 from perfsim.coupling.simulation import Simulation, State

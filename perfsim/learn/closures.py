@@ -5,7 +5,8 @@ which end of an edge is called the first, and with positive factors as output in
 """
 
 from perfsim._results import InputError
-from perfsim.coupling.graph import EDGE_FEATURES, OWN_FEATURES, Factors, FVGraph
+from perfsim.coupling import Factors, FVGraph
+from perfsim.coupling.graph_network import EDGE_FEATURES, OWN_FEATURES
 
 import equinox as eqx
 import jax
