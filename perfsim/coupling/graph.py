@@ -99,6 +99,7 @@ class FVGraph(eqx.Module):
         return left - jraph.segment_sum(fluxes, self.graph.receivers, count)
 
     def with_features(self, nodes: Float[Array, "nodes f"], edges: Float[Array, "edges g"]) -> "FVGraph":
+        """The same graph with these numbers on it."""
         return eqx.tree_at(lambda g: (g.graph.nodes, g.graph.edges), self, (nodes, edges))
 
     def passed(self, edge: Callable, node: Callable) -> "FVGraph":

@@ -91,7 +91,8 @@ def described(graph: FVGraph, system: CoupledSystem, links: Graph, features=None
     if features is not None:
         at_volumes = jnp.concatenate([at_volumes, jnp.asarray(features)], axis=1)
     i, j = (x[-graph.faces :] - graph.tree_nodes for x in (graph.graph.senders, graph.graph.receivers))
-    between = _log(graph.on_faces(system.transmissibility), jnp.sqrt(lost[i] * lost[j]))
+    through = graph.on_faces(system.transmissibility)
+    between = 0.5 * (_log(through, lost[i]) + _log(through, lost[j]))  # no root of a scar's zero
     strength = jnp.pad(between, (len(graph.present) - graph.faces, 0))
     return graph.with_features(
         jnp.pad(at_volumes, ((graph.tree_nodes, 0), (0, 0))), jnp.column_stack([graph.kind, strength])
