@@ -12,8 +12,9 @@ from perfsim.network.divide import divide
 import jax.numpy as jnp
 import numpy as np
 
-CHAINS, LEVELS, STEPS = 32, 16, 32
-"""numbers of chains, of levels of the forest, and of vessels of a branch, are rounded up to multiples of these"""
+CHAINS, LEVELS, WIDTH, STEPS = 32, 24, 64, 64
+"""numbers of chains, of levels of the forest, of nodes on a level, and of vessels of a branch, are rounded up to
+multiples of these"""
 
 
 def pad(sim: Simulation) -> Simulation:
@@ -93,7 +94,7 @@ def _round_up(forest: Forest) -> Forest:
     nodes, children = forest.children.shape
     return dataclasses.replace(
         forest,
-        levels=grown(forest.levels, (_up(depth, LEVELS), _up(width, 2 * LEVELS))),
+        levels=grown(forest.levels, (_up(depth, LEVELS), _up(width, WIDTH))),
         children=grown(forest.children, (nodes, max(3, children))),
     )
 

@@ -33,7 +33,7 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
     levels, cells = [], (n, count)
     sides, coarse = volumes.neighbor.shape[0], count
     for level in volumes.levels:
-        coarse = max(coarse // 5, rung(level.members.shape[1] + 1))
+        coarse = max(-(-coarse // 4), rung(level.members.shape[1] + 1))
         levels.append(_pad_level(level, *cells, coarse))
         cells = level.members.shape[1], coarse
     return dataclasses.replace(
