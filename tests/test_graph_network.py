@@ -4,7 +4,8 @@ import perfsim
 from perfsim import GraphNetwork, InputError
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import FVGraph, simulate, three_compartments
-from perfsim.coupling.graph_network import described, posed
+from perfsim.coupling.graph_network import described
+from perfsim.coupling.methods import posed
 from perfsim.coupling.potential import gradient
 from perfsim.coupling.system import vessel_laws
 from perfsim.darcy import FiniteVolumes

@@ -1,12 +1,15 @@
 """Vessels and tissue together: `Simulation`, `simulate`, `Solution`."""
 
 from perfsim.coupling.certificate import Certificate, certify
+from perfsim.coupling.coarsened import Merging, coarsened
 from perfsim.coupling.compartments import Compartments, three_compartments
 from perfsim.coupling.diagnostics import balance, screening_length
 from perfsim.coupling.graph import FVGraph
 from perfsim.coupling.graph_network import Factors, GraphNetwork
 from perfsim.coupling.heartbeat import aortic_shape, ventricular_shape
+from perfsim.coupling.methods import TissueMethod
 from perfsim.coupling.padding import pad
+from perfsim.coupling.predicted import Predicted, TissueProblem, local_field, tissue_problem
 from perfsim.coupling.pulsatile import Pulsatile, pulsatile
 from perfsim.coupling.simulate import simulate
 from perfsim.coupling.simulation import (
@@ -39,13 +42,17 @@ __all__ = [
     "FVGraph",
     "Factors",
     "GraphNetwork",
+    "Merging",
     "Perfusion",
+    "Predicted",
     "Pulsatile",
     "Simulation",
     "SoftTerritories",
     "Solution",
     "State",
     "Tissue",
+    "TissueMethod",
+    "TissueProblem",
     "aortic_shape",
     "assemble",
     "balance",
@@ -53,8 +60,10 @@ __all__ = [
     "certify",
     "check",
     "check_inputs",
+    "coarsened",
     "couplings",
     "default_states",
+    "local_field",
     "nearest_terminals",
     "network_only",
     "pad",
@@ -65,6 +74,7 @@ __all__ = [
     "territory_of_branches",
     "territory_of_terminals",
     "three_compartments",
+    "tissue_problem",
     "transmural_profile",
     "trunk_branch",
     "ventricular_shape",

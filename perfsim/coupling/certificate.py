@@ -6,7 +6,7 @@ across bridges it has not been: there the size of one Newton step is an estimate
 
 from perfsim._results import InputError
 from perfsim.coupling.enclosure import sharpened, stepped, supply_bounds
-from perfsim.coupling.graph_network import GraphNetwork, posed
+from perfsim.coupling.methods import TissueMethod, posed
 from perfsim.coupling.simulate import capillary, capillary_flow, pressures_along_chains
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
@@ -38,9 +38,7 @@ class Certificate(eqx.Module):
     """False: an estimate, for corrected fluxes or networks with bridges"""
 
 
-def certify(
-    sim: Simulation, solution: Solution, tissue: FiniteVolumes | GraphNetwork | None = None
-) -> dict[str, Certificate]:
+def certify(sim: Simulation, solution: Solution, tissue: TissueMethod | None = None) -> dict[str, Certificate]:
     """Bounds on the error of each state of a solution of `sim`, whatever solver it came from (see `enclosure`).
 
     Raises `InputError` for a network without a wall, or a state that the simulation does not have.
@@ -55,7 +53,7 @@ def certify(
 
 
 @eqx.filter_jit
-def _certify(sim: Simulation, state: State, found: Perfusion, method: FiniteVolumes | GraphNetwork) -> Certificate:
+def _certify(sim: Simulation, state: State, found: Perfusion, method: TissueMethod) -> Certificate:
     volumes, _, tissue = sim.parts()
     law = vessel_laws(sim)
     system, links, solver = posed(sim, law, state, method)

@@ -52,17 +52,16 @@ class FVGraph(eqx.Module):
             (links.couplings.terminal < len(links.terminal_node)).ravel(),
             slot < neighbor.size,
         ]
-        edges = sum(len(s) for s in senders)
-        empty = jraph.GraphsTuple(
-            nodes=jnp.zeros((nodes + n, 0)),
-            edges=jnp.zeros((edges, 0)),
-            senders=jnp.concatenate(senders),
-            receivers=jnp.concatenate(receivers),
-            globals=None,
-            n_node=jnp.array([nodes + n]),
-            n_edge=jnp.array([edges]),
-        )
-        return cls(empty, jnp.concatenate(present), slot, side_face, nodes, len(senders[0]))
+        bare = _bare(nodes + n, jnp.concatenate(senders), jnp.concatenate(receivers))
+        return cls(bare, jnp.concatenate(present), slot, side_face, nodes, len(senders[0]))
+
+    @classmethod
+    def of_mesh(cls, neighbor: Int[Array, "sides volumes"]) -> "FVGraph":
+        """The wall alone, or one of its coarser meshes: volumes and the faces between them."""
+        slot, side_face = _faces(neighbor)
+        n = neighbor.shape[1]
+        bare = _bare(n, slot % n, jnp.append(neighbor.ravel(), 0)[slot])
+        return cls(bare, slot < neighbor.size, slot, side_face, 0, 0)
 
     @property
     def faces(self) -> int:
@@ -118,6 +117,19 @@ class FVGraph(eqx.Module):
             return jax.vmap(node)(h, (sent + received) / degree)
 
         return eqx.tree_at(lambda g: g.graph, self, jraph.GraphNetwork(edges, nodes)(self.graph))
+
+
+def _bare(nodes: int, senders, receivers) -> jraph.GraphsTuple:
+    """A graph without features."""
+    return jraph.GraphsTuple(
+        nodes=jnp.zeros((nodes, 0)),
+        edges=jnp.zeros((len(senders), 0)),
+        senders=senders,
+        receivers=receivers,
+        globals=None,
+        n_node=jnp.array([nodes]),
+        n_edge=jnp.array([len(senders)]),
+    )
 
 
 def _faces(neighbor: Int[Array, "sides volumes"]) -> tuple[Int[Array, " faces"], Int[Array, "sides volumes"]]:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from perfsim._results import InputError
 from perfsim.coupling.graph import FVGraph
-from perfsim.coupling.potential import Graph, graph
-from perfsim.coupling.simulation import Simulation, State
-from perfsim.coupling.system import CoupledSystem, VesselFlowLaw, coupled_system
+from perfsim.coupling.potential import Graph
+from perfsim.coupling.simulation import Simulation
+from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
+from perfsim.darcy.columns import take
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -66,26 +67,29 @@ class GraphNetwork(eqx.Module):
         )
 
 
-OWN_FEATURES = 5
+OWN_FEATURES = 6
 """that `described` gives every node by itself"""
-EDGE_FEATURES = 4
+EDGE_FEATURES = 5
 
 
 def described(graph: FVGraph, system: CoupledSystem, links: Graph, features=None) -> FVGraph:
     """The graph with what the equations know of themselves, without units, so that it means the same on any mesh.
 
     Nodes: whether it is a volume, depth, log of supply over drainage a/d, of faces over both ΣT/(a + d), of the volume
-    over their mean; then `features`. Edges: their kind, and of faces log T/√((a + d)_i (a + d)_j).
+    over their mean, Σ (w_t/V)² of its feeders (1: a single one); then `features`. Edges: their kind, and of faces
+    log T/√((a + d)_i (a + d)_j) and how much the same terminals feed both, Σ_t min(w_ti/V_i, w_tj/V_j).
     """
     volumes = links.volumes
     supplied = jnp.sum(system.weight * system.conductance, axis=1)
     lost, spread = supplied + system.drainage, jnp.sum(system.transmissibility, axis=0)
+    share = system.weight / volumes.volume[:, None]
     own = [
         jnp.ones_like(lost),
         volumes.depth,
         _log(supplied, system.drainage),
         _log(spread, lost),
         _log(volumes.volume, jnp.mean(volumes.volume)),
+        jnp.sum(share**2, axis=1),
     ]
     at_volumes = jnp.stack(own, axis=1)
     if features is not None:
@@ -93,23 +97,24 @@ def described(graph: FVGraph, system: CoupledSystem, links: Graph, features=None
     i, j = (x[-graph.faces :] - graph.tree_nodes for x in (graph.graph.senders, graph.graph.receivers))
     through = graph.on_faces(system.transmissibility)
     between = 0.5 * (_log(through, lost[i]) + _log(through, lost[j]))  # no root of a scar's zero
-    strength = jnp.pad(between, (len(graph.present) - graph.faces, 0))
+    at_faces = jnp.column_stack([between, _in_common(links.couplings.terminal, share, i, j)])
+    others = len(graph.present) - graph.faces
     return graph.with_features(
-        jnp.pad(at_volumes, ((graph.tree_nodes, 0), (0, 0))), jnp.column_stack([graph.kind, strength])
+        jnp.pad(at_volumes, ((graph.tree_nodes, 0), (0, 0))),
+        jnp.column_stack([graph.kind, jnp.pad(at_faces, ((others, 0), (0, 0)))]),
     )
+
+
+def _in_common(terminal, share, i, j) -> Float[Array, " faces"]:
+    """Σ_t min(w_ti/V_i, w_tj/V_j): 1 where the same terminals feed both volumes alike, 0 across a border."""
+    total = jnp.zeros(len(i))
+    for t, s in zip(terminal.T, share.T, strict=True):
+        for u, r in zip(terminal.T, share.T, strict=True):
+            same = take(t, i) == take(u, j)
+            total = total + jnp.where(same, jnp.minimum(take(s, i), take(r, j)), 0.0)
+    return total
 
 
 def _log(a, b):
     """log(a/b) between ±10, also of nothing."""
     return jnp.log(jnp.clip(a / jnp.where(b > 0, b, 1.0), 4.5e-5, 2.2e4))
-
-
-def posed(
-    sim: Simulation, law: VesselFlowLaw, state: State, method: FiniteVolumes | GraphNetwork
-) -> tuple[CoupledSystem, Graph, FiniteVolumes]:
-    """(coefficients of one state, who is connected to whom, what solves them)."""
-    mesh, couplings = sim.solved_on()
-    links = graph(sim.forest, mesh, couplings, sim.network.terminals)
-    if isinstance(method, GraphNetwork):
-        return method(sim, coupled_system(sim, law, state, method.solver), links), links, method.solver
-    return coupled_system(sim, law, state, method), links, method

@@ -1,5 +1,7 @@
 """The monolithic solve: Newton on the convex potential, conjugate gradients inside, trees eliminated exactly."""
 
+from collections.abc import Callable
+
 from perfsim.coupling.enclosure import sharpened, supply_bounds
 from perfsim.coupling.potential import Graph, Hessian, gradient
 from perfsim.coupling.system import CoupledSystem
@@ -11,21 +13,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+Start = Callable[[CoupledSystem, Graph], Array]
+
 
 def solve_coupled(
-    system: CoupledSystem, graph: Graph, flow: Steady, tissue: FiniteVolumes
+    system: CoupledSystem, graph: Graph, flow: Steady, tissue: FiniteVolumes, start: Start | None = None
 ) -> tuple[Float[Array, " contracted"], Float[Array, " volumes"], Counters]:
     """(total pressures at contracted nodes, pressures in the volumes) [mmHg], and what the solve did.
 
-    Differentiable in `system` in both modes: the derivative is one more solve with the same operator.
+    `start(system, graph)` is the field to start from; a flat one if left out. Differentiable in `system` in both modes:
+    the derivative is one more solve with the same operator.
     """
     frozen = jax.lax.stop_gradient(system)
-    top = jnp.max(frozen.vessels.fixed_pressure)
-    middle = frozen.back_pressure + 0.2 * (top - frozen.back_pressure)
-    start = jnp.concatenate([jnp.where(frozen.vessels.fixed, 0.0, top), middle])
-    x, counters = _solve(frozen, graph, start, flow, tissue)
+    guess = jax.lax.stop_gradient((flat if start is None else start)(frozen, graph))
+    x, counters = _solve(frozen, graph, guess, flow, tissue)
     x = _attach(system, graph, x, flow.max_krylov, tissue)
     return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters
+
+
+def flat(system: CoupledSystem, graph: Graph) -> Float[Array, " nodes"]:
+    """The inlet's pressure in all vessels, a fifth of what is left of it in the wall."""
+    top = jnp.max(system.vessels.fixed_pressure)
+    middle = system.back_pressure + 0.2 * (top - system.back_pressure)
+    return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, top), middle])
 
 
 def _solve(frozen: CoupledSystem, graph: Graph, start, flow: Steady, tissue: FiniteVolumes):

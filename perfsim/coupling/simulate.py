@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from perfsim._results import InputError
 from perfsim.coupling.beat import pulsed
-from perfsim.coupling.graph_network import GraphNetwork, posed
+from perfsim.coupling.methods import TissueMethod, posed, start_of
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.pulsatile import Pulsatile
 from perfsim.coupling.simulation import Simulation, State
@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 def simulate(
     sim: Simulation,
     flow: Steady | Pulsatile | None = None,
-    tissue: FiniteVolumes | GraphNetwork | None = None,
+    tissue: TissueMethod | None = None,
     states: tuple[str, ...] | None = None,
 ) -> Solution:
     """Blood flow of a simulation in all (or the named) of its states.
@@ -57,7 +57,7 @@ def _strongly_typed(sim: Simulation) -> Simulation:
 
 @eqx.filter_jit
 def _simulate(
-    sim: Simulation, flow: Steady | Pulsatile, tissue: FiniteVolumes | GraphNetwork, states: tuple[str, ...] | None
+    sim: Simulation, flow: Steady | Pulsatile, tissue: TissueMethod, states: tuple[str, ...] | None
 ) -> Solution:
     law = vessel_laws(sim)
     chosen = [s for s in sim.states if states is None or s.name in states]
@@ -83,9 +83,7 @@ class _Solved(NamedTuple):
     """the fields of `Perfusion` that belong to the wall"""
 
 
-def _solve_state(
-    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: FiniteVolumes | GraphNetwork
-) -> Perfusion:
+def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: TissueMethod) -> Perfusion:
     solved = _network(sim, law, state, flow) if sim.tissue is None else _heart(sim, law, state, flow, tissue)
     lumped = solved.vessels.outlet_flow(solved.p0)
     bridged = solved.vessels.bridge_flow(solved.p0)
@@ -118,15 +116,13 @@ def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady) ->
     return _Solved(vessels, p0, jnp.zeros(p0.shape), jnp.zeros(()), counters, wall)
 
 
-def _heart(
-    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: FiniteVolumes | GraphNetwork
-) -> _Solved:
+def _heart(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: TissueMethod) -> _Solved:
     """A network coupled to its wall."""
     volumes, _, tissue = sim.parts()
     if flow.accuracy is not None and tissue.compartments is not None:
         raise InputError("`accuracy` is proved of one compartment: leave it out for three, and `certify` the solution")
     system, links, solver = posed(sim, law, state, method)
-    p0, p, counters = solve_coupled(system, links, flow, solver)
+    p0, p, counters = solve_coupled(system, links, flow, solver, start_of(method))
     q = system.supplies(links.couplings, p0[links.terminal_node], p)
     supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
     n, per_gram = len(volumes.volume), ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G

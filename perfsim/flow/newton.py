@@ -69,21 +69,26 @@ def minimize(
         return jnp.sum(jnp.abs(F)) / jnp.maximum(jnp.abs(scale(x)), 1e-30)
 
     def body(state):
-        x, F, error, steps, krylov, _, _ = state
-        # inexact Newton: solve no tighter than the quadratic convergence can use
-        rtol = jnp.clip(0.1 * error, 0.2 * tolerance / error, 1e-3)
-        d, inner = step(x, F, rtol)
-        x, F = _line_search(residual, x, F, d)
-        new = imbalance(x, F)
-        # at round-off the balance cannot improve further: near the goal, or near what pressures of this precision can
-        # balance (short trunks conduct a thousand times better than the wall), that is an end as well
-        stalled = (new > 0.5 * error) & (new < floor)
-        done = jnp.zeros((), bool)
+        x, F, error, steps, krylov, _, done = state
         if enough is not None and method.accuracy is not None:
-            x, done = jax.lax.cond(new < NEAR * method.accuracy, enough, lambda x: (x, done), x)
+            x, done = jax.lax.cond(error < NEAR * method.accuracy, enough, lambda x: (x, done), x)
             F = residual(x)
-            new = imbalance(x, F)
-        return x, F, new, steps + 1, krylov + inner, stalled, done
+            error = imbalance(x, F)
+
+        def onward():
+            # inexact Newton: solve no tighter than the quadratic convergence can use
+            rtol = jnp.clip(0.1 * error, 0.2 * tolerance / error, 1e-3)
+            d, inner = step(x, F, rtol)
+            y, G = _line_search(residual, x, F, d)
+            new = imbalance(y, G)
+            # at round-off the balance cannot improve further: near the goal, or near what pressures of this precision
+            # can balance (short trunks conduct a thousand times better than the wall), that is an end as well
+            return y, G, new, steps + 1, krylov + inner, (new > 0.5 * error) & (new < floor)
+
+        def here():
+            return x, F, error, steps, krylov, jnp.zeros((), bool)
+
+        return *(onward() if enough is None else jax.lax.cond(done, here, onward)), done
 
     def unfinished(state):
         _, _, error, steps, _, stalled, done = state

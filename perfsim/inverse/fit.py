@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from perfsim._results import RESULTS, InputError
-from perfsim.coupling import GraphNetwork, Pulsatile, Simulation
-from perfsim.darcy import FiniteVolumes
+from perfsim.coupling import Pulsatile, Simulation, TissueMethod
 from perfsim.flow import Steady
 from perfsim.inverse.blocks import Free
 from perfsim.inverse.fields import ToneField
@@ -86,7 +85,7 @@ def fit(
     tolerance: float = 0.1,
     max_steps: int = 50,
     flow: Steady | Pulsatile | None = None,
-    tissue: FiniteVolumes | GraphNetwork | None = None,
+    tissue: TissueMethod | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
 ) -> Fit:

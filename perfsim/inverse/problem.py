@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from perfsim._results import InputError
-from perfsim.coupling import GraphNetwork, Pulsatile, Simulation, Solution, simulate
+from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, simulate
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
 from perfsim.inverse.blocks import Block, Free, block
@@ -26,7 +26,7 @@ class Problem(eqx.Module):
     model: Model
     blocks: tuple[Block | FieldBlock, ...]
     flow: Steady | Pulsatile
-    tissue: FiniteVolumes | GraphNetwork
+    tissue: TissueMethod
     prior: bool = eqx.field(static=True)
     skipped: int = eqx.field(static=True, default=0)
     """measurements, the first ones, whose residuals are left out"""
@@ -86,7 +86,7 @@ def problem(
     *,
     prior: bool = True,
     flow: Steady | Pulsatile | None = None,
-    tissue: FiniteVolumes | GraphNetwork | None = None,
+    tissue: TissueMethod | None = None,
 ) -> tuple[Problem, list[str]]:
     """The problem and the names of its parameters. Raises `InputError` for unknown names, groups or states."""
     if not data:

@@ -1,0 +1,29 @@
+"""The ways to solve the wall that `simulate` takes as `tissue`, and the equations that each of them poses."""
+
+from perfsim.coupling.graph_network import GraphNetwork
+from perfsim.coupling.newton_krylov import Start
+from perfsim.coupling.potential import Graph, graph
+from perfsim.coupling.predicted import Predicted
+from perfsim.coupling.simulation import Simulation, State
+from perfsim.coupling.system import CoupledSystem, VesselFlowLaw, coupled_system
+from perfsim.darcy import FiniteVolumes
+
+TissueMethod = FiniteVolumes | GraphNetwork | Predicted
+
+
+def posed(
+    sim: Simulation, law: VesselFlowLaw, state: State, method: TissueMethod
+) -> tuple[CoupledSystem, Graph, FiniteVolumes]:
+    """(coefficients of one state, who is connected to whom, what solves them)."""
+    if isinstance(method, Predicted):
+        method.check(sim)
+    mesh, couplings = sim.solved_on()
+    links = graph(sim.forest, mesh, couplings, sim.network.terminals)
+    solver = method if isinstance(method, FiniteVolumes) else method.solver
+    system = coupled_system(sim, law, state, solver)
+    return (method(sim, system, links) if isinstance(method, GraphNetwork) else system), links, solver
+
+
+def start_of(method: TissueMethod) -> Start | None:
+    """The field that a method starts from, if it has one of its own."""
+    return method.start if isinstance(method, Predicted) else None
