@@ -3,7 +3,7 @@
 import gc
 from pathlib import Path
 
-import perfsim  # noqa: F401  (configures jax)
+from perfsim import _runtime
 
 import jax
 import pytest
@@ -12,6 +12,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 MAPS = Path("/proc/self/maps")
+
+_runtime.enable_compile_cache()  # workers, and what they run as programs of their own, compile the same code once
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Blood flow from the coronary arteries into the heart muscle. Research software, not a medical device.",
 )
+learning = typer.Typer(no_args_is_help=True, help="Networks inside the simulator: train one, evaluate it.")
+app.add_typer(learning, name="learn")
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results; created if need be.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved case and what it would cost.")]
@@ -119,6 +121,31 @@ def fit(
     from perfsim.io import read_case
 
     fit_case(read_case(case), stress, rest, out, overwrite)
+
+
+@learning.command("train")
+def learn_train(
+    case: Annotated[Path, typer.Argument(help="Case file (TOML); [learn] says what is learned from whom.")],
+    out: Out = Path("perfsim-learn"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a network on synthetic patients. An interrupted training goes on where it was, to the same bits."""
+    from perfsim.cli.learn import train_case
+    from perfsim.io import read_case
+
+    train_case(read_case(case), out, overwrite)
+
+
+@learning.command("evaluate")
+def learn_evaluate(
+    case: Annotated[Path, typer.Argument(help="Case file (TOML); [learn] says on whom it is tested.")],
+    model: Annotated[Path, typer.Argument(help="A model that `perfsim learn train` wrote.")],
+) -> None:
+    """Test a network on synthetic patients that it has never seen."""
+    from perfsim.cli.learn import evaluate_case
+    from perfsim.io import read_case
+
+    evaluate_case(read_case(case), model)
 
 
 @app.command()

@@ -178,6 +178,21 @@ class Fit(Section):
     per: Literal["gram", "region"] = "gram"
 
 
+class Learn(Section):
+    """What `perfsim learn` trains, and on how many synthetic patients."""
+
+    task: Literal["tone", "direct", "subgrid", "pressure"] = "tone"
+    patients: Annotated[int, Field(ge=1, le=9999)] = 16
+    held_out: Annotated[int, Field(ge=1, le=9999)] = 4
+    volumes: Annotated[int, Field(ge=200, le=1_000_000)] | None = None
+    steps: Annotated[int, Field(ge=1)] = 400
+    batch: Annotated[int, Field(ge=1)] = 4
+    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-3
+    width: Annotated[int, Field(ge=1, le=1024)] = 16
+    rounds: Annotated[int, Field(ge=1, le=32)] = 2
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class Case(Section):
     """A whole case; every field has a default, so an empty file is the healthy embedded heart."""
 
@@ -192,6 +207,7 @@ class Case(Section):
     tissue: TissueSection = Field(default_factory=TissueSection)
     blood: Blood = Field(default_factory=Blood)
     fit: Fit = Field(default_factory=Fit)
+    learn: Learn = Field(default_factory=Learn)
 
 
 def read_case(path: str | Path) -> Case:

@@ -84,7 +84,22 @@ fwhm = "{c.fit.fwhm * 1e3:.6g} mm"                  # of a NIfTI map: its resolu
 noise = {c.fit.noise:.6g}                   # standard deviation of a voxel over its MBF,
 unit = "{c.fit.unit}"              # or mL/min/mL,
 per = "{c.fit.per}"                   # gram of perfusable tissue, or region (MBF times tissue fraction)
+
+[learn]                        # what `perfsim learn train` teaches a network, on synthetic patients
+task = "{c.learn.task}"                  # tone, direct, subgrid or pressure
+patients = {c.learn.patients}
+held_out = {c.learn.held_out}                   # patients never seen, to test on
+{_volumes(c)}steps = {c.learn.steps}
+batch = {c.learn.batch}                      # patients per step
+rate = {c.learn.rate:.6g}
+width = {c.learn.width}                     # of the network,
+rounds = {c.learn.rounds}                     # of messages or layers
+seed = {c.learn.seed}
 '''
+
+
+def _volumes(case: Case) -> str:
+    return "" if case.learn.volumes is None else f"volumes = {case.learn.volumes}                 # of a mesh\n"
 
 
 def _tone_map(case: Case) -> str:

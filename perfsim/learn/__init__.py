@@ -1,5 +1,22 @@
-"""Learned coefficients inside the verified scheme."""
+"""Networks inside the verified scheme: coefficients, and pressures that the solver certifies and finishes."""
 
 from perfsim.learn.closures import Closures
+from perfsim.learn.pressure import PressureNetwork
+from perfsim.learn.store import described, load, save
+from perfsim.learn.tasks import TASKS, Task
+from perfsim.learn.tone import Direct, ToneNetwork
+from perfsim.learn.training import Training, train
 
-__all__ = ["Closures"]
+__all__ = [
+    "TASKS",
+    "Closures",
+    "Direct",
+    "PressureNetwork",
+    "Task",
+    "ToneNetwork",
+    "Training",
+    "described",
+    "load",
+    "save",
+    "train",
+]

@@ -7,6 +7,7 @@ which end of an edge is called the first, and with positive factors as output in
 from perfsim._results import InputError
 from perfsim.coupling import Factors, FVGraph
 from perfsim.coupling.graph_network import EDGE_FEATURES, OWN_FEATURES
+from perfsim.learn.network import Network
 
 import equinox as eqx
 import jax
@@ -31,7 +32,7 @@ class Round(eqx.Module):
         )
 
 
-class Closures(eqx.Module):
+class Closures(Network):
     """A network from an `FVGraph` to `Factors`: softplus of its last layer, whose zero start makes them ones.
 
     The same parameters serve any mesh. Build one with `Closures.of`.
@@ -44,6 +45,7 @@ class Closures(eqx.Module):
     face_decoder: eqx.nn.Linear
     features: int = eqx.field(static=True)
     """of every volume, besides its own"""
+    width: int = eqx.field(static=True)
 
     @classmethod
     def of(cls, key: Array, features: int = 0, width: int = 16, rounds: int = 4) -> "Closures":
@@ -64,7 +66,12 @@ class Closures(eqx.Module):
             volume_decoder=nothing(2),
             face_decoder=nothing(1),
             features=features,
+            width=width,
         )
+
+    @property
+    def size(self) -> dict[str, int]:
+        return {"features": self.features, "width": self.width, "rounds": len(self.rounds)}
 
     def __call__(self, graph: FVGraph) -> Factors:
         """Raises `InputError` for another number of features than it was made for."""

@@ -1,0 +1,100 @@
+"""Training and testing networks on the synthetic cohort."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from perfsim import _runtime, io
+from perfsim._results import InputError
+from perfsim.cli.folder import check_folder
+from perfsim.cli.stages import Stage, Stages
+from perfsim.cli.tables import print_table
+from perfsim.learn import TASKS, Task, Training, described, load, save, train
+from perfsim.learn.tasks import HELD_OUT
+from perfsim.viz.learning import draw_learning
+
+import jax
+import numpy as np
+from rich.console import Console
+
+MODEL, CHECKPOINT = "model.perfsim", "checkpoint"
+
+
+def train_case(case: io.Case, out: Path, overwrite: bool = False) -> None:
+    """Train, test on patients held out, and write the model, how it was trained, and a picture."""
+    console = Console(width=None if Console().is_terminal else 110)
+    _runtime.enable_compile_cache()
+    check_folder(out, overwrite, MODEL)
+    out.mkdir(parents=True, exist_ok=True)
+    if overwrite:
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    asked, task = case.learn, TASKS[case.learn.task]
+    how = Training(asked.steps, asked.batch, asked.rate, asked.seed)
+    model = task.kind.of(jax.random.key(asked.seed), width=asked.width, rounds=asked.rounds)
+    stages = Stages(console)
+    with stages.show():
+        with stages.stage("patients") as stage:
+            samples = _patients(task, case, 0, asked.patients, stage)
+        with stages.stage("train") as stage:
+            started = time.perf_counter()
+
+            def tell(step: int, loss: float) -> None:
+                stage.update(step, how.steps, f"step {step} of {how.steps}, loss {loss:.4g}")
+
+            resumed = (out / CHECKPOINT).exists()
+            trained, history = train(model, task.loss, samples, how, progress=tell, checkpoint=out / CHECKPOINT)
+            seconds = time.perf_counter() - started
+        with stages.stage("test") as stage:
+            unseen = _patients(task, case, HELD_OUT, asked.held_out, stage)
+            scores = {name: _scores(task, m, unseen) for name, m in (("untrained", model), ("trained", trained))}
+    about = {
+        "task": asked.task, "learn": asked.model_dump(), "seconds": round(seconds, 1), "resumed": resumed,
+        "loss": {"first": history[0], "last": history[-1]}, "held_out": scores,
+    }  # fmt: skip
+    save(out / MODEL, trained, about)
+    (out / "learn.json").write_text(json.dumps(about | {"history": history}, indent=1), encoding="utf-8")
+    draw_learning(out / "learn.png", history, scores, f"{case.name}: {task.about}")
+    (out / CHECKPOINT).unlink()
+    _print(console, task, scores)
+    console.print(f"The model is in [bold]{out / MODEL}[/bold]; beside it learn.json and learn.png")
+
+
+def evaluate_case(case: io.Case, path: Path) -> None:
+    """Test a saved model on the patients held out by a case."""
+    console = Console(width=None if Console().is_terminal else 110)
+    _runtime.enable_compile_cache()
+    model, task = load(path), TASKS[case.learn.task]
+    if not isinstance(model, task.kind):
+        raise InputError(
+            f"{path}: a {type(model).__name__}, but learn.task = {case.learn.task!r} needs a {task.kind.__name__}; it "
+            f"was trained for {described(path)['about'].get('task', 'something else')!r}"
+        )
+    stages = Stages(console)
+    with stages.show(), stages.stage("test") as stage:
+        scores = {"this model": _scores(task, model, _patients(task, case, HELD_OUT, case.learn.held_out, stage))}
+    _print(console, task, scores)
+
+
+def _patients(task: Task, case: io.Case, first: int, count: int, stage: Stage) -> list[Any]:
+    samples: list[Any] = []
+    for k in range(count):
+        samples += task.patient(first + k, case.learn.seed, case.learn.volumes or task.volumes)
+        stage.update(k + 1, count, f"{k + 1} of {count} patients")
+    return samples
+
+
+def _scores(task: Task, model, samples) -> dict[str, list[float]]:
+    each = [task.score(model, sample) for sample in samples]
+    return {name: [float(score[name]) for score in each] for name in each[0]}
+
+
+def _print(console: Console, task: Task, scores: dict[str, dict[str, list[float]]]) -> None:
+    rows = [
+        [model, name.replace("_", " "), f"{100 * np.mean(v):.2f} %", f"{100 * np.max(v):.2f} %"]
+        for model, by_name in scores.items()
+        for name, v in by_name.items()
+    ]
+    count = len(next(iter(next(iter(scores.values())).values())))
+    console.print(f"\n{task.about}, on {count} samples never seen", highlight=False)
+    print_table(console, "Error", ["model", "error", "mean", "worst"], rows)

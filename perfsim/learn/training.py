@@ -1,0 +1,117 @@
+"""Gradient descent over patients: mini-batches, one update each, from the host; it resumes to the same bits."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from perfsim._results import InputError
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+Model, Sample = TypeVar("Model", bound=eqx.Module), TypeVar("Sample")
+Loss = Callable[[Model, Sample], Float[Array, ""]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a network is trained: Adam, its rate falling along a cosine to nothing, gradients clipped to length 1."""
+
+    steps: int = 400
+    batch: int = 4
+    """patients per step"""
+    rate: float = 5e-3
+    seed: int = 0
+    """of which patients make up each step"""
+
+    @property
+    def rule(self) -> optax.GradientTransformation:
+        falling = optax.cosine_decay_schedule(self.rate, self.steps)
+        return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(falling))
+
+    def drawn(self, step: int, samples: int) -> np.ndarray:
+        """The patients of a step: every one as often as any other, in an order that only `seed` decides."""
+        at = np.arange(step * self.batch, (step + 1) * self.batch)
+        orders = [np.random.default_rng([self.seed, round_]).permutation(samples) for round_ in at // samples]
+        return np.array([order[k % samples] for order, k in zip(orders, at, strict=True)])
+
+
+def train(
+    model: Model,
+    loss: Loss,
+    samples: Sequence[Sample],
+    how: Training,
+    *,
+    progress: Callable[[int, float], None] | None = None,
+    checkpoint: Path | None = None,
+    every: int = 25,
+) -> tuple[Model, list[float]]:
+    """(the trained model, mean loss of each step).
+
+    Arguments: `loss(model, sample)`, differentiable; `samples`, pytrees whose arrays best share few shapes
+    (`coupling.pad`), for each shape is compiled once; `progress(step, loss)`; `checkpoint` a file that is written
+    `every` so many steps and from which an interrupted training goes on to the same bits. Raises `InputError` for a
+    checkpoint of another training, and for a loss that is not finite.
+    """
+    state = how.rule.init(eqx.filter(model, eqx.is_inexact_array))
+    history: list[float] = []
+    mark = {"how": dataclasses.asdict(how), "samples": len(samples)}
+    if checkpoint is not None and checkpoint.exists():
+        (model, state), history = _resumed(checkpoint, (model, state), mark)
+    for step in range(len(history), how.steps):
+        values, total = [], None
+        for k in how.drawn(step, len(samples)):
+            value, slope = _slope(loss, model, samples[k])
+            total = slope if total is None else jax.tree.map(jnp.add, total, slope)
+            values.append(float(value))
+        history.append(float(np.mean(values)))
+        if not np.isfinite(history[-1]):
+            raise InputError(f"the loss is {history[-1]} after {step} steps: a lower rate than {how.rate:g} may help")
+        model, state = _updated(how, model, total, state)
+        if progress is not None:
+            progress(step + 1, history[-1])
+        if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == how.steps):
+            _write(checkpoint, (model, state), mark, history)
+    return model, history
+
+
+@eqx.filter_jit
+def _slope(loss: Loss, model: Model, sample: Sample):
+    return eqx.filter_value_and_grad(loss)(model, sample)
+
+
+@eqx.filter_jit
+def _updated(how: Training, model: Model, total, state):
+    mean = jax.tree.map(lambda x: x / how.batch, total)
+    update, state = how.rule.update(mean, state)
+    return eqx.apply_updates(model, update), state
+
+
+def _write(path: Path, tree, mark: dict, history: list[float]) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(json.dumps(mark | {"history": history}).encode() + b"\n")
+        eqx.tree_serialise_leaves(file, tree)
+    part.replace(path)
+
+
+def _resumed(path: Path, like, mark: dict):
+    with path.open("rb") as file:
+        try:
+            said = json.loads(file.readline())
+            history = said.pop("history")
+            if said != mark:
+                theirs, ours = ({**m["how"], "samples": m["samples"]} for m in (said, mark))
+                differs = ", ".join(f"{k} {theirs[k]}, not {v}" for k, v in ours.items() if theirs[k] != v)
+                raise InputError(f"{path}: this checkpoint is of another training ({differs}): remove it to start anew")
+            return eqx.tree_deserialise_leaves(file, like), history
+        except (ValueError, KeyError, RuntimeError, EOFError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not a checkpoint of this model ({error}): remove it to start anew") from None
