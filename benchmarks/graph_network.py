@@ -114,6 +114,7 @@ def bounded(network, cases: int) -> dict:
     lesions, scars, on ten hearts never seen."""
     violations, infinite, ratios, done = 0, 0, [], 0
     for k in range(10):
+        jax.clear_caches()  # programs hold memory maps, of which a process may have 65,530
         heart = pressure.random_wall(HELD_OUT + 100 + k, volumes=700).sim
         rng = np.random.default_rng(k)
         for _ in range(cases // 10):
@@ -157,6 +158,7 @@ def unlike_training(network, finished) -> dict:
     ):
         went_on, worst = [], 0.0
         for k in range(4):
+            jax.clear_caches()
             sim = pressure.random_wall(HELD_OUT + 200 + k, volumes=volumes, screening=length).sim
             if scarred:
                 low = jnp.quantile(sim.volumes.center[:, 2], 0.2)
