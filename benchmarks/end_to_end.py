@@ -45,7 +45,11 @@ def main() -> None:
     curve = {}
     for count in arguments.patients:
         row = {}
-        for name, kind, longer in (("with", ToneNetwork, 1), ("without", Direct, 1), ("without, longer", Direct, 10)):
+        for name, kind, longer in (
+            ("with_physics", ToneNetwork, 1),
+            ("without", Direct, 1),
+            ("without_longer", Direct, 10),
+        ):
             begun, found = time.perf_counter(), []
             for seed in range(arguments.seeds):
                 how = Training(longer * arguments.steps, min(arguments.batch, count), seed=seed)
@@ -56,13 +60,13 @@ def main() -> None:
         curve[count] = row
         if not arguments.json:
             text = "; ".join(
-                f"{k} physics {100 * v['error']:.2f} % (seen {100 * v['seen']:.2f}, opened {100 * v['opened']:.2f}, "
+                f"{k.replace('_', ' ')} {100 * v['error']:.2f} % (seen {100 * v['seen']:.2f}, opened {100 * v['opened']:.2f}, "
                 f"{v['seconds']:.0f} s)"
                 for k, v in row.items()
             )
             print(f"{count:3d} patients: {text}", flush=True)
     untrained = {
-        "with": error(ToneNetwork.of(jax.random.key(0)), unseen),
+        "with_physics": error(ToneNetwork.of(jax.random.key(0)), unseen),
         "without": error(Direct.of(jax.random.key(0)), unseen),
     }
     print(json.dumps({"curve": curve, "untrained": untrained, "seconds": time.perf_counter() - started}))
