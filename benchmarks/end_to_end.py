@@ -24,6 +24,11 @@ def error(model, examples) -> float:
     return float(np.mean([tone.score(model, e)["segment_error"] for e in examples]))
 
 
+def _said(name: str, found: dict) -> str:
+    seen, test, after = (f"{100 * found[k]:.2f}" for k in ("seen", "error", "opened"))
+    return f"{name.replace('_', ' ')} {test} % (seen {seen}, opened {after}, {found['seconds']:.0f} s)"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, nargs="*", default=[8, 16, 32, 64])
@@ -59,11 +64,7 @@ def main() -> None:
             row[name] = {"seen": seen, "error": test, "opened": after, "seconds": time.perf_counter() - begun}
         curve[count] = row
         if not arguments.json:
-            text = "; ".join(
-                f"{k.replace('_', ' ')} {100 * v['error']:.2f} % (seen {100 * v['seen']:.2f}, opened {100 * v['opened']:.2f}, "
-                f"{v['seconds']:.0f} s)"
-                for k, v in row.items()
-            )
+            text = "; ".join(_said(name, found) for name, found in row.items())
             print(f"{count:3d} patients: {text}", flush=True)
     untrained = {
         "with_physics": error(ToneNetwork.of(jax.random.key(0)), unseen),
