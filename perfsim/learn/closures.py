@@ -7,6 +7,7 @@ which end of an edge is called the first, and with positive factors as output in
 from perfsim._results import InputError
 from perfsim.coupling import Factors, FVGraph
 from perfsim.coupling.graph_network import EDGE_FEATURES, OWN_FEATURES
+from perfsim.learn.messages import Messages
 from perfsim.learn.network import Network
 
 import equinox as eqx
@@ -19,19 +20,6 @@ UNITY = float(np.log(np.e - 1.0))
 """softplus of it is 1"""
 
 
-class Round(eqx.Module):
-    """A round of messages, added to what was there."""
-
-    edge: eqx.nn.MLP
-    node: eqx.nn.MLP
-
-    def __call__(self, graph: FVGraph) -> FVGraph:
-        return graph.passed(
-            lambda e, total, apart: e + self.edge(jnp.concatenate([e, total, apart])),
-            lambda h, message: h + self.node(jnp.concatenate([h, message])),
-        )
-
-
 class Closures(Network):
     """A network from an `FVGraph` to `Factors`: softplus of its last layer, whose zero start makes them ones.
 
@@ -40,7 +28,7 @@ class Closures(Network):
 
     node_encoder: eqx.nn.MLP
     edge_encoder: eqx.nn.MLP
-    rounds: tuple[Round, ...]
+    rounds: tuple[Messages, ...]
     volume_decoder: eqx.nn.Linear
     face_decoder: eqx.nn.Linear
     features: int = eqx.field(static=True)
@@ -62,7 +50,7 @@ class Closures(Network):
         return cls(
             node_encoder=mlp(OWN_FEATURES + features),
             edge_encoder=mlp(EDGE_FEATURES),
-            rounds=tuple(Round(mlp(3 * width), mlp(2 * width)) for _ in range(rounds)),
+            rounds=tuple(Messages(mlp(3 * width), mlp(2 * width)) for _ in range(rounds)),
             volume_decoder=nothing(2),
             face_decoder=nothing(1),
             features=features,

@@ -23,6 +23,7 @@ from perfsim.coupling.system import vessel_laws
 from perfsim.darcy import DarcyOperator, FiniteVolumes
 from perfsim.darcy.columns import sum_slots, take
 from perfsim.flow import Steady
+from perfsim.learn.messages import Messages
 from perfsim.learn.network import Network
 
 import equinox as eqx
@@ -35,19 +36,6 @@ STATE = "hyperemia"
 NODE_FEATURES, EDGE_FEATURES = 4, 1
 ELL = (3e-4, 5e-3)
 """range of screening lengths that are trained on [m]"""
-
-
-class Messages(eqx.Module):
-    """A round of messages along the faces, added to what was there."""
-
-    edge: eqx.nn.MLP
-    node: eqx.nn.MLP
-
-    def __call__(self, graph: FVGraph) -> FVGraph:
-        return graph.passed(
-            lambda e, total, apart: e + self.edge(jnp.concatenate([e, total, apart])),
-            lambda h, message: h + self.node(jnp.concatenate([h, message])),
-        )
 
 
 class PressureNetwork(Network):
