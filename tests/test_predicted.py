@@ -19,7 +19,7 @@ RAW = Steady(max_steps=0)
 
 @pytest.fixture(scope="module")
 def walls():
-    return [pressure.random_wall(k, volumes=600) for k in (1, 3)]
+    return [pressure.random_wall(k, volumes=600, screening=3e-3) for k in (1, 3)]
 
 
 @pytest.fixture(scope="module")
