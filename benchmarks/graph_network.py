@@ -46,12 +46,6 @@ def trained(task: str, arguments, samples) -> eqx.Module:
     return model
 
 
-def off(found, exact, sim) -> float:
-    """Mean of |Δ|/max(MBF, 0.1) over the wall."""
-    relative = jnp.abs(found - exact) / jnp.maximum(exact, 0.1)
-    return float(jnp.average(relative, weights=sim.volumes.volume))
-
-
 def of_pressure(arguments) -> dict:
     network = Predicted(trained("pressure", arguments, lambda: [pressure.random_wall(k) for k in range(16)]))
     raw, finished = Steady(max_steps=0), Steady(accuracy=ACCURACY)
@@ -68,7 +62,7 @@ def of_pressure(arguments) -> dict:
             plain = simulate(sim, finished, states=STATE).hyperemia
             row.append(
                 {
-                    "error": off(said.mbf, exact.mbf, sim),
+                    "error": pressure.mean_error(sim, said.mbf, exact.mbf),
                     "imbalance": float(said.counters.imbalance),
                     "sum_of_residuals": float(said.mass_defect),
                     "fallback": int(ended.counters.newton) > 0,

@@ -95,7 +95,7 @@ def smoothing_operator(w: Weights, A: DarcyOperator, own, k: int) -> tuple[Darcy
 
 
 def coarse_operator(w: Weights, A: DarcyOperator, level, k: int) -> DarcyOperator:
-    B = cycle._coarse(A, level)
+    B = cycle.coarser(A, level)
     size = sum_slots(jnp.ones_like(A.sink), level.members)
     share, stage = B.sink / B.diagonal, jnp.full(size.shape, float(k > 0), size.dtype)
     sides = []

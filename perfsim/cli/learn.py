@@ -7,7 +7,7 @@ from typing import Any
 
 from perfsim import _runtime, io
 from perfsim._results import InputError
-from perfsim.cli.folder import check_folder
+from perfsim.cli.folder import all_or_nothing, check_folder
 from perfsim.cli.stages import Stage, Stages
 from perfsim.cli.tables import print_table
 from perfsim.learn import TASKS, Task, Training, described, load, save, train
@@ -52,11 +52,12 @@ def train_case(case: io.Case, out: Path, overwrite: bool = False) -> None:
         "task": asked.task, "learn": asked.model_dump(), "seconds": round(seconds, 1), "resumed": resumed,
         "loss": {"first": history[0], "last": history[-1]}, "held_out": scores,
     }  # fmt: skip
-    save(out / MODEL, trained, about)
-    (out / "learn.json").write_text(json.dumps(about | {"history": history}, indent=1), encoding="utf-8")
-    draw_learning(out / "learn.png", history, scores, f"{case.name}: {task.about}")
+    with all_or_nothing(out) as folder:
+        save(folder / MODEL, trained, about)
+        (folder / "learn.json").write_text(json.dumps(about | {"history": history}, indent=1), encoding="utf-8")
+        draw_learning(folder / "learn.png", history, scores, f"{case.name}: {task.about}")
     (out / CHECKPOINT).unlink()
-    _print(console, task, scores)
+    _print(console, task, scores, len(unseen))
     console.print(f"The model is in [bold]{out / MODEL}[/bold]; beside it learn.json and learn.png")
 
 
@@ -72,8 +73,9 @@ def evaluate_case(case: io.Case, path: Path) -> None:
         )
     stages = Stages(console)
     with stages.show(), stages.stage("test") as stage:
-        scores = {"this model": _scores(task, model, _patients(task, case, HELD_OUT, case.learn.held_out, stage))}
-    _print(console, task, scores)
+        unseen = _patients(task, case, HELD_OUT, case.learn.held_out, stage)
+        scores = {"this model": _scores(task, model, unseen)}
+    _print(console, task, scores, len(unseen))
 
 
 def _patients(task: Task, case: io.Case, first: int, count: int, stage: Stage) -> list[Any]:
@@ -89,12 +91,11 @@ def _scores(task: Task, model, samples) -> dict[str, list[float]]:
     return {name: [float(score[name]) for score in each] for name in each[0]}
 
 
-def _print(console: Console, task: Task, scores: dict[str, dict[str, list[float]]]) -> None:
+def _print(console: Console, task: Task, scores: dict[str, dict[str, list[float]]], count: int) -> None:
     rows = [
         [model, name.replace("_", " "), f"{100 * np.mean(v):.2f} %", f"{100 * np.max(v):.2f} %"]
         for model, by_name in scores.items()
         for name, v in by_name.items()
     ]
-    count = len(next(iter(next(iter(scores.values())).values())))
     console.print(f"\n{task.about}, on {count} samples never seen", highlight=False)
     print_table(console, "Error", ["model", "error", "mean", "worst"], rows)

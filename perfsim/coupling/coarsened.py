@@ -10,8 +10,9 @@ import dataclasses
 from perfsim._results import InputError
 from perfsim.coupling.simulation import Simulation, State, Tissue
 from perfsim.coupling.territories import Couplings, couplings
-from perfsim.darcy import ControlVolumes
+from perfsim.darcy import ControlVolumes, operator
 from perfsim.darcy.coarsening import Coarsening
+from perfsim.darcy.multigrid import coarser
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -36,10 +37,11 @@ class Merging:
 def coarsened(sim: Simulation, steps: int = 1) -> tuple[Simulation, Merging]:
     """(the simulation on volumes merged `steps` times, up to eight into one each time; who was merged) (host).
 
-    Without spread through the tissue hyperemic MBF is exactly the mean of the finer one: g_a V is what each terminal
-    conducts to the parts, p_b their mean with the weights g_v V. A coarse face conducts over the distance of the coarse
-    centers. Raises `InputError` for a network without a wall, three compartments, a tensor of permeability, a mesh with
-    faces, or one that cannot be merged so often.
+    g_a V is what each terminal conducts to the parts, p_b their mean with the weights g_v V: where tissue mixes freely
+    the equations are the finer ones summed up. Where it does not, terminals of one merged volume share more than they
+    did (see `learn.subgrid`). A coarse face conducts over the distance of the coarse centers. Raises `InputError` for a
+    network without a wall, three compartments, a tensor of permeability, a mesh with faces, or one that cannot be
+    merged so often.
     """
     volumes, links, tissue = sim.parts()
     if tissue.compartments is not None or volumes.faces is not None or tissue.mobility.ndim > 1:
@@ -74,14 +76,12 @@ def coarsened(sim: Simulation, steps: int = 1) -> tuple[Simulation, Merging]:
 def _merged(mesh: ControlVolumes, level: Coarsening) -> ControlVolumes:
     """The next coarser mesh with its geometry."""
     merging, V = Merging(np.asarray(level.aggregate), level.members.shape[1]), np.asarray(mesh.volume)
-    sides = np.append(np.asarray(mesh.conductor).ravel(), 0.0)
-    across = np.append((np.asarray(level.stretch) * sides[np.asarray(level.bundle)]).sum(axis=0), 0.0)
     return ControlVolumes(
         center=jnp.asarray(np.stack([merging.mean(x, V) for x in np.asarray(mesh.center).T], axis=1)),
         volume=jnp.asarray(np.bincount(merging.own, V, merging.count)),
         depth=jnp.asarray(merging.mean(mesh.depth, V)),
         neighbor=level.neighbor,
-        conductor=jnp.asarray(across[np.asarray(level.face)]),
+        conductor=coarser(operator(mesh, mesh.conductor, jnp.zeros(len(V))), level).transmissibility,
         levels=mesh.levels[1:],
     )
 

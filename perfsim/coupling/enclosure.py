@@ -18,7 +18,7 @@ of F(u_s) = s F(u), which lead from u to u* without a jump, the error would have
 bound. What rounding does to pressures and residuals is added. Inside, pressures are in mmHg and flows in mL/min.
 """
 
-from perfsim.coupling.potential import Graph, Hessian, gradient, vessel_hessian
+from perfsim.coupling.potential import Graph, Hessian, gradient, trees_stepped
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
 from perfsim.darcy.certificate import raised
@@ -149,13 +149,8 @@ def supply_bounds(system: CoupledSystem, graph: Graph, field: Balanced, around: 
 
 def _settled(system: CoupledSystem, graph: Graph, p0, p):
     """The trees' pressures for these in the wall, by Newton: what is left out of balance is out of balance there."""
-    vessels = system.vessels
-
-    def step(_, p0):
-        out = gradient(system, graph, jnp.concatenate([p0, p]))[: graph.nodes]
-        return vessels.pressures(p0 - vessel_hessian(system, graph, p0, p).inverse()(out))
-
-    return jax.lax.fori_loop(0, SETTLING, step, vessels.pressures(p0))
+    start = system.vessels.pressures(p0)
+    return jax.lax.fori_loop(0, SETTLING, lambda _, p0: trees_stepped(system, graph, p0, p), start)
 
 
 def _flat(system, graph, field):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from perfsim._results import InputError
 from perfsim.coupling.graph import FVGraph
 from perfsim.coupling.potential import Graph
-from perfsim.coupling.simulation import Simulation
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
 from perfsim.darcy.columns import take
@@ -43,15 +42,9 @@ class GraphNetwork(eqx.Module):
     features: Float[Array, "volumes features"] | None = None
     solver: FiniteVolumes = eqx.field(default_factory=FiniteVolumes)
 
-    def __call__(self, sim: Simulation, system: CoupledSystem, links: Graph) -> CoupledSystem:
-        """The system with the network's coefficients."""
+    def __call__(self, system: CoupledSystem, links: Graph) -> CoupledSystem:
+        """The system with the network's coefficients. Raises `InputError` for features of another mesh."""
         n = len(links.volumes.volume)
-        if sim.parts()[2].compartments is not None:
-            raise InputError("a graph network acts on a tissue of one compartment, this one has three")
-        if system.correction is not None:
-            raise InputError(
-                "a graph network acts on two-point fluxes: give it solver=FiniteVolumes(corrected=False) on this mesh"
-            )
         if self.features is not None and self.features.shape[:1] != (n,):
             raise InputError(f"features of {self.features.shape[0]} volumes were given, the mesh has {n}")
         whole = FVGraph.of(links)

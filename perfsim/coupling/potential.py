@@ -78,6 +78,12 @@ def vessel_hessian(system: CoupledSystem, graph: Graph, p0, p) -> Linearized:
     return system.vessels.linearized(graph.forest, p0).add(graph.to_nodes(graph.to_terminals(link)))
 
 
+def trees_stepped(system: CoupledSystem, graph: Graph, p0, p) -> Float[Array, " contracted"]:
+    """The trees' pressures after a Newton step at these in the wall."""
+    out = gradient(system, graph, jnp.concatenate([p0, p]))[: graph.nodes]
+    return system.vessels.pressures(p0 - vessel_hessian(system, graph, p0, p).inverse()(out))
+
+
 class Hessian(eqx.Module):
     """The coupled Hessian at a pressure field: tree, tissue, the couplings between them, and the flux's correction."""
 

@@ -10,13 +10,12 @@ proof says that it is good enough nothing more is solved. `Steady(max_steps=0)` 
 
 from collections.abc import Callable
 
-from perfsim._results import InputError
 from perfsim.coupling.newton_krylov import flat
-from perfsim.coupling.potential import Graph, gradient, vessel_hessian
-from perfsim.coupling.simulation import Simulation
+from perfsim.coupling.potential import Graph, gradient, trees_stepped
 from perfsim.coupling.system import CoupledSystem
-from perfsim.darcy import DarcyOperator, FiniteVolumes, Multigrid, operator
+from perfsim.darcy import DarcyOperator, FiniteVolumes, operator
 from perfsim.darcy.coarsening import Coarsening
+from perfsim.darcy.multigrid import coarser
 
 import equinox as eqx
 import jax
@@ -60,16 +59,6 @@ class Predicted(eqx.Module):
     model: Callable[[TissueProblem], Float[Array, " volumes"]]
     solver: FiniteVolumes = eqx.field(default_factory=FiniteVolumes)
 
-    def check(self, sim: Simulation) -> None:
-        """Raises `InputError` for corrected fluxes and three compartments."""
-        volumes, _, tissue = sim.parts()
-        if tissue.compartments is not None:
-            raise InputError("a network says pressures of a tissue of one compartment, this one has three")
-        if self.solver.corrects(volumes):
-            raise InputError(
-                "a network says pressures for two-point fluxes: on this mesh say solver=FiniteVolumes(corrected=False)"
-            )
-
     def start(self, system: CoupledSystem, links: Graph) -> Float[Array, " nodes"]:
         """The field that the network leads to."""
         x = local_field(system, links)
@@ -104,24 +93,16 @@ def tissue_problem(system: CoupledSystem, links: Graph, x: Float[Array, " nodes"
     A = operator(links.volumes, system.transmissibility, system.drainage + link)
     given = jnp.sum(system.supplies(links.couplings, at_terminals, p), axis=1)
     load = given + link * p + system.drainage * system.back_pressure
-    coarser = Multigrid.of(links.volumes.levels, A, dtype=p.dtype)
-    meshes = tuple(_scaled(B, coarser.unit) for B in coarser.operators)
+    meshes = [A]
+    for level in links.volumes.levels:
+        meshes.append(coarser(meshes[-1], level))
     # a scar has no pressure of its own: let it start from the mean
     mean = jnp.sum(A.sink * p) / jnp.sum(A.sink)
-    return TissueProblem(meshes, links.volumes.levels, load, jnp.where(A.sink > 0, p, mean), links.volumes.depth)
-
-
-def _scaled(A: DarcyOperator, unit) -> DarcyOperator:
-    return DarcyOperator(A.transmissibility * unit, A.neighbor, A.sink * unit, A.diagonal * unit)
+    return TissueProblem(tuple(meshes), links.volumes.levels, load, jnp.where(A.sink > 0, p, mean), links.volumes.depth)
 
 
 def _balanced(system: CoupledSystem, links: Graph, p0, p) -> Float[Array, " nodes"]:
     """The field with these pressures in the wall but for a shift: trees solved, and Σ residual over the wall zero."""
-    vessels = system.vessels
-
-    def trees(p0, p):
-        out = gradient(system, links, jnp.concatenate([p0, p]))[: links.nodes]
-        return vessels.pressures(p0 - vessel_hessian(system, links, p0, p).inverse()(out))
 
     def shifted(p0, p):
         link = system.supply_slopes(links.couplings, p0[links.terminal_node], p)
@@ -130,7 +111,7 @@ def _balanced(system: CoupledSystem, links: Graph, p0, p) -> Float[Array, " node
 
     def turn(_, field):
         p0, p = field
-        p0 = trees(p0, p)
+        p0 = trees_stepped(system, links, p0, p)
         return p0, shifted(p0, shifted(p0, p))
 
-    return jnp.concatenate(jax.lax.fori_loop(0, ALTERNATIONS, turn, (vessels.pressures(p0), p)))
+    return jnp.concatenate(jax.lax.fori_loop(0, ALTERNATIONS, turn, (system.vessels.pressures(p0), p)))

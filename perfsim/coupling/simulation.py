@@ -97,9 +97,12 @@ class Simulation(eqx.Module):
         """Values of the territories, in the order of `tissue.territory_names`, as a field: each volume has the mean of
         its feeders, weighted by what they feed.
         """
-        volumes, links, tissue = self.parts()
-        of_feeder = links.at_feeders(jnp.asarray(values)[tissue.territory])
-        return jnp.sum(links.weight * of_feeder, axis=1) / volumes.volume
+        return self.by_terminal(jnp.asarray(values)[self.parts()[2].territory])
+
+    def by_terminal(self, values: Float[Array, " terminals"]) -> Float[Array, " volumes"]:
+        """Values of the terminals as a field, likewise."""
+        volumes, links, _ = self.parts()
+        return jnp.sum(links.weight * links.at_feeders(values), axis=1) / volumes.volume
 
     def solved_on(self) -> tuple[ControlVolumes, Couplings]:
         """What the equations are solved on: the volumes and couplings, or those of all compartments."""

@@ -38,7 +38,7 @@ class Multigrid(eqx.Module):
         T, sink, diagonal = ((x / unit).astype(dtype) for x in (A.transmissibility, A.sink, A.diagonal))
         operators = [DarcyOperator(T, A.neighbor, sink, diagonal)]
         for level in levels:
-            operators.append(_coarse(operators[-1], level))
+            operators.append(coarser(operators[-1], level))
         bottom = jnp.linalg.inv(_dense(operators[-1])).astype(dtype)
         return cls(tuple(operators), levels, bottom, unit, degree)
 
@@ -56,7 +56,7 @@ class Multigrid(eqx.Module):
         return smooth(A, rhs, x + take(coarse, level.aggregate), self.degree)
 
 
-def _coarse(A: DarcyOperator, level: Coarsening) -> DarcyOperator:
+def coarser(A: DarcyOperator, level: Coarsening) -> DarcyOperator:
     """The operator one level up."""
     fine, stretch = A.transmissibility.ravel(), level.stretch.astype(A.sink.dtype)
     T = jnp.zeros(level.bundle.shape[1], A.sink.dtype)

@@ -7,7 +7,7 @@ which end of an edge is called the first, and with positive factors as output in
 from perfsim._results import InputError
 from perfsim.coupling import Factors, FVGraph
 from perfsim.coupling.graph_network import EDGE_FEATURES, OWN_FEATURES
-from perfsim.learn.messages import Messages
+from perfsim.learn.messages import Messages, perceptron
 from perfsim.learn.network import Network
 
 import equinox as eqx
@@ -33,33 +33,28 @@ class Closures(Network):
     face_decoder: eqx.nn.Linear
     features: int = eqx.field(static=True)
     """of every volume, besides its own"""
-    width: int = eqx.field(static=True)
 
     @classmethod
     def of(cls, key: Array, features: int = 0, width: int = 16, rounds: int = 4) -> "Closures":
         """Random parameters, but for the last layer, which is zero: ones until it is trained."""
         keys = iter(jax.random.split(key, 2 * rounds + 4))
 
-        def mlp(inputs):
-            return eqx.nn.MLP(inputs, width, width, 1, jax.nn.silu, key=next(keys))
-
         def nothing(outputs):
             layer = eqx.nn.Linear(width, outputs, key=next(keys))
             return jax.tree.map(jnp.zeros_like, layer)
 
         return cls(
-            node_encoder=mlp(OWN_FEATURES + features),
-            edge_encoder=mlp(EDGE_FEATURES),
-            rounds=tuple(Messages(mlp(3 * width), mlp(2 * width)) for _ in range(rounds)),
+            node_encoder=perceptron(keys, OWN_FEATURES + features, width),
+            edge_encoder=perceptron(keys, EDGE_FEATURES, width),
+            rounds=tuple(Messages.of(keys, width) for _ in range(rounds)),
             volume_decoder=nothing(2),
             face_decoder=nothing(1),
             features=features,
-            width=width,
         )
 
     @property
     def size(self) -> dict[str, int]:
-        return {"features": self.features, "width": self.width, "rounds": len(self.rounds)}
+        return {"features": self.features, "width": self.node_encoder.width_size, "rounds": len(self.rounds)}
 
     def __call__(self, graph: FVGraph) -> Factors:
         """Raises `InputError` for another number of features than it was made for."""

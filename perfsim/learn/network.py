@@ -4,6 +4,8 @@ import abc
 from typing import Any, Self
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 
@@ -19,3 +21,8 @@ class Network(eqx.Module):
     @abc.abstractmethod
     def size(self) -> dict[str, int]:
         """The arguments of `of` that made it."""
+
+
+def silent(mlp: eqx.nn.MLP) -> eqx.nn.MLP:
+    """The same with a last layer of zeros: it says nothing until it is trained."""
+    return eqx.tree_at(lambda m: m.layers[-1], mlp, replace_fn=lambda x: jax.tree.map(jnp.zeros_like, x))

@@ -23,8 +23,8 @@ from perfsim.coupling.system import vessel_laws
 from perfsim.darcy import DarcyOperator, FiniteVolumes
 from perfsim.darcy.columns import sum_slots, take
 from perfsim.flow import Steady
-from perfsim.learn.messages import Messages
-from perfsim.learn.network import Network
+from perfsim.learn.messages import Messages, perceptron
+from perfsim.learn.network import Network, silent
 
 import equinox as eqx
 import jax
@@ -49,26 +49,22 @@ class PressureNetwork(Network):
     up: tuple[Messages, ...]
     decoder: eqx.nn.MLP
     passes: int = eqx.field(static=True)
-    width: int = eqx.field(static=True)
 
     @classmethod
     def of(cls, key: Array, width: int = 16, rounds: int = 2, passes: int = 2) -> "PressureNetwork":
         """Random parameters: `rounds` of messages on each mesh on the way down and up, so many passes."""
         keys = iter(jax.random.split(key, 4 * rounds + 3))
 
-        def mlp(inputs, outputs=width):
-            return eqx.nn.MLP(inputs, outputs, width, 1, jax.nn.silu, key=next(keys))
-
         def messages():
-            return tuple(Messages(mlp(3 * width), mlp(2 * width)) for _ in range(rounds))
+            return tuple(Messages.of(keys, width) for _ in range(rounds))
 
-        decoder = mlp(width, 1)
-        decoder = eqx.tree_at(lambda m: m.layers[-1], decoder, replace_fn=lambda x: jax.tree.map(jnp.zeros_like, x))
-        return cls(mlp(NODE_FEATURES), mlp(EDGE_FEATURES), messages(), messages(), decoder, passes, width)
+        decoder = silent(perceptron(keys, width, width, outputs=1))
+        nodes, edges = perceptron(keys, NODE_FEATURES, width), perceptron(keys, EDGE_FEATURES, width)
+        return cls(nodes, edges, messages(), messages(), decoder, passes)
 
     @property
     def size(self) -> dict[str, int]:
-        return {"width": self.width, "rounds": len(self.down), "passes": self.passes}
+        return {"width": self.node_encoder.width_size, "rounds": len(self.down), "passes": self.passes}
 
     def __call__(self, problem: TissueProblem) -> Float[Array, " volumes"]:
         p = problem.local
@@ -136,6 +132,11 @@ def with_screening(sim: Simulation, length: float) -> Simulation:
     return eqx.tree_at(lambda s: s.tissue.mobility, sim, K)
 
 
+def drawn_screening(rng: np.random.Generator) -> float:
+    """A screening length [m], log-uniform in `ELL`."""
+    return float(np.exp(rng.uniform(*np.log(ELL))))
+
+
 def random_wall(index: int, seed: int = 0, *, volumes: int = 3000, screening: float | None = None) -> RandomWall:
     """A random heart: patient of the cohort, with a rough field of supply (sd 0.3 in the log) and a screening length
     log-uniform in `ELL` [m], or the given one.
@@ -145,7 +146,7 @@ def random_wall(index: int, seed: int = 0, *, volumes: int = 3000, screening: fl
     x = np.asarray(sim.volumes.center) / 10e-3
     field = sum(np.cos(x @ rng.normal(size=3) + rng.uniform(0.0, 2.0 * np.pi)) for _ in range(4)) / np.sqrt(2.0)
     sim = eqx.tree_at(lambda s: s.tissue.supply, sim, sim.tissue.supply * jnp.exp(jnp.asarray(0.3 * field)))
-    length = float(np.exp(rng.uniform(*np.log(ELL)))) if screening is None else screening
+    length = drawn_screening(rng) if screening is None else screening
     return wall_of(pad(with_screening(sim, length)))
 
 
@@ -160,17 +161,20 @@ def wall_of(sim: Simulation) -> RandomWall:
 def score(model: PressureNetwork, wall: RandomWall) -> dict[str, float]:
     """Mean of |Δ|/max(MBF, 0.1) over the volumes before any solver touches them, and for tissue that shares nothing."""
     exact = simulate(wall.sim, states=(STATE,))[STATE].mbf
-    volume = wall.sim.volumes.volume
 
     def error(network):
         found = simulate(wall.sim, Steady(max_steps=0), Predicted(network), (STATE,))[STATE].mbf
-        return float(jnp.average(jnp.abs(found - exact) / jnp.maximum(exact, 0.1), weights=volume))
+        return mean_error(wall.sim, found, exact)
 
-    return {"error": error(model), "error_without": error(Nothing())}
+    return {"error": error(model), "error_without": error(local)}
 
 
-class Nothing(eqx.Module):
-    """The network that leaves a tissue that shares nothing as it is: what a prediction is measured against."""
+def mean_error(sim: Simulation, found, exact) -> float:
+    """Mean of |Δ|/max(MBF, 0.1) over the wall."""
+    relative = jnp.abs(found - exact) / jnp.maximum(exact, 0.1)
+    return float(jnp.average(relative, weights=sim.volumes.volume))
 
-    def __call__(self, problem: TissueProblem) -> Float[Array, " volumes"]:
-        return problem.local
+
+def local(problem: TissueProblem) -> Float[Array, " volumes"]:
+    """What a prediction is measured against: the pressures of a tissue that shares nothing."""
+    return problem.local

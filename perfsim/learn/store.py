@@ -1,13 +1,12 @@
-"""Models as files: a line of JSON that says what it is, then its arrays. Nothing is executed when one is read."""
+"""Models as files (see `files`) that say their kind and size, and are refused where they do not fit."""
 
 import hashlib
-import io
-import json
 from pathlib import Path
 from typing import Any
 
 from perfsim import __version__
 from perfsim._results import InputError, meant
+from perfsim.learn import files
 from perfsim.learn.closures import Closures
 from perfsim.learn.network import Network
 from perfsim.learn.pressure import PressureNetwork
@@ -24,9 +23,7 @@ KINDS: dict[str, type[Network]] = {k.__name__: k for k in (Closures, PressureNet
 
 def save(path: str | Path, model: Network, about: dict[str, Any] | None = None) -> None:
     """Write a model of one of the `KINDS`; `about` is kept with it: what it was trained for, on what, how well."""
-    buffer = io.BytesIO()
-    eqx.tree_serialise_leaves(buffer, model)
-    arrays = buffer.getvalue()
+    arrays = files.to_bytes(model)
     header = {
         "format": FORMAT,
         "perfsim": __version__,
@@ -35,10 +32,7 @@ def save(path: str | Path, model: Network, about: dict[str, Any] | None = None) 
         "sha256": hashlib.sha256(arrays).hexdigest(),
         "about": about or {},
     }
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(json.dumps(header, ensure_ascii=False).encode() + b"\n" + arrays)
-    part.replace(path)
+    files.write(Path(path), header, arrays)
 
 
 def described(path: str | Path) -> dict[str, Any]:
@@ -62,7 +56,7 @@ def load(path: str | Path) -> Network:
     kind = KINDS[header["kind"]]
     try:
         like = eqx.filter_eval_shape(lambda: kind.of(jax.random.key(0), **header["size"]))
-        return eqx.tree_deserialise_leaves(io.BytesIO(arrays), like)
+        return files.from_bytes(arrays, like)
     except (TypeError, RuntimeError, ValueError, EOFError) as error:
         fault = f"its arrays do not fit a {header['kind']} of size {header['size']}"
         raise InputError(f"{path}: {fault}: {error}") from None
@@ -70,13 +64,11 @@ def load(path: str | Path) -> Network:
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
-        first, _, arrays = path.read_bytes().partition(b"\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; `perfsim learn train CASE.toml` writes models") from None
-    try:
-        header = json.loads(first)
+        header, arrays = files.read(path)
         if not {"format", "perfsim", "kind", "size", "sha256"} <= set(header):
             raise ValueError
-    except (ValueError, TypeError):
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; `perfsim learn train CASE.toml` writes models") from None
+    except ValueError:
         raise InputError(f"{path}: not a model of perfsim: its first line is no header") from None
     return header, arrays

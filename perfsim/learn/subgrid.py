@@ -9,8 +9,9 @@ and positive definite. The fine meshes have 10⁵ volumes, the coarse ones are t
 
 from perfsim.cohorts import synthetic_patient
 from perfsim.coupling import GraphNetwork, Simulation, coarsened, pad, simulate
+from perfsim.darcy.padding import filled
 from perfsim.learn.closures import Closures
-from perfsim.learn.pressure import ELL, with_screening
+from perfsim.learn.pressure import drawn_screening, with_screening
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -34,10 +35,10 @@ class Pair(eqx.Module):
 
 
 def pair(index: int, seed: int = 0, *, volumes: int = 100_000, draws: int = 1) -> list[Pair]:
-    """A patient of the cohort with so many screening lengths, log-uniform in `ELL`."""
+    """A patient of the cohort with so many screening lengths, as those of `random_wall`."""
     rng = np.random.default_rng([seed, index, 5])
     fine = synthetic_patient(index, stenosed=index % 2 == 0, volumes=volumes, seed=seed).truth
-    return [compared(with_screening(fine, float(np.exp(rng.uniform(*np.log(ELL)))))) for _ in range(draws)]
+    return [compared(with_screening(fine, drawn_screening(rng))) for _ in range(draws)]
 
 
 def compared(fine: Simulation) -> Pair:
@@ -46,9 +47,9 @@ def compared(fine: Simulation) -> Pair:
     volume = np.asarray(fine.volumes.volume)
     mean = merging.mean(simulate(fine, states=(STATE,))[STATE].mbf, volume)
     padded = pad(coarse)
-    more = (0, len(padded.volumes.volume) - len(mean))
-    weight = np.asarray(coarse.volumes.volume) / volume.sum()
-    return Pair(padded, jnp.asarray(np.pad(mean, more, constant_values=1.0)), jnp.asarray(np.pad(weight, more)))
+    count = len(padded.volumes.volume)
+    weight = coarse.volumes.volume / volume.sum()
+    return Pair(padded, filled(jnp.asarray(mean), count, 1.0), filled(weight, count, 0.0))
 
 
 def loss(model: Closures, pair: Pair) -> Float[Array, ""]:

@@ -31,22 +31,18 @@ class Task:
     about: str
 
 
+_TONE = Task(
+    ToneNetwork,
+    lambda index, seed, volumes: [tone.example(index, seed, volumes=volumes)],
+    tone.loss,
+    tone.score,
+    1500,
+    "tone of every volume from features, trained on segments through the simulator",
+)
 TASKS = {
-    "tone": Task(
-        ToneNetwork,
-        lambda index, seed, volumes: [tone.example(index, seed, volumes=volumes)],
-        tone.loss,
-        tone.score,
-        1500,
-        "tone of every volume from features, trained on segments through the simulator",
-    ),
-    "direct": Task(
-        Direct,
-        lambda index, seed, volumes: [tone.example(index, seed, volumes=volumes)],
-        tone.loss,
-        tone.score,
-        1500,
-        "MBF of every volume from the same features, without physics",
+    "tone": _TONE,
+    "direct": dataclasses.replace(
+        _TONE, kind=Direct, about="MBF of every volume from the same features, without physics"
     ),
     "subgrid": Task(
         Closures,

@@ -10,9 +10,10 @@ from perfsim.cohorts import synthetic_patient
 from perfsim.coupling import Factors, FVGraph, GraphNetwork, Simulation, pad, simulate
 from perfsim.coupling.graph_network import OWN_FEATURES
 from perfsim.coupling.system import vessel_laws
+from perfsim.darcy.padding import filled
 from perfsim.flow import elimination
 from perfsim.learn.closures import positive
-from perfsim.learn.network import Network
+from perfsim.learn.network import Network, silent
 from perfsim.observe import LongAxis, Pose, Segments
 
 import equinox as eqx
@@ -58,8 +59,7 @@ class Reader(Network):
     @classmethod
     def of(cls, key: Array, width: int = 32, rounds: int = 2) -> Self:
         """Random parameters, but for a last layer of zeros; `rounds` hidden layers."""
-        mlp = eqx.nn.MLP(cls.inputs(), 1, width, rounds, jax.nn.silu, key=key)
-        return cls(eqx.tree_at(lambda m: m.layers[-1], mlp, replace_fn=lambda x: jax.tree.map(jnp.zeros_like, x)))
+        return cls(silent(eqx.nn.MLP(cls.inputs(), 1, width, rounds, jax.nn.silu, key=key)))
 
     @property
     def size(self) -> dict[str, int]:
@@ -155,10 +155,11 @@ def example(index: int, seed: int = 0, *, terminals: int = 300, volumes: int = 1
     truth = pad(truth)
     true = _seen(truth, view)
     padded = pad(sim)
+    count = len(padded.volumes.volume)
     return Example(
         sim=padded,
-        features=_filled(features(sim), len(padded.volumes.volume)),
-        known=_filled(known(sim), len(padded.volumes.volume)),
+        features=filled(jnp.asarray(features(sim)), count, 0.0),
+        known=filled(jnp.asarray(known(sim)), count, 0.0),
         view=view,
         seen=true * jnp.asarray(1.0 + NOISE * rng.normal(size=17)),
         true=true,
@@ -170,19 +171,13 @@ def _seen(truth: Simulation, view: Segments):
     return view(truth.volumes, simulate(truth, states=(STATE,))[STATE].mbf, Pose())
 
 
-def _filled(x: np.ndarray, count: int) -> Float[Array, "volumes columns"]:
-    return jnp.asarray(np.pad(x, ((0, count - len(x)), (0, 0))))
-
-
 def known(sim: Simulation) -> np.ndarray:
     """The simulator's own inputs by volume, as a network without physics would be given them."""
-    law, forest, links = vessel_laws(sim), sim.forest, sim.couplings
+    law, forest = vessel_laws(sim), sim.forest
     start = jnp.zeros(forest.roots)
     way = [elimination.path_sum(forest, start, forest.chain_sum(x)) for x in (law.R, law.S)]
-    R, S = (np.asarray(w[forest.contracted[sim.network.terminals]]) for w in way)
-    by_terminal = [np.log(R / 1e10), 0.5 * np.log((S + 1e13) / 1e14)]
-    weight = np.asarray(links.weight) / np.asarray(sim.volumes.volume)[:, None]
-    friction, loss = (np.sum(weight * np.asarray(links.at_feeders(jnp.asarray(x))), axis=1) for x in by_terminal)
+    R, S = (w[forest.contracted[sim.network.terminals]] for w in way)
+    friction, loss = (sim.by_terminal(x) for x in (jnp.log(R / 1e10), 0.5 * jnp.log((S + 1e13) / 1e14)))
     pressure = next(float(s.aortic_pressure) for s in sim.states if s.name == STATE)
     depth = np.asarray(sim.volumes.depth)
     return np.stack([friction, loss, depth - 0.5, np.full(len(depth), (pressure - 11.7e3) / 1e3)], axis=1)

@@ -1,12 +1,12 @@
 """Gradient descent over patients: mini-batches, one update each, from the host; it resumes to the same bits."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from perfsim._results import InputError
+from perfsim.learn import files
 
 import equinox as eqx
 import jax
@@ -61,7 +61,7 @@ def train(
     """
     state = how.rule.init(eqx.filter(model, eqx.is_inexact_array))
     history: list[float] = []
-    mark = {"how": dataclasses.asdict(how), "samples": len(samples)}
+    mark = dataclasses.asdict(how) | {"samples": len(samples)}
     if checkpoint is not None and checkpoint.exists():
         (model, state), history = _resumed(checkpoint, (model, state), mark)
     for step in range(len(history), how.steps):
@@ -77,7 +77,7 @@ def train(
         if progress is not None:
             progress(step + 1, history[-1])
         if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == how.steps):
-            _write(checkpoint, (model, state), mark, history)
+            files.write(checkpoint, mark | {"history": history}, files.to_bytes((model, state)))
     return model, history
 
 
@@ -93,25 +93,15 @@ def _updated(how: Training, model: Model, total, state):
     return eqx.apply_updates(model, update), state
 
 
-def _write(path: Path, tree, mark: dict, history: list[float]) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(json.dumps(mark | {"history": history}).encode() + b"\n")
-        eqx.tree_serialise_leaves(file, tree)
-    part.replace(path)
-
-
 def _resumed(path: Path, like, mark: dict):
-    with path.open("rb") as file:
-        try:
-            said = json.loads(file.readline())
-            history = said.pop("history")
-            if said != mark:
-                theirs, ours = ({**m["how"], "samples": m["samples"]} for m in (said, mark))
-                differs = ", ".join(f"{k} {theirs[k]}, not {v}" for k, v in ours.items() if theirs[k] != v)
-                raise InputError(f"{path}: this checkpoint is of another training ({differs}): remove it to start anew")
-            return eqx.tree_deserialise_leaves(file, like), history
-        except (ValueError, KeyError, RuntimeError, EOFError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: not a checkpoint of this model ({error}): remove it to start anew") from None
+    """((model, state), history) of a checkpoint. Raises `InputError` for one of something else."""
+    try:
+        said, arrays = files.read(path)
+        history = said.pop("history")
+        tree = files.from_bytes(arrays, like) if said == mark else None
+    except (ValueError, KeyError, RuntimeError, EOFError) as error:
+        raise InputError(f"{path}: not a checkpoint of this model ({error}): remove it to start anew") from None
+    if tree is None:
+        differs = ", ".join(f"{k} {said.get(k)}, not {v}" for k, v in mark.items() if said.get(k) != v)
+        raise InputError(f"{path}: this checkpoint is of another training ({differs}): remove it to start anew")
+    return tree, history
