@@ -64,6 +64,20 @@ def test_merging_is_closer_than_cutting_anew():
     )
 
 
+def test_a_scar_keeps_its_depth(fine):
+    """Merged volumes in which nothing drains lie where their parts do."""
+    dead = np.asarray(fine.volumes.center)[:, 2] < np.quantile(np.asarray(fine.volumes.center)[:, 2], 0.3)
+    scarred = eqx.tree_at(
+        lambda s: s.tissue.transmural, fine, jnp.where(jnp.asarray(dead), 0.0, fine.tissue.transmural)
+    )
+    coarse, merging = coarsened(scarred, 1)
+    V = np.asarray(fine.volumes.volume)
+    silent = merging.mean(~dead, V) == 0
+    assert silent.sum() > 20
+    np.testing.assert_allclose(np.asarray(coarse.volumes.depth)[silent], merging.mean(fine.volumes.depth, V)[silent])
+    assert float(simulate(coarse).hyperemia.mass_defect) <= 1e-10
+
+
 def test_what_cannot_be_merged_is_said(fine):
     with pytest.raises(InputError, match=r"can be merged \d times, not 9"):
         coarsened(fine, 9)

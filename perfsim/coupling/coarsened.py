@@ -66,7 +66,9 @@ def coarsened(sim: Simulation, steps: int = 1) -> tuple[Simulation, Merging]:
 
     states = tuple(eqx.tree_at(against, s, tuple(field(x, drainage) for x in against(s))) for s in sim.states)
     coarse = eqx.tree_at(conductances, tissue, tuple(field(x, V) for x in conductances(tissue)))
-    mesh = eqx.tree_at(lambda m: m.depth, mesh, jnp.asarray(merging.mean(volumes.depth, drainage)))
+    drains = np.bincount(own, drainage, merging.count) > 0  # a scar keeps the depth of its middle
+    depth = np.where(drains, merging.mean(volumes.depth, drainage), mesh.depth)
+    mesh = eqx.tree_at(lambda m: m.depth, mesh, jnp.asarray(depth))
     links = _merged_couplings(links, merging, supply / V, np.asarray(mesh.volume))
     return eqx.tree_at(
         lambda s: (s.volumes, s.couplings, s.tissue, s.states), sim, (mesh, links, coarse, states)
