@@ -63,8 +63,10 @@ def test_bifurcation_tree():
     order = [int(np.flatnonzero(np.asarray(network.head) == h)[0]) for h in (1, 2, 3)]
     R0, Ra, Rb = r[order[0]], r[order[1]] + R[0], r[order[2]] + R[1]
     fork = (1.2e4 / R0 + P[0] / Ra + P[1] / Rb) / (1 / R0 + 1 / Ra + 1 / Rb)
-    state = simulate(sim).hyperemia
+    solution = simulate(sim)
+    state = solution.hyperemia
     assert float(state.total_pressure[1]) == pytest.approx(fork, rel=1e-10)
+    assert int(simulate(sim, near=solution).hyperemia.counters.newton) == 0
     np.testing.assert_allclose(state.outlet_flow, [(fork - P[0]) / Ra, (fork - P[1]) / Rb], rtol=1e-10)
     assert float(state.mass_defect) < 1e-14
 

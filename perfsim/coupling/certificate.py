@@ -57,8 +57,7 @@ def _certify(sim: Simulation, state: State, found: Perfusion, method: TissueMeth
     volumes, _, tissue = sim.parts()
     law = vessel_laws(sim)
     system, links, solver = posed(sim, law, state, method)
-    behind_crowns = found.total_pressure[sim.forest.node].at[links.terminal_node].set(found.terminal_pressure)
-    x = jnp.concatenate([behind_crowns, found.compartment_pressure.ravel()]) / MMHG
+    x = found.unknowns(sim.forest, links.terminal_node)
     proved = system.correction is None and len(sim.bridges.resistance) == 0
     field, around = (sharpened if proved else stepped)(system, links, x, solver)
 

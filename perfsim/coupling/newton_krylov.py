@@ -27,7 +27,7 @@ def solve_coupled(
     frozen = jax.lax.stop_gradient(system)
     guess = jax.lax.stop_gradient((flat if start is None else start)(frozen, graph))
     x, counters = _solve(frozen, graph, guess, flow, tissue)
-    x = _attach(system, graph, x, flow.max_krylov, tissue)
+    x = _attach(system, graph, x, flow, tissue)
     return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters
 
 
@@ -67,19 +67,21 @@ def _certified(system: CoupledSystem, graph: Graph, x, tissue: FiniteVolumes, ac
 
 
 @eqx.filter_custom_jvp
-def _attach(system, graph, x, max_steps, tissue):
-    """x itself, with the derivative dx = -J⁻¹ ∂F/∂system that F(x, system) = 0 implies."""
+def _attach(system, graph, x, flow, tissue):
+    """x itself, with the derivative dx = -J⁻¹ ∂F/∂system that F(x, system) = 0 implies, or about that."""
     return x
 
 
 @_attach.def_jvp
 def _attach_jvp(primals, tangents):
-    system, graph, x, max_steps, tissue = primals
+    system, graph, x, flow, tissue = primals
     _, dF = eqx.filter_jvp(lambda s: gradient(s, graph, x), (system,), (tangents[0],))
     hessian = Hessian.at(jax.lax.stop_gradient(system), graph, x, tissue)
 
     def solve(matvec, b):
-        given = None if hessian.symmetric else matvec  # the transposed one in reverse mode
-        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, max_steps, given)[0]
+        given = hessian if hessian.symmetric else matvec  # the transposed one in reverse mode
+        if flow.passes is not None:
+            return hessian.relaxed(b, flow.passes, given)
+        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, flow.max_krylov, given)[0]
 
     return x, jax.lax.custom_linear_solve(hessian, -dF, solve, solve, symmetric=hessian.symmetric)

@@ -158,3 +158,7 @@ class Hessian(eqx.Module):
         """Preconditioned conjugate gradients, or GMRES where fluxes are corrected; (solution, steps)."""
         krylov = conjugate_gradients if self.symmetric else gmres
         return krylov(self if matvec is None else matvec, self.precondition, b, rtol, max_steps)
+
+    def relaxed(self, b, passes: Int[Array, ""] | int, matvec):
+        """About H⁻¹b: so many steps x ← x + M⁻¹(b - Hx) with the preconditioner M, linear in b."""
+        return jax.lax.fori_loop(1, passes, lambda _, x: x + self.precondition(b - matvec(x)), self.precondition(b))

@@ -26,14 +26,16 @@ def simulate(
     flow: Steady | Pulsatile | None = None,
     tissue: TissueMethod | None = None,
     states: tuple[str, ...] | None = None,
+    near: Solution | None = None,
 ) -> Solution:
     """Blood flow of a simulation in all (or the named) of its states.
 
     A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through
     it, and nothing recompiles when a physical value changes. Solvers are data: `flow` (`Steady()`, or `pulsatile(sim)`
-    for a beating heart, whose means are then returned with the beat) and `tissue` choose them. A
-    solve that fails says so in `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the
-    host. Raises `InputError` for a state that the simulation does not have.
+    for a beating heart, whose means are then returned with the beat) and `tissue` choose them. Solves start from the
+    pressures of `near`, a solution of the same simulation with other values. A solve that fails says so in
+    `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the host. Raises `InputError` for
+    a state that the simulation does not have, or a solution of other trees.
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
@@ -42,7 +44,20 @@ def simulate(
         raise InputError(
             f"the simulation has no state {min(unknown)!r}: it has {', '.join(s.name for s in sim.states)}"
         )
-    return _simulate(_strongly_typed(sim), flow, tissue, states)
+    if near is not None:
+        _check_size(sim, near)
+    return _simulate(_strongly_typed(sim), flow, tissue, states, near)
+
+
+def _check_size(sim: Simulation, near: Solution) -> None:
+    wanted = len(sim.network.position), 0 if sim.tissue is None else len(sim.parts()[0].volume)
+    for name, known in near.states.items():
+        size = len(known.total_pressure), len(known.mbf)
+        if size != wanted:
+            raise InputError(
+                f"`near` has {size[0]} nodes and {size[1]} volumes in state {name!r}, the simulation has {wanted[0]} "
+                f"and {wanted[1]}: start from a solution of the same trees and mesh, or leave it out"
+            )
 
 
 def _strongly_typed(sim: Simulation) -> Simulation:
@@ -57,12 +72,17 @@ def _strongly_typed(sim: Simulation) -> Simulation:
 
 @eqx.filter_jit
 def _simulate(
-    sim: Simulation, flow: Steady | Pulsatile, tissue: TissueMethod, states: tuple[str, ...] | None
+    sim: Simulation,
+    flow: Steady | Pulsatile,
+    tissue: TissueMethod,
+    states: tuple[str, ...] | None,
+    near: Solution | None,
 ) -> Solution:
     law = vessel_laws(sim)
     chosen = [s for s in sim.states if states is None or s.name in states]
     steady = flow if isinstance(flow, Steady) else flow.steady
-    solved = {s.name: _solve_state(sim, law, s, steady, tissue) for s in chosen}
+    known = {} if near is None else near.states
+    solved = {s.name: _solve_state(sim, law, s, steady, tissue, known.get(s.name)) for s in chosen}
     if isinstance(flow, Pulsatile):
         solved = {s.name: pulsed(sim, law, s, solved[s.name], flow) for s in chosen}
     return Solution(solved)
@@ -83,8 +103,13 @@ class _Solved(NamedTuple):
     """the fields of `Perfusion` that belong to the wall"""
 
 
-def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: TissueMethod) -> Perfusion:
-    solved = _network(sim, law, state, flow) if sim.tissue is None else _heart(sim, law, state, flow, tissue)
+def _solve_state(
+    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: TissueMethod, near: Perfusion | None
+) -> Perfusion:
+    if sim.tissue is None:
+        solved = _network(sim, law, state, flow, near)
+    else:
+        solved = _heart(sim, law, state, flow, tissue, near)
     lumped = solved.vessels.outlet_flow(solved.p0)
     bridged = solved.vessels.bridge_flow(solved.p0)
     at_nodes = spread(solved.at_nodes.at[solved.vessels.outlet].add(lumped), solved.vessels.bridge, bridged)
@@ -107,22 +132,25 @@ def _solve_state(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady
     )
 
 
-def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady) -> _Solved:
+def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, near: Perfusion | None) -> _Solved:
     """A network without a wall."""
     vessels = state_vessels(sim, law, state)
-    p0, counters = solve_network(vessels, sim.forest, flow)
+    start = None if near is None else near.unknowns(sim.forest, jnp.zeros(0, int))
+    p0, counters = solve_network(vessels, sim.forest, flow, start)
     fields = ("terminal_flow", "terminal_pressure", "tissue_pressure", "mbf", "drainage")
     wall = dict.fromkeys(fields, jnp.zeros(0)) | dict.fromkeys(("supplies", "compartment_pressure"), jnp.zeros((0, 0)))
     return _Solved(vessels, p0, jnp.zeros(p0.shape), jnp.zeros(()), counters, wall)
 
 
-def _heart(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: TissueMethod) -> _Solved:
+def _heart(
+    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: TissueMethod, near: Perfusion | None
+) -> _Solved:
     """A network coupled to its wall."""
     volumes, _, tissue = sim.parts()
     if flow.accuracy is not None and tissue.compartments is not None:
         raise InputError("`accuracy` is proved of one compartment: leave it out for three, and `certify` the solution")
     system, links, solver = posed(sim, law, state, method)
-    p0, p, counters = solve_coupled(system, links, flow, solver, start_of(method))
+    p0, p, counters = solve_coupled(system, links, flow, solver, start_of(method, near))
     q = system.supplies(links.couplings, p0[links.terminal_node], p)
     supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
     n, per_gram = len(volumes.volume), ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G

@@ -2,6 +2,8 @@
 
 from perfsim._results import RESULTS, SimulationError
 from perfsim.flow import Counters
+from perfsim.network import Forest
+from perfsim.units import MMHG
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -69,6 +71,15 @@ class Perfusion(eqx.Module):
     counters: Counters
     beat: Beat | None = None
     """of pulsatile flow"""
+
+    def unknowns(
+        self, forest: Forest, terminal_node: Int[Array, " terminals"]
+    ) -> Float[Array, " contracted_and_volumes"]:
+        """What a solve finds [mmHg]: total pressures at contracted nodes, behind the crown at terminals, and those in
+        the wall's compartments.
+        """
+        at_nodes = self.total_pressure[forest.node].at[terminal_node].set(self.terminal_pressure)
+        return jnp.concatenate([at_nodes, self.compartment_pressure.ravel()]) / MMHG
 
 
 class Solution(eqx.Module):

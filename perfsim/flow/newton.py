@@ -29,8 +29,13 @@ class Steady(eqx.Module):
     are those at the field reached. None: solve to `tolerance`, as networks without a wall always are.
     """
     max_steps: int = eqx.field(static=True, default=60)
+    """of Newton; 0 takes the field that a solve starts from for its solution"""
     max_krylov: int = eqx.field(static=True, default=2000)
     """conjugate-gradient steps allowed in one linear solve"""
+    passes: Int[Array, ""] | int | None = None
+    """what derivatives take in place of a linear solve: so many stationary steps with its preconditioner, a linear map
+    that is symmetric where the Hessian is. Each is worth one to two digits. None: solve to round-off.
+    """
 
 
 class Counters(eqx.Module):
@@ -97,7 +102,9 @@ def minimize(
     F = residual(start)
     zero = jnp.zeros((), int)
     state = start, F, imbalance(start, F), zero, zero, jnp.zeros((), bool), jnp.zeros((), bool)
-    x, F, error, steps, krylov, stalled, done = jax.lax.while_loop(unfinished, body, state)
+    if method.max_steps > 0:
+        state = jax.lax.while_loop(unfinished, body, state)
+    x, F, error, steps, krylov, stalled, done = state
     result = jnp.where(
         ~jnp.isfinite(error),
         RESULTS.not_finite,

@@ -10,17 +10,27 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def solve_network(system: VesselSystem, forest: Forest, method: Steady) -> tuple[Float[Array, " contracted"], Counters]:
-    """Total pressures [mmHg] at the contracted nodes, and what the solve did. Differentiable in `system`."""
+def solve_network(
+    system: VesselSystem, forest: Forest, method: Steady, start: Float[Array, " contracted"] | None = None
+) -> tuple[Float[Array, " contracted"], Counters]:
+    """Total pressures [mmHg] at the contracted nodes, and what the solve did. Differentiable in `system`.
+
+    `start` is the field to start from; the highest pressure everywhere if left out.
+    """
     frozen = jax.lax.stop_gradient(system)
 
     def step(x, F, rtol):
         return -_tangent_solve(frozen, forest, x, F), jnp.ones((), int)
 
-    start = jnp.full(forest.children.shape[0], jnp.max(frozen.fixed_pressure))
-    start = jnp.where(jnp.any(frozen.fixed), start, 100.0)
+    if start is None:
+        start = jnp.full(forest.children.shape[0], jnp.max(frozen.fixed_pressure))
+        start = jnp.where(jnp.any(frozen.fixed), start, 100.0)
     x, counters = minimize(
-        lambda x: _residual(frozen, forest, x), step, start, lambda x: total_outflow(frozen, x), method
+        lambda x: _residual(frozen, forest, x),
+        step,
+        jax.lax.stop_gradient(start),
+        lambda x: total_outflow(frozen, x),
+        method,
     )
     x = _attach(system, forest, x)
     return system.pressures(x), counters

@@ -9,7 +9,7 @@ from perfsim.coupling import Pulsatile, Simulation, TissueMethod
 from perfsim.flow import Steady
 from perfsim.inverse.blocks import Free
 from perfsim.inverse.fields import ToneField
-from perfsim.inverse.gauss_newton import Dense, Krylov, Point, Step, Work
+from perfsim.inverse.gauss_newton import Dense, Krylov, Point, Step, Trust, Work
 from perfsim.inverse.model import Model
 from perfsim.inverse.problem import Problem, problem
 from perfsim.observe import Measurement
@@ -158,7 +158,7 @@ def _marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, wor
     here: Point = linearize(posed, state.xi, work)
     if state.iteration == 0:
         state.before = here.cost
-        state.damping = 0.0 if posed.prior else DAMPING * 2.0 * here.cost
+        state.trust.damping = 0.0 if posed.prior else DAMPING * 2.0 * here.cost
     if not np.isfinite(here.cost):
         return state.xi, here.cost, here.cost, 0, RESULTS.fit_not_finite
     enough = 0.5 * tolerance**2
@@ -167,10 +167,10 @@ def _marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, wor
     while True:
         if not posed.prior and here.cost <= exact:
             return state.xi, state.before, here.cost, state.iteration, RESULTS.successful
-        step: Step = here.step(state.damping, work)
+        step: Step = here.step(state.trust, work)
         if step.decrease <= enough * (1.0 if posed.prior else max(1.0, here.cost)):
             return (
-                state.xi + step.p * (state.damping == 0),
+                state.xi + step.p * (state.trust.damping == 0),
                 state.before,
                 here.cost,
                 state.iteration,
@@ -183,10 +183,10 @@ def _marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, wor
         gain = (here.cost - there.cost) / step.decrease if np.isfinite(there.cost) else -1.0
         if gain > 0.01:
             state.xi, here = state.xi + step.p, there
-        state.adapt(gain, step.curvature, posed.prior)
+        state.trust.adapt(gain, step.curvature, posed.prior)
         progress(state.iteration, here.cost)
         state.write(checkpoint)
-        if state.damping > DAMPING_MOST:
+        if state.trust.damping > DAMPING_MOST:
             return state.xi, state.before, here.cost, state.iteration, RESULTS.fit_stalled
 
 
@@ -195,23 +195,15 @@ class _State:
     """All that a fit needs to go on."""
 
     xi: np.ndarray
-    damping: float = 0.0
     iteration: int = 0
     before: float = np.inf
-
-    def adapt(self, gain: float, curvature: float, prior: bool) -> None:
-        """Less damping after good steps, more after bad ones; with a prior none where it is not needed."""
-        if gain > 0.5:
-            self.damping /= 6.0
-            if prior and self.damping < 0.01 * curvature:
-                self.damping = 0.0
-        elif gain <= 0.25:
-            self.damping = max(4.0 * self.damping, 0.1 * curvature)
+    trust: Trust = dataclasses.field(default_factory=Trust)
 
     def write(self, path: Path | None) -> None:
         if path is not None:
             part = path.with_suffix(".part.npz")
-            np.savez(part, **dataclasses.asdict(self))
+            numbers = dataclasses.asdict(self.trust) | {"iteration": self.iteration, "before": self.before}
+            np.savez(part, xi=self.xi, **numbers)
             part.replace(path)
 
 
@@ -222,7 +214,11 @@ def _resumed(path: Path | None, posed: Problem) -> _State:
     with np.load(path) as saved:
         if saved["xi"].shape != (posed.size,):
             raise InputError(f"{path}: this checkpoint is of {saved['xi'].size} parameters, the fit has {posed.size}")
-        return _State(saved["xi"], float(saved["damping"]), int(saved["iteration"]), float(saved["before"]))
+        known = [f.name for f in dataclasses.fields(Trust)]
+        if not set(known) <= set(saved):
+            raise InputError(f"{path}: this checkpoint is of another version of perfsim: delete it to start anew")
+        trust = Trust(**{name: saved[name].item() for name in known})
+        return _State(saved["xi"], int(saved["iteration"]), float(saved["before"]), trust)
 
 
 def _measured(data: Sequence[Measurement]) -> int:

@@ -1,6 +1,8 @@
 """The one function that everything here is made of: residuals in standard deviations, of standard normal numbers."""
 
-from collections.abc import Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 
 from perfsim._results import InputError
 from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, simulate
@@ -13,7 +15,7 @@ from perfsim.observe import Imaging, Measurement
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 class Problem(eqx.Module):
@@ -56,14 +58,29 @@ class Problem(eqx.Module):
             start += part.size
         return model
 
-    def solved(self, xi: Float[Array, " parameters"], every_state: bool = False) -> tuple[Model, Solution]:
-        """The model and its flow in the states that were measured, or in all."""
+    def solved(
+        self, xi: Float[Array, " parameters"], every_state: bool = False, near: Solution | None = None
+    ) -> tuple[Model, Solution]:
+        """The model and its flow, solved from that of `near`, in the states that were measured or in all."""
         model, states = self.at(xi), None if every_state else self.states
-        return model, simulate(model.sim, flow=self.flow, tissue=self.tissue, states=states)
+        return model, simulate(model.sim, flow=self.flow, tissue=self.tissue, states=states, near=near)
 
-    def residual(self, xi: Float[Array, " parameters"]) -> Float[Array, " data"]:
+    def residual(self, xi: Float[Array, " parameters"], near: Solution | None = None) -> Float[Array, " data"]:
         """r(ξ): model minus data in standard deviations."""
-        return self.misfit(*self.solved(xi))
+        return self.misfit(*self.solved(xi, near=near))
+
+    def around(
+        self, solution: Solution, passes: Int[Array, ""] | None = None
+    ) -> Callable[[Float[Array, " parameters"]], Float[Array, " data"]]:
+        """r(ξ) for derivatives where its solution is known, which is not solved for again.
+
+        Derivatives are exact, or take so many `passes` in place of linear solves (see `Steady`). A beat is not its
+        mean: it is marched again, and its derivatives are exact.
+        """
+        if not isinstance(self.flow, Steady):
+            return functools.partial(self.residual, near=solution)
+        known = dataclasses.replace(self.flow, max_steps=0, passes=passes)
+        return functools.partial(dataclasses.replace(self, flow=known).residual, near=solution)
 
     def misfit(self, model: Model, solution: Solution) -> Float[Array, " data"]:
         """The residuals of a solution."""
