@@ -1,17 +1,20 @@
 """Can learned weights make the V-cycle converge in fewer steps for the same work? Trained on small meshes and random
 fields, tested on others, larger ones, tetrahedra, scars.
 
-Learned are, at the same number of passes over the mesh as the cycle in `darcy.multigrid` makes with degree 2:
+Learned are, for each degree of the smoothing polynomial, at the same number of passes over the mesh as the cycle in
+`darcy.multigrid` makes:
 
 bounds    the interval of the Chebyshev smoothing and the size of the coarse correction, by level
 edges     these; factors on the faces, sinks and diagonals of the operator that smooths, and on coarse faces and sinks,
           by a small network of what is known locally (share of the diagonal, same aggregate, sinks, number of faces)
 
 All of it is linear in the residual and symmetric, so that conjugate gradients stay valid. The loss is the logarithm of
-the energy of the error after eight steps of them. `degree 3` is the cycle without learning and with more work.
+the energy of the error after eight steps of them. A step takes 2·degree + 1 products with the matrix: `products` are
+what a method needs of them in all.
 """
 
 import argparse
+import itertools
 import json
 import time
 
@@ -39,8 +42,11 @@ from jaxtyping import Array
 CONDUCTANCE = 7e-5
 """g_a + g_v of the healthy wall [1/(Pa·s)]"""
 STEPS_IN_LOSS, ACCURACY, MOST = 8, 1e-8, 200
-ROOTS = 1.225 - 0.725 * np.cos(np.pi / 4 * np.array([1.0, 3.0]))
-"""of the Chebyshev polynomial for [0.5, 1.95]"""
+
+
+def chebyshev_roots(degree: int) -> np.ndarray:
+    """Roots of the Chebyshev polynomial for [0.5, 1.95]."""
+    return 1.225 - 0.725 * np.cos(np.pi / (2 * degree) * np.arange(1, 2 * degree, 2))
 
 
 class Weights(eqx.Module):
@@ -56,7 +62,7 @@ class Weights(eqx.Module):
     local: bool = eqx.field(static=True)
 
     @classmethod
-    def of(cls, local: bool) -> "Weights":
+    def of(cls, local: bool, degree: int = 2) -> "Weights":
         keys = jax.random.split(jax.random.key(0), 5)
 
         def mlp(inputs, key):
@@ -64,7 +70,7 @@ class Weights(eqx.Module):
             return eqx.tree_at(lambda m: m.layers[-1], net, replace_fn=lambda x: jax.tree.map(jnp.zeros_like, x))
 
         nets = [mlp(n, k) for n, k in zip((9, 4, 4, 5, 3), keys, strict=True)]
-        return cls(jnp.log(jnp.tile(jnp.asarray(ROOTS), (3, 1))), jnp.zeros(3), *nets, local)
+        return cls(jnp.log(jnp.tile(jnp.asarray(chebyshev_roots(degree)), (3, 1))), jnp.zeros(3), *nets, local)
 
     def factor(self, net: eqx.nn.MLP, features: list[Array], most: float = 1.5) -> Array:
         if not self.local:
@@ -122,9 +128,11 @@ def learned_cycle(w: Weights, levels, A: DarcyOperator, dtype=jnp.float32):
 
     def smoothed(k, r):
         B, inverse = smoothers[k]
-        a, b = 1.0 / jnp.exp(w.roots[min(k, 2)]).astype(dtype)
-        y = inverse * r
-        return (a + b) * y - a * b * inverse * B(y)
+        first, *others = 1.0 / jnp.exp(w.roots[min(k, 2)]).astype(dtype)
+        x = first * inverse * r
+        for a in others:
+            x = x + a * inverse * (r - B(x))
+        return x
 
     def down(k, r):
         if k == len(levels):
@@ -176,6 +184,7 @@ def steps_needed(inverse_of, levels, A: DarcyOperator, b):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--degrees", type=int, nargs="*", default=[1, 2, 3], help="of the smoothing polynomial")
     parser.add_argument("--json", action="store_true", help="one JSON object only")
     arguments = parser.parse_args()
     cycle._fenced = lambda f, x, neighbor: f(x)  # a loop of unknown length has no reverse mode
@@ -194,9 +203,12 @@ def main() -> None:
     def counted(inverse_of):
         return {n: int(steps_needed(inverse_of, *unseen[n], b)) for n, b in sides.items()}
 
-    found = {f"degree {k}": counted(lambda levels, A, k=k: Multigrid.of(levels, A, degree=k)) for k in (2, 3)}
-    for name, local in (("bounds", False), ("edges", True)):
-        started, w = time.perf_counter(), Weights.of(local)
+    found = {
+        f"degree {k}": counted(lambda levels, A, k=k: Multigrid.of(levels, A, degree=k)) for k in arguments.degrees
+    }
+    for degree, (name, local) in itertools.product(arguments.degrees, (("bounds", False), ("edges", True))):
+        name = f"degree {degree}, {name}"
+        started, w = time.perf_counter(), Weights.of(local, degree)
         rule = optax.chain(
             optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(2e-2, arguments.steps))
         )
@@ -212,15 +224,15 @@ def main() -> None:
             print(f"{name}: trained in {time.perf_counter() - started:.0f} s", flush=True)
     if not arguments.json:
         for name, row in found.items():
-            print(f"{name:>9}: {row}")
-    before = sum(found["degree 2"].values())
-    after = {n: sum(found[n].values()) for n in ("bounds", "edges", "degree 3")}
+            print(f"{name:>16}: {row}")
+    in_all = {name: sum(row.values()) for name, row in found.items()}
     print(
         json.dumps(
             {
-                "iterations_before": before,
-                "iterations_after": after,
-                "saved": {n: round(1.0 - k / before, 3) for n, k in after.items()},
+                "iterations_before": {n: k for n, k in in_all.items() if "," not in n},
+                "iterations_after": {n: k for n, k in in_all.items() if "," in n},
+                "saved": {n: round(1.0 - k / in_all[n.split(",")[0]], 3) for n, k in in_all.items() if "," in n},
+                "products": {n: k * (2 * int(n.split(",")[0].split()[1]) + 1) for n, k in in_all.items()},
                 "diverged": sum(k >= MOST for row in found.values() for k in row.values()),
                 "by_case": found,
             }
