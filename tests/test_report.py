@@ -7,7 +7,7 @@ import subprocess
 
 from perfsim.cli.run import run_case
 from perfsim.io import parse_case, provenance
-from perfsim.viz import pullback
+from perfsim.viz import pullback, pullback_figure
 
 import numpy as np
 import pytest
@@ -53,7 +53,10 @@ def test_pullback_falls_at_the_lesion(small_heart):
     """FFR along the LAD: flat before, a fall across the plateau, a recovery of the jet, never above the start."""
     from perfsim.coupling import simulate
 
-    curve = pullback(small_heart.sim, simulate(small_heart.sim).hyperemia)["LAD"]
+    state = simulate(small_heart.sim).hyperemia
+    lines = pullback_figure(small_heart.sim, state).data
+    assert [line.visible for line in lines[:4]] == [True, True, True, "legendonly"]  # of ten colours that repeat
+    curve = pullback(small_heart.sim, state)["LAD"]
     x, y = curve["distance_mm"], curve["ffr"]
     before, throat, after = (y[(x > a) & (x < b)] for a, b in ((10, 22), (27, 33), (60, 80)))
     assert before.mean() > after.mean() + 0.05 > throat.min() and y.max() <= 1.0

@@ -31,7 +31,8 @@ def pullback_figure(sim: Simulation, state: Perfusion, shown: tuple[str, ...] = 
     if not any(name in curves for name in shown):
         shown = tuple(curves)
     figure = go.Figure()
-    for name, curve in curves.items():
+    for name in sorted(curves, key=lambda n: n not in shown):  # colours repeat after ten lines
+        curve = curves[name]
         figure.add_scatter(
             x=np.round(curve["distance_mm"], 2), y=np.round(curve["ffr"], 4), name=name, mode="lines",
             customdata=np.round(curve["diameter_mm"], 2), visible=True if name in shown else "legendonly",
