@@ -11,6 +11,8 @@ _FITTED_AS = {
     "tone_field": "tone_map",
 }
 """key of a case that holds a fitted parameter of another name"""
+_EMPTY = {"tone": "1 everywhere", "shares": "free"}
+"""what a table without entries means"""
 _UNITS = {
     "mass": (1e3, "g"),
     "spacing": (1e3, "mm"),
@@ -57,7 +59,7 @@ def _origin(name: str, given: bool, fitted: tuple[str, ...]) -> str:
 
 def _value(key: str, value) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k} {v:.4g}" for k, v in value.items()) or ("1 everywhere" if key == "tone" else "free")
+        return ", ".join(f"{k} {v:.4g}" for k, v in value.items()) or _EMPTY.get(key, "none")
     if isinstance(value, float):
         scale, unit = _UNITS.get(key, (1.0, ""))
         return f"{value * scale:.5g} {unit}".strip()
