@@ -203,11 +203,10 @@ def main() -> None:
     def counted(inverse_of):
         return {n: int(steps_needed(inverse_of, *unseen[n], b)) for n, b in sides.items()}
 
-    found = {
-        f"degree {k}": counted(lambda levels, A, k=k: Multigrid.of(levels, A, degree=k)) for k in arguments.degrees
-    }
-    for degree, (name, local) in itertools.product(arguments.degrees, (("bounds", False), ("edges", True))):
-        name = f"degree {degree}, {name}"
+    found = {}
+    for degree in arguments.degrees:
+        found[degree, "unlearned"] = counted(lambda levels, A, k=degree: Multigrid.of(levels, A, degree=k))
+    for degree, (kind, local) in itertools.product(arguments.degrees, (("bounds", False), ("edges", True))):
         started, w = time.perf_counter(), Weights.of(local, degree)
         rule = optax.chain(
             optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(2e-2, arguments.steps))
@@ -219,22 +218,29 @@ def main() -> None:
             g = slope(w, levels, A, jnp.asarray(rng.normal(size=len(A.sink))))
             update, state = rule.update(g, state)
             w = eqx.apply_updates(w, update)
-        found[name] = counted(lambda levels, A, w=w: learned_cycle(w, levels, A))
+        found[degree, kind] = counted(lambda levels, A, w=w: learned_cycle(w, levels, A))
         if not arguments.json:
-            print(f"{name}: trained in {time.perf_counter() - started:.0f} s", flush=True)
+            print(f"degree {degree}, {kind}: trained in {time.perf_counter() - started:.0f} s", flush=True)
     if not arguments.json:
-        for name, row in found.items():
-            print(f"{name:>16}: {row}")
-    in_all = {name: sum(row.values()) for name, row in found.items()}
+        for (degree, kind), row in found.items():
+            print(f"degree {degree}, {kind:>9}: {row}")
+    in_all = {method: sum(row.values()) for method, row in found.items()}
+    learned = {method: steps for method, steps in in_all.items() if method[1] != "unlearned"}
+    saved = {(k, kind): round(1.0 - steps / in_all[k, "unlearned"], 3) for (k, kind), steps in learned.items()}
+    products = {(k, kind): (2 * k + 1) * steps for (k, kind), steps in in_all.items()}
+
+    def by_name(values: dict) -> dict:
+        return {f"degree {degree}, {kind}": value for (degree, kind), value in values.items()}
+
     print(
         json.dumps(
             {
-                "iterations_before": {n: k for n, k in in_all.items() if "," not in n},
-                "iterations_after": {n: k for n, k in in_all.items() if "," in n},
-                "saved": {n: round(1.0 - k / in_all[n.split(",")[0]], 3) for n, k in in_all.items() if "," in n},
-                "products": {n: k * (2 * int(n.split(",")[0].split()[1]) + 1) for n, k in in_all.items()},
+                "iterations_before": {f"degree {k}": in_all[k, "unlearned"] for k in arguments.degrees},
+                "iterations_after": by_name(learned),
+                "saved": by_name(saved),
+                "products": by_name(products),
                 "diverged": sum(k >= MOST for row in found.values() for k in row.values()),
-                "by_case": found,
+                "by_case": by_name(found),
             }
         )
     )
