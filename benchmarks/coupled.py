@@ -97,14 +97,14 @@ def resistance_updates(sim, wanted, limit: int = 100) -> int | None:
         )  # fmt: skip
         p0, _ = solve_network(ends, sim.forest, Steady())
         flow = p0[links.terminal_node] / resistance
-        mean = links.to_terminals(link * p[:, None]) / supply
-        q = link * (per_coupling(flow / supply + mean) - p[:, None])
-        load = jnp.sum(q, axis=1) + system.drainage * system.back_pressure
+        mean = links.to_terminals(link * p) / supply
+        q = link * (per_coupling(flow / supply + mean) - p)
+        load = jnp.sum(q, axis=0) + system.drainage * system.back_pressure
         p, _ = conjugate_gradients(A, Multigrid.of(volumes.levels, A), load, 1e-10, 500)
-        mean = links.to_terminals(link * p[:, None]) / supply
-        return (flow / supply + mean) / flow, p, jnp.sum(q, axis=1) / volumes.volume
+        mean = links.to_terminals(link * p) / supply
+        return (flow / supply + mean) / flow, p, jnp.sum(q, axis=0) / volumes.volume
 
-    drained = links.to_terminals(couplings.weight * (system.drainage / volumes.volume)[:, None])
+    drained = links.to_terminals(couplings.weight * (system.drainage / volumes.volume))
     resistance, p = 1.0 / supply + 1.0 / drained, system.back_pressure + 10.0
     wanted = wanted * sim.tissue.density * 1e3  # [mL/min/m³]
     for k in range(1, limit + 1):

@@ -55,9 +55,9 @@ def finite_elements(sim, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
     def mass(per_cell):
         return sp.coo_matrix((np.outer(per_cell, local.ravel()).ravel(), (row, column)), (len(points),) * 2).tocsr()
 
-    cell, slot = np.nonzero(np.asarray(links.weight) > 0)
-    coupling = np.asarray(system.weight * system.conductance)[cell, slot]
-    terminal = np.asarray(links.terminal)[cell, slot]
+    slot, cell = np.nonzero(np.asarray(links.weight) > 0)
+    coupling = np.asarray(system.weight * system.conductance)[slot, cell]
+    terminal = np.asarray(links.terminal)[slot, cell]
     supplied, drained = np.bincount(cell, coupling, len(V)), np.asarray(system.drainage)
     tissue_block = float(tissue.mobility) * unit * stiffness + mass(supplied) + mass(drained)
     load = np.bincount(corner, np.repeat(drained * np.asarray(system.back_pressure), 4) / 4.0, len(points))

@@ -158,7 +158,7 @@ def test_couplings_keep_every_weight():
     cell, terminal = np.array([0, 0, 1, 2, 2]), np.array([1, 2, 0, 0, 2])
     weight = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     links = couplings(cell, terminal, weight, 3, 4)
-    np.testing.assert_allclose(links.weight.sum(1), [3, 3, 9])
+    np.testing.assert_allclose(links.weight.sum(0), [3, 3, 9])
     flat = np.append(np.asarray(links.weight).ravel(), 0.0)
     np.testing.assert_allclose(flat[np.asarray(links.slot)].sum(1), [7, 1, 7, 0])
 

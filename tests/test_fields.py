@@ -49,8 +49,8 @@ def test_territories_as_a_field(small_heart):
     sim = small_heart.sim
     tone = jnp.array([0.5, 1.0, 0.8])
     field = np.asarray(sim.by_territory(tone))
-    owner = np.append(np.asarray(sim.tissue.territory), -1)[np.asarray(sim.couplings.terminal)]
-    there = np.asarray(sim.couplings.weight) > 0
+    owner = np.append(np.asarray(sim.tissue.territory), -1)[np.asarray(sim.couplings.terminal)].T
+    there = np.asarray(sim.couplings.weight).T > 0
     pure = np.array([len(set(o[w])) == 1 for o, w in zip(owner, there, strict=True)])
     np.testing.assert_allclose(field[pure], np.asarray(tone)[owner[:, 0]][pure], rtol=1e-12)
     assert field.min() >= 0.5 and field.max() <= 1.0 and 0 < (~pure).sum() < len(pure)
@@ -80,15 +80,15 @@ def test_soft_territories(small_heart):
     sim = small_heart.sim
     hard = check(simulate(sim)).hyperemia
     softened, soft = soft_territories(sim, 2e-3)
-    np.testing.assert_allclose(softened.couplings.weight.sum(1), sim.volumes.volume, rtol=1e-12)
+    np.testing.assert_allclose(softened.couplings.weight.sum(0), sim.volumes.volume, rtol=1e-12)
     state = check(simulate(softened)).hyperemia
     V = sim.volumes.volume
     assert float(jnp.sum(state.mbf * V)) == pytest.approx(float(jnp.sum(hard.mbf * V)), rel=0.02)
     sharp = eqx.tree_at(lambda s: s.width, soft, jnp.asarray(1e-5))(softened)
-    nearest = jnp.argmax(sharp.couplings.weight, axis=1)
+    nearest = jnp.argmax(sharp.couplings.weight, axis=0)
     at = sim.network.position[sim.network.terminals][sharp.couplings.terminal]
-    distance = jnp.linalg.norm(at - sim.volumes.center[:, None], axis=-1)
-    assert bool(jnp.all(nearest == jnp.argmin(distance, axis=1)))
+    distance = jnp.linalg.norm(at - sim.volumes.center, axis=-1)
+    assert bool(jnp.all(nearest == jnp.argmin(distance, axis=0)))
 
 
 def test_gradient_to_terminal_positions(small_heart):

@@ -52,7 +52,7 @@ def solve(n: int, blocked: bool):
             forest, network, resistances()[: 1 + len(ends)] / share, jnp.zeros(1 + len(ends)), inlet_pressure=TOP,
             outlets=no_outlets(),
         ),
-        conductance=jnp.full((n, 1), 2.0 * K * h * unit),  # from the face to the first center
+        conductance=jnp.full((1, n), 2.0 * K * h * unit),  # from the face to the first center
         weight=links.weight,
         demand=None,
         transmissibility=transmissibility(volumes, jnp.full(n, K)) * unit,

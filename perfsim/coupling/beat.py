@@ -23,6 +23,7 @@ from perfsim.coupling.pulsatile import Pulsatile
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Beat, Perfusion
 from perfsim.coupling.system import VesselFlowLaw, lumped_outlets
+from perfsim.darcy.columns import sum_rows
 from perfsim.flow import friction
 from perfsim.flow.pulsatile import (
     Arteries,
@@ -97,9 +98,9 @@ def _behind(sim: Simulation, law: VesselFlowLaw, state: State, mean: Perfusion, 
     if sim.tissue is not None:
         volumes, links, _ = sim.parts()
         p_b = state.back_pressure(volumes.depth)
-        in_capillaries = links.to_terminals(mean.supplies * mean.tissue_pressure[:, None])
-        back = links.to_terminals(mean.supplies * p_b[:, None])
-        depth = links.to_terminals(mean.supplies * volumes.depth[:, None])
+        in_capillaries = links.to_terminals(mean.supplies * mean.tissue_pressure)
+        back = links.to_terminals(mean.supplies * p_b)
+        depth = links.to_terminals(mean.supplies * volumes.depth)
     q, closed = mean.outlet_flow, Q == 0.0
     Q = jnp.where(closed, 1.0, Q)
     p_D = gathered(at_D, q * (lumped_back + (1.0 - first) * drop)) / Q
@@ -203,8 +204,8 @@ def _tissue(sim: Simulation, state: State, mean: Perfusion, of_terminal) -> dict
         return {}
     volumes, links, _ = sim.parts()
     supplies = mean.supplies * links.at_feeders(of_terminal)
-    before = jnp.sum(mean.supplies, axis=1)
-    factor = jnp.sum(supplies, axis=1) / jnp.where(before == 0, 1.0, before)
+    before = sum_rows(mean.supplies)
+    factor = sum_rows(supplies) / jnp.where(before == 0, 1.0, before)
     p_b = state.back_pressure(volumes.depth)
     capillary = p_b + factor * (mean.tissue_pressure - p_b)
     return {

@@ -93,8 +93,8 @@ def _merged_couplings(links: Couplings, merging: Merging, conductance, volume) -
     terminals = links.slot.shape[0]
     terminal, weight = np.asarray(links.terminal), np.asarray(links.weight)
     there = terminal < terminals
-    pair, at = np.unique((merging.own[:, None] * np.int64(terminals) + terminal)[there], return_inverse=True)
+    pair, at = np.unique((merging.own * np.int64(terminals) + terminal)[there], return_inverse=True)
     cell = pair // terminals
-    conducts = np.bincount(at, (weight * np.maximum(conductance, 1e-12 * conductance.max())[:, None])[there])
+    conducts = np.bincount(at, (weight * np.maximum(conductance, 1e-12 * conductance.max()))[there])
     part = conducts / np.bincount(cell, conducts, merging.count)[cell]
     return couplings(cell, pair % terminals, part * volume[cell], merging.count, terminals)

@@ -105,8 +105,8 @@ def _codes(one: ControlVolumes) -> np.ndarray:
 
 def _padded(links: Couplings, n: int) -> Couplings:
     """Couplings of the first compartment, none of the others."""
-    feeders = links.terminal.shape[1]
-    none = jnp.full(((COUNT - 1) * n, feeders), links.slot.shape[0], links.terminal.dtype)
-    slot = jnp.where(links.slot == links.terminal.size, COUNT * links.terminal.size, links.slot)
-    weight = jnp.concatenate([links.weight, jnp.zeros(((COUNT - 1) * n, feeders))])
-    return Couplings(jnp.concatenate([links.terminal, none]), weight, slot)
+    feeders = len(links.terminal)
+    none = jnp.full((feeders, (COUNT - 1) * n), links.slot.shape[0], links.terminal.dtype)
+    slot = links.slot // n * (COUNT * n) + links.slot % n  # what points past the end still does
+    weight = jnp.concatenate([links.weight, jnp.zeros((feeders, (COUNT - 1) * n))], axis=1)
+    return Couplings(jnp.concatenate([links.terminal, none], axis=1), weight, slot)

@@ -38,14 +38,14 @@ def balance(sim: Simulation, state: Perfusion) -> dict[str, dict[str, dict[str, 
     }
     drained = np.asarray(state.drainage) * np.asarray(volumes.volume) * density * 1e3
     supplies, weight = np.asarray(state.supplies) / ML_MIN, np.asarray(links.weight)
-    share = weight / np.maximum(weight.sum(1), 1e-300)[:, None]
+    share = weight / np.maximum(weight.sum(0), 1e-300)
     territory = np.append(np.asarray(tissue.territory), -1)[np.asarray(links.terminal)]
     return {
         "trees": trees,
         "territories": {
             name: {
                 "supply": float(supplies[territory == k].sum()),
-                "drainage": float((share * drained[:, None])[territory == k].sum()),
+                "drainage": float((share * drained)[territory == k].sum()),
             }
             for k, name in enumerate(tissue.territory_names)
         },

@@ -22,7 +22,7 @@ from perfsim.coupling.potential import Graph, Hessian, gradient, trees_stepped
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
 from perfsim.darcy.certificate import raised
-from perfsim.darcy.columns import take
+from perfsim.darcy.columns import sum_rows, take
 from perfsim.flow import elimination
 from perfsim.flow.edges import supply_conductance, vessel_flow
 
@@ -95,7 +95,7 @@ def balanced(system: CoupledSystem, graph: Graph, p0, p) -> Balanced:
         terms * eps * leaving(jnp.abs(q - given), jnp.abs(out - given_out)),
     )
     at_nodes = at_nodes + leaving(blur + 4.0 * eps * jnp.abs(q), blur_out + 4.0 * eps * jnp.abs(out))
-    at_volumes = _left_in_volumes(system, graph, p, q) + jnp.sum(blur, axis=1)
+    at_volumes = _left_in_volumes(system, graph, p, q) + sum_rows(blur)
     return Balanced(p0, p, Q, at_nodes, at_volumes, rounding)
 
 
@@ -104,9 +104,9 @@ def _left_in_volumes(system, graph, p, q):
     eps = jnp.finfo(p.dtype).eps
     spread = [T * (p - take(p, j)) for T, j in zip(system.transmissibility, graph.volumes.neighbor, strict=True)]
     drained = system.drainage * (p - system.back_pressure)
-    left = jnp.abs(sum(spread, drained) - jnp.sum(q, axis=1))
-    moved = sum(map(jnp.abs, spread), jnp.abs(drained)) + jnp.sum(jnp.abs(q), axis=1)
-    return left + (len(spread) + q.shape[1] + 4) * eps * moved
+    left = jnp.abs(sum(spread, drained) - sum_rows(q))
+    moved = sum(map(jnp.abs, spread), jnp.abs(drained)) + sum_rows(jnp.abs(q))
+    return left + (len(spread) + len(q) + 4) * eps * moved
 
 
 def sharpened(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tuple[Balanced, Enclosure]:
@@ -139,11 +139,11 @@ def stepped(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tu
 def supply_bounds(system: CoupledSystem, graph: Graph, field: Balanced, around: Enclosure):
     """How far the supply of each volume can be from the solution's [mL/min]."""
     eps = jnp.finfo(field.p.dtype).eps
-    reach = graph.at_feeders(around.at_nodes) + around.at_volumes[:, None]
+    reach = graph.at_feeders(around.at_nodes) + around.at_volumes
     slope = _slopes(system, graph, field, around.at_nodes, around.at_volumes).link[1]
     q = system.supplies(graph.couplings, field.p0[graph.terminal_node], field.p)
-    off = jnp.where(system.weight > 0, slope * reach + (q.shape[1] + 4) * eps * jnp.abs(q), 0.0)
-    off = jnp.sum(off, axis=1)
+    off = jnp.where(system.weight > 0, slope * reach + (len(q) + 4) * eps * jnp.abs(q), 0.0)
+    off = sum_rows(off)
     return jnp.where(jnp.all(jnp.isfinite(around.at_volumes)), off, jnp.inf)
 
 
@@ -156,7 +156,7 @@ def _settled(system: CoupledSystem, graph: Graph, p0, p):
 def _flat(system, graph, field):
     """For w = 1 in the wall and 1 + η in the trees, lifted where too little is drained: see `_lifted`."""
     drained, left, volume = system.drainage, field.at_volumes, graph.volumes.volume
-    link = jnp.sum(system.weight * system.conductance, axis=1)
+    link = sum_rows(system.weight * system.conductance)
     sinks = drained >= 0.1 * volume * jnp.sum(drained) / jnp.sum(volume)
     excess = jnp.clip(0.05 * jnp.min(jnp.where(sinks & (link > 0), drained / jnp.maximum(link, 1e-300), 1.0)), 0.0, 1.0)
     beta = jnp.max(jnp.where(sinks, left / jnp.where(sinks, drained, 1.0), 0.0))
@@ -218,8 +218,8 @@ def _slopes(system, graph, field, at_nodes, at_volumes) -> _Slopes:
         return system.weight * supply_conductance(d, system.conductance, system.demand)
 
     out, out_reach = field.p0[vessels.outlet] - vessels.outlet_pressure, at_nodes[vessels.outlet]
-    over = graph.at_feeders(field.p0) - field.p[:, None]
-    over_reach = graph.at_feeders(at_nodes) + at_volumes[:, None]
+    over = graph.at_feeders(field.p0) - field.p
+    over_reach = graph.at_feeders(at_nodes) + at_volumes
     outlets = outlet(out + out_reach), outlet(out - out_reach)
     links = link(over + over_reach), link(over - over_reach)
 
@@ -247,13 +247,13 @@ def _bound(system, graph, field, base, pushed, w, slopes: _Slopes) -> Enclosure:
         d = d + blur
         return jnp.where(d > 0, slopes.link[1] * d, slopes.link[0] * d)
 
-    arriving = graph.to_nodes(graph.to_terminals(most(w[:, None] - at)))
+    arriving = graph.to_nodes(graph.to_terminals(most(w - at)))
     nodes = pushed - arriving
     nodes = nodes.at[vessels.outlet].add(slopes.outlet[0] * jnp.maximum(up - slack, 0.0)[vessels.outlet])
     spread = [T * (w - take(w, j)) for T, j in zip(system.transmissibility, graph.volumes.neighbor, strict=True)]
-    volumes = sum(spread, system.drainage * w) - jnp.sum(most(at - w[:, None]), axis=1)
-    moved = sum(map(jnp.abs, spread), system.drainage * w) + jnp.sum(jnp.abs(most(at - w[:, None])), axis=1)
-    volumes = volumes - (len(spread) + at.shape[1] + 4) * eps * moved
+    volumes = sum(spread, system.drainage * w) - sum_rows(most(at - w))
+    moved = sum(map(jnp.abs, spread), system.drainage * w) + sum_rows(jnp.abs(most(at - w)))
+    volumes = volumes - (len(spread) + len(at) + 4) * eps * moved
     nodes = nodes - (graph.couplings.slot.shape[1] + 4) * eps * jnp.abs(pushed)
 
     ends = (field.at_nodes > 0) & ~vessels.fixed

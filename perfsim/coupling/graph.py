@@ -40,7 +40,7 @@ class FVGraph(eqx.Module):
         n = neighbor.shape[1]
         slot, side_face = _faces(neighbor)
         terminal = jnp.append(links.terminal_node, 0)[links.couplings.terminal]
-        fed = jnp.broadcast_to(jnp.arange(n)[:, None], terminal.shape)
+        fed = jnp.broadcast_to(jnp.arange(n), terminal.shape)
         senders = [links.forest.parent, terminal.ravel(), nodes + slot % n]
         receivers = [
             jnp.arange(links.forest.roots, nodes),

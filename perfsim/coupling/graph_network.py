@@ -11,7 +11,7 @@ from perfsim.coupling.graph import FVGraph
 from perfsim.coupling.potential import Graph
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
-from perfsim.darcy.columns import take
+from perfsim.darcy.columns import sum_rows, take
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ class GraphNetwork(eqx.Module):
             lambda s: (s.conductance, s.drainage, s.transmissibility),
             system,
             (
-                system.conductance * factor.supply[:, None],
+                system.conductance * factor.supply,
                 system.drainage * factor.drainage,
                 system.transmissibility * whole.on_sides(factor.faces, 1.0),
             ),
@@ -73,16 +73,16 @@ def described(graph: FVGraph, system: CoupledSystem, links: Graph, features=None
     log T/√((a + d)_i (a + d)_j) and how much the same terminals feed both, Σ_t min(w_ti/V_i, w_tj/V_j).
     """
     volumes = links.volumes
-    supplied = jnp.sum(system.weight * system.conductance, axis=1)
-    lost, spread = supplied + system.drainage, jnp.sum(system.transmissibility, axis=0)
-    share = system.weight / volumes.volume[:, None]
+    supplied = sum_rows(system.weight * system.conductance)
+    lost, spread = supplied + system.drainage, sum_rows(system.transmissibility)
+    share = system.weight / volumes.volume
     own = [
         jnp.ones_like(lost),
         volumes.depth,
         _log(supplied, system.drainage),
         _log(spread, lost),
         _log(volumes.volume, jnp.mean(volumes.volume)),
-        jnp.sum(share**2, axis=1),
+        sum_rows(share**2),
     ]
     at_volumes = jnp.stack(own, axis=1)
     if features is not None:
@@ -101,8 +101,8 @@ def described(graph: FVGraph, system: CoupledSystem, links: Graph, features=None
 def _in_common(terminal, share, i, j) -> Float[Array, " faces"]:
     """Σ_t min(w_ti/V_i, w_tj/V_j): 1 where the same terminals feed both volumes alike, 0 across a border."""
     total = jnp.zeros(len(i))
-    for t, s in zip(terminal.T, share.T, strict=True):
-        for u, r in zip(terminal.T, share.T, strict=True):
+    for t, s in zip(terminal, share, strict=True):
+        for u, r in zip(terminal, share, strict=True):
             same = take(t, i) == take(u, j)
             total = total + jnp.where(same, jnp.minimum(take(s, i), take(r, j)), 0.0)
     return total

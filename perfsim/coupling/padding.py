@@ -110,14 +110,14 @@ def _pad_table(sim: Simulation, network):
 
 def _pad_couplings(links: Couplings, count: int) -> Couplings:
     """Lists of feeders and of fed volumes, wider and longer."""
-    n, feeders = links.terminal.shape
+    feeders, n = links.terminal.shape
     terminals, fed = links.slot.shape
     wide, long = max(8, rung(feeders)), max(96, rung(fed))
-    terminal = jnp.pad(links.terminal, ((0, count - n), (0, wide - feeders)), constant_values=terminals)
-    moved = links.slot // feeders * wide + links.slot % feeders
+    terminal = jnp.pad(links.terminal, ((0, wide - feeders), (0, count - n)), constant_values=terminals)
+    moved = links.slot // n * count + links.slot % n
     slot = jnp.where(links.slot == n * feeders, count * wide, moved)
     return Couplings(
         terminal=terminal,
-        weight=jnp.pad(links.weight, ((0, count - n), (0, wide - feeders))),
+        weight=jnp.pad(links.weight, ((0, wide - feeders), (0, count - n))),
         slot=jnp.pad(slot, ((0, 0), (0, long - fed)), constant_values=count * wide),
     )

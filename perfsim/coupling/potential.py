@@ -12,7 +12,7 @@ from perfsim.darcy import (
     gmres,
     operator,
 )
-from perfsim.darcy.columns import take
+from perfsim.darcy.columns import sum_rows, take
 from perfsim.flow import Inverse, Linearized
 from perfsim.network import Forest
 
@@ -37,17 +37,17 @@ class Graph(eqx.Module):
     def nodes(self) -> int:
         return self.forest.children.shape[0]
 
-    def to_terminals(self, on_couplings: Float[Array, "volumes feeders"]) -> Float[Array, " terminals"]:
+    def to_terminals(self, on_couplings: Float[Array, "feeders volumes"]) -> Float[Array, " terminals"]:
         """Sum over the volumes of each terminal."""
         return self.couplings.to_terminals(on_couplings)
 
-    def at_feeders(self, at_nodes: Float[Array, " contracted"]) -> Float[Array, "volumes feeders"]:
+    def at_feeders(self, at_nodes: Float[Array, " contracted"]) -> Float[Array, "feeders volumes"]:
         """What the node of each feeder of a volume has."""
-        return self.couplings.at_feeders(at_nodes[self.terminal_node])
+        return self.couplings.at_feeders(take(at_nodes, self.terminal_node))
 
     def to_nodes(self, at_terminals: Float[Array, " terminals"]) -> Float[Array, " contracted"]:
         """Place terminal values on the contracted nodes, zero elsewhere."""
-        return jnp.append(at_terminals, 0.0)[self.node_terminal]
+        return take(jnp.append(at_terminals, 0.0), self.node_terminal)
 
 
 def graph(forest: Forest, volumes: ControlVolumes, couplings: Couplings, terminals: Int[Array, " terminals"]) -> Graph:
@@ -68,7 +68,7 @@ def gradient(system: CoupledSystem, graph: Graph, x):
     spread = sum((T * (p - take(p, j)) for T, j in sides), jnp.zeros_like(p))
     if system.correction is not None:
         spread = spread + system.correction(p)
-    at_volumes = spread + system.drainage * (p - system.back_pressure) - jnp.sum(q, axis=1)
+    at_volumes = spread + system.drainage * (p - system.back_pressure) - sum_rows(q)
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
 
 
@@ -90,7 +90,7 @@ class Hessian(eqx.Module):
     graph: Graph
     vessels: Linearized
     vessels_inverse: Inverse
-    link: Float[Array, "volumes feeders"]
+    link: Float[Array, "feeders volumes"]
     tissue: DarcyOperator
     tissue_inverse: Multigrid
     correction: Correction | None
@@ -100,7 +100,7 @@ class Hessian(eqx.Module):
         p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
         link = system.supply_slopes(graph.couplings, p0[graph.terminal_node], p)
         vessels = vessel_hessian(system, graph, p0, p)
-        tissue = operator(graph.volumes, system.transmissibility, system.drainage + jnp.sum(link, axis=1))
+        tissue = operator(graph.volumes, system.transmissibility, system.drainage + sum_rows(link))
         dtype = jnp.float32 if method.single else x.dtype
         degree = method.smoothing(graph.volumes)
         return cls(
@@ -122,11 +122,11 @@ class Hessian(eqx.Module):
 
     def to_tissue(self, x):
         """What node values x push into the volumes."""
-        return jnp.sum(self.link * self.graph.at_feeders(x), axis=1)
+        return self.graph.couplings.to_volumes(self.link, take(x, self.graph.terminal_node))
 
     def to_tree(self, y):
         """What volume values y push into the nodes."""
-        return self.graph.to_nodes(self.graph.to_terminals(self.link * y[:, None]))
+        return self.graph.to_nodes(self.graph.to_terminals(self.link * y))
 
     def __call__(self, v):
         """Matrix times vector; identity on the fixed nodes."""
@@ -144,7 +144,9 @@ class Hessian(eqx.Module):
 
         def pass_(k, state):  # one program for both times in the tissue: half as much to compile
             x, y = state
-            y = y + self.tissue_inverse(bottom + self.to_tissue(x) - self.tissue(y))
+            # a branch also keeps XLA from computing what is left anew wherever the V-cycle uses it
+            left = jax.lax.cond(k == 0, lambda: bottom, lambda: bottom + self.to_tissue(x) - self.tissue(y))
+            y = y + self.tissue_inverse(left)
             return jax.lax.cond(k == 0, lambda: self.vessels_inverse(top + self.to_tree(y)), lambda: x), y
 
         x, y = jax.lax.fori_loop(0, 2, pass_, (jnp.zeros_like(top), jnp.zeros_like(bottom)))

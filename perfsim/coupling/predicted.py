@@ -15,6 +15,7 @@ from perfsim.coupling.potential import Graph, gradient, trees_stepped
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import DarcyOperator, FiniteVolumes, operator
 from perfsim.darcy.coarsening import Coarsening
+from perfsim.darcy.columns import sum_rows
 from perfsim.darcy.multigrid import coarser
 
 import equinox as eqx
@@ -73,12 +74,12 @@ def local_field(system: CoupledSystem, links: Graph) -> Float[Array, " nodes"]:
     def step(_, x):
         p0, p = system.vessels.pressures(x[: links.nodes]), x[links.nodes :]
         link = system.supply_slopes(links.couplings, p0[links.terminal_node], p)
-        diagonal = jnp.sum(link, axis=1) + system.drainage
+        diagonal = sum_rows(link) + system.drainage
         diagonal = jnp.where(diagonal > 0, diagonal, 1.0)
         p = p - gradient(alone, links, x)[links.nodes :] / diagonal
         out = gradient(alone, links, jnp.concatenate([p0, p]))[: links.nodes]
         # what a terminal drives through its volumes when their pressure follows
-        passed = links.to_nodes(links.to_terminals(link * (1.0 - link / diagonal[:, None])))
+        passed = links.to_nodes(links.to_terminals(link * (1.0 - link / diagonal)))
         tree = system.vessels.linearized(links.forest, p0).add(passed)
         return jnp.concatenate([system.vessels.pressures(p0 - tree.inverse()(out)), p])
 
@@ -89,9 +90,9 @@ def tissue_problem(system: CoupledSystem, links: Graph, x: Float[Array, " nodes"
     """The wall's equations at the terminals' pressures in x, near its pressures in the wall."""
     p0, p = system.vessels.pressures(x[: links.nodes]), x[links.nodes :]
     at_terminals = p0[links.terminal_node]
-    link = jnp.sum(system.supply_slopes(links.couplings, at_terminals, p), axis=1)
+    link = sum_rows(system.supply_slopes(links.couplings, at_terminals, p))
     A = operator(links.volumes, system.transmissibility, system.drainage + link)
-    given = jnp.sum(system.supplies(links.couplings, at_terminals, p), axis=1)
+    given = sum_rows(system.supplies(links.couplings, at_terminals, p))
     load = given + link * p + system.drainage * system.back_pressure
     meshes = [A]
     for level in links.volumes.levels:

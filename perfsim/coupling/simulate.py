@@ -11,6 +11,7 @@ from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import VesselFlowLaw, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
+from perfsim.darcy.columns import sum_rows
 from perfsim.flow import Counters, Steady, VesselSystem, elimination, solve_network
 from perfsim.flow.linearized import spread
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
@@ -162,7 +163,7 @@ def _heart(
         "compartment_pressure": pressures * MMHG,
         "mbf": capillary_flow(sim, q, pressures) * per_gram,
         "drainage": drained[-n:] * per_gram,
-        "supplies": q[:n] * ML_MIN,
+        "supplies": q[:, :n] * ML_MIN,
     }
     return _Solved(system.vessels, p0, links.to_nodes(supplied), jnp.sum(drained), counters, wall)
 
@@ -176,7 +177,7 @@ def capillary_flow(sim: Simulation, q, pressures) -> Float[Array, " volumes"]:
     """Flow into the capillaries of each volume [mL/min]: its supply or, of three compartments, β₁₂ V (p₁ - p₂)."""
     volumes, _, tissue = sim.parts()
     if tissue.compartments is None:
-        return jnp.sum(q, axis=1)
+        return sum_rows(q)
     beta = tissue.compartments.exchanged(volumes, tissue.transmural)[0] * (MMHG / ML_MIN)
     return beta * (pressures[0] - pressures[1])
 

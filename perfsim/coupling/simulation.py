@@ -102,7 +102,7 @@ class Simulation(eqx.Module):
     def by_terminal(self, values: Float[Array, " terminals"]) -> Float[Array, " volumes"]:
         """Values of the terminals as a field, likewise."""
         volumes, links, _ = self.parts()
-        return jnp.sum(links.weight * links.at_feeders(values), axis=1) / volumes.volume
+        return links.to_volumes(links.weight, values) / volumes.volume
 
     def solved_on(self) -> tuple[ControlVolumes, Couplings]:
         """What the equations are solved on: the volumes and couplings, or those of all compartments."""

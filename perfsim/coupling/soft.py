@@ -26,13 +26,12 @@ class SoftTerritories(eqx.Module):
         network = sim.network
         padded = links.terminal == len(network.terminals)
         where = network.position[network.terminals].T
-        square = sum((links.at_feeders(a) - b[:, None]) ** 2 for a, b in zip(where, volumes.center.T, strict=True))
+        square = sum((links.at_feeders(a) - b) ** 2 for a, b in zip(where, volumes.center.T, strict=True))
         logit = jnp.where(padded, -jnp.inf, -square / (2.0 * self.width**2))
-        weight = jax.nn.softmax(logit, axis=1) * volumes.volume[:, None]
+        weight = jax.nn.softmax(logit, axis=0) * volumes.volume
         least = 1e-3 * jnp.sum(volumes.volume) / len(network.terminals)
-        fed = least + (1.0 - 1e-3) * links.to_terminals(
-            weight
-        )  # a terminal that feeds next to nothing still needs a radius
+        # a terminal that feeds next to nothing still needs a radius
+        fed = least + (1.0 - 1e-3) * links.to_terminals(weight)
         return eqx.tree_at(lambda s: (s.couplings.weight, s.network.demand), sim, (weight, fed))
 
 

@@ -64,8 +64,8 @@ class Perfusion(eqx.Module):
     """myocardial blood flow [mL/min/g]: supply per gram or, of three compartments, what enters the capillaries"""
     drainage: Float[Array, " volumes"]
     """venous drainage per gram [mL/min/g]"""
-    supplies: Float[Array, "volumes feeders"]
-    """flow from each feeding terminal into each volume [m³/s], rows as in `Couplings.terminal`"""
+    supplies: Float[Array, "feeders volumes"]
+    """flow from each feeding terminal into each volume [m³/s], arranged as `Couplings.terminal`"""
     mass_defect: Float[Array, ""]
     """|inflow - venous outflow - lumped outlets| over the inflow"""
     counters: Counters

@@ -15,9 +15,9 @@ def to_scipy(sim: Simulation, state: str = "hyperemia") -> tuple[sp.csc_matrix, 
     system = coupled_system(sim, vessel_laws(sim), next(s for s in sim.states if s.name == state))
     (volumes, links), forest, vessels = sim.solved_on(), sim.forest, system.vessels
     nodes, cells = forest.children.shape[0], len(volumes.volume)
-    cell, k = np.nonzero(np.asarray(links.weight) > 0)
-    feeder = np.asarray(forest.contracted[sim.network.terminals])[np.asarray(links.terminal)[cell, k]]
-    coupling = np.broadcast_to(np.asarray(system.weight * system.conductance), links.weight.shape)[cell, k]
+    k, cell = np.nonzero(np.asarray(links.weight) > 0)
+    feeder = np.asarray(forest.contracted[sim.network.terminals])[np.asarray(links.terminal)[k, cell]]
+    coupling = np.broadcast_to(np.asarray(system.weight * system.conductance), links.weight.shape)[k, cell]
     side, at = np.nonzero(np.asarray(volumes.neighbor) > np.arange(cells))
     beside = np.asarray(volumes.neighbor)[side, at]
     bridge = np.asarray(vessels.bridge)

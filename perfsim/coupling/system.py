@@ -44,9 +44,9 @@ class CoupledSystem(eqx.Module):
     """Coefficients of one state; see the module's equations."""
 
     vessels: VesselSystem
-    conductance: Float[Array, "volumes feeders"]
+    conductance: Float[Array, "feeders volumes"]
     """g_a per unit volume on each coupling [mL/min/mmHg/m³]"""
-    weight: Float[Array, "volumes feeders"]
+    weight: Float[Array, "feeders volumes"]
     demand: Float[Array, ""] | None
     """[mL/min/m³]"""
     transmissibility: Float[Array, "sides volumes"]
@@ -57,12 +57,12 @@ class CoupledSystem(eqx.Module):
 
     def supplies(self, couplings: Couplings, p_terminal, p):
         """Flow on each coupling [mL/min]."""
-        drop = couplings.at_feeders(p_terminal) - p[:, None]
+        drop = couplings.at_feeders(p_terminal) - p
         return self.weight * supply(drop, self.conductance, self.demand)
 
     def supply_slopes(self, couplings: Couplings, p_terminal, p):
         """d(flow)/d(Δp) on each coupling."""
-        drop = couplings.at_feeders(p_terminal) - p[:, None]
+        drop = couplings.at_feeders(p_terminal) - p
         return self.weight * supply_conductance(drop, self.conductance, self.demand)
 
 
@@ -137,12 +137,13 @@ def coupled_system(
     drained = tissue.drainage * tissue.transmural * volumes.volume
     back = state.back_pressure(volumes.depth)
     if many is not None:  # the first is supplied, the last drains
-        others = jnp.zeros(len(links.weight) - len(supplied))
+        cells = links.weight.shape[1]
+        others = jnp.zeros(cells - len(supplied))
         supplied, drained = jnp.append(supplied, others), jnp.append(others, drained)
-        back = jnp.tile(back, len(links.weight) // len(back))
+        back = jnp.tile(back, cells // len(back))
     return CoupledSystem(
         vessels=state_vessels(sim, law, state),
-        conductance=supplied[:, None] * tone * unit,
+        conductance=supplied * tone * unit,
         weight=links.weight,
         demand=None if state.demand is None else state.demand * tissue.density / ML_MIN,
         transmissibility=T * unit,

@@ -1,7 +1,9 @@
 """Which terminal feeds which control volume, and which branch a terminal hangs on."""
 
 from perfsim.darcy import CellSamples, ControlVolumes, Samples
+from perfsim.darcy.columns import take
 from perfsim.network import GROWN, VesselNetwork, padded_rows, vessel_into
+from perfsim.network.topology import padded_columns
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,20 +17,29 @@ TERRITORIES = ("LAD", "LCx", "RCA")
 class Couplings(eqx.Module):
     """Terminals and the volumes they feed, as padded lists both ways."""
 
-    terminal: Int[Array, "volumes feeders"]
+    terminal: Int[Array, "feeders volumes"]
     """terminals of each volume, padded with the number of terminals"""
-    weight: Float[Array, "volumes feeders"]
+    weight: Float[Array, "feeders volumes"]
     """w_tc V_c: the part of the volume that each terminal feeds [m³], 0 where padded"""
     slot: Int[Array, "terminals fed"]
     """flat positions in the two arrays above of each terminal's volumes, padded with their size"""
 
-    def at_feeders(self, at_terminals: Float[Array, " terminals"], padding=0.0) -> Float[Array, "volumes feeders"]:
+    def at_feeders(self, at_terminals: Float[Array, " terminals"], padding=0.0) -> Float[Array, "feeders volumes"]:
         """What each feeder of a volume has."""
-        return jnp.append(at_terminals, padding)[self.terminal]
+        padded = jnp.append(at_terminals, padding)
+        return jnp.stack([take(padded, t) for t in self.terminal])
 
-    def to_terminals(self, on_couplings: Float[Array, "volumes feeders"]) -> Float[Array, " terminals"]:
+    def to_volumes(
+        self, on_couplings: Float[Array, "feeders volumes"], at_terminals: Float[Array, " terminals"]
+    ) -> Float[Array, " volumes"]:
+        """Σ over the feeders of each volume of what the coupling has times what the terminal has."""
+        padded = jnp.append(at_terminals, 0.0)
+        parts = [link * take(padded, t) for link, t in zip(on_couplings, self.terminal, strict=True)]
+        return sum(parts[1:], parts[0])
+
+    def to_terminals(self, on_couplings: Float[Array, "feeders volumes"]) -> Float[Array, " terminals"]:
         """Sum over the volumes of each terminal."""
-        return jnp.sum(jnp.append(on_couplings.ravel(), 0.0)[self.slot], axis=1)
+        return jnp.sum(take(jnp.append(on_couplings.ravel(), 0.0), self.slot), axis=1)
 
 
 def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: Samples | CellSamples) -> Couplings:
@@ -50,13 +61,13 @@ def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: 
 
 def couplings(cell, terminal, weight, cells: int, terminals: int) -> Couplings:
     """Padded lists from (cell, terminal, weight) triples sorted by cell."""
-    rows = padded_rows(cell, np.arange(len(cell)), cells, fill=len(cell))
-    padded_terminal = np.append(terminal, terminals)[rows]
+    columns = padded_columns(cell, np.arange(len(cell)), cells, len(cell))
+    padded_terminal = np.append(terminal, terminals)[columns]
     flat = np.zeros(len(cell), int)
-    real = rows < len(cell)
-    flat[rows[real]] = np.flatnonzero(real.ravel())
-    slot = padded_rows(terminal, flat, terminals, fill=rows.size)
-    return Couplings(jnp.asarray(padded_terminal), jnp.asarray(np.append(weight, 0.0)[rows]), jnp.asarray(slot))
+    real = columns < len(cell)
+    flat[columns[real]] = np.flatnonzero(real.ravel())
+    slot = padded_rows(terminal, flat, terminals, fill=columns.size)
+    return Couplings(jnp.asarray(padded_terminal), jnp.asarray(np.append(weight, 0.0)[columns]), jnp.asarray(slot))
 
 
 def volumes_fed(links: Couplings) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
-BOTTOM = 400
+BOTTOM = 100
 """cells at which a direct solve takes over"""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from perfsim.darcy.coarsening import Coarsening
-from perfsim.darcy.columns import sum_slots, take
+from perfsim.darcy.columns import sum_rows, sum_slots, take
 from perfsim.darcy.operator import DarcyOperator
 
 import equinox as eqx
@@ -64,7 +64,7 @@ def coarser(A: DarcyOperator, level: Coarsening) -> DarcyOperator:
         T = T + weight * take(fine, side)
     T = jnp.append(T, jnp.zeros(1, T.dtype))
     sides, sink = jnp.stack([take(T, f) for f in level.face]), sum_slots(A.sink, level.members)
-    return DarcyOperator(sides, level.neighbor, sink, jnp.sum(sides, axis=0) + sink)
+    return DarcyOperator(sides, level.neighbor, sink, sum_rows(sides) + sink)
 
 
 def smooth(A: DarcyOperator, rhs, x, degree: int):

@@ -1,7 +1,7 @@
 """The two-point finite-volume operator -∇·(K∇p) + σp on control volumes."""
 
 from perfsim._results import InputError
-from perfsim.darcy.columns import take
+from perfsim.darcy.columns import sum_rows, take
 from perfsim.darcy.volumes import ControlVolumes
 
 import equinox as eqx
@@ -101,4 +101,4 @@ def operator(
     volumes: ControlVolumes, T: Float[Array, "sides volumes"], sink: Float[Array, " volumes"]
 ) -> DarcyOperator:
     """The operator with coefficients T and drainage `sink` per volume, in one unit of conductance."""
-    return DarcyOperator(T, volumes.neighbor, sink, jnp.sum(T, axis=0) + sink)
+    return DarcyOperator(T, volumes.neighbor, sink, sum_rows(T) + sink)

@@ -116,7 +116,7 @@ class FieldBlock(eqx.Module):
             supply = jnp.broadcast_to(tissue.supply, u.shape) * jnp.exp(u)
             return eqx.tree_at(lambda m: m.sim.tissue.supply, model, supply)
         fed = links.to_terminals(links.weight)
-        mean = links.to_terminals(links.weight * u[:, None]) / jnp.where(fed > 0, fed, 1.0)
+        mean = links.to_terminals(links.weight * u) / jnp.where(fed > 0, fed, 1.0)
         return eqx.tree_at(lambda m: m.sim.tissue.terminal_tone, model, tissue.terminal_tone * jnp.exp(mean))
 
     def values(self, model: Model) -> Array:

@@ -19,7 +19,7 @@ def territory_shares(sim: Simulation, state: Perfusion) -> Float[Array, "volumes
     _, links, tissue = sim.parts()
     count = len(tissue.territory_names)
     label = jnp.append(tissue.territory, count)[links.terminal]
-    shares = jnp.stack([jnp.sum(jnp.where(label == k, state.supplies, 0.0), axis=1) for k in range(count)], axis=1)
+    shares = jnp.stack([jnp.sum(jnp.where(label == k, state.supplies, 0.0), axis=0) for k in range(count)], axis=1)
     return shares / jnp.sum(shares, axis=1, keepdims=True)
 
 
@@ -52,7 +52,7 @@ def share_of(sim: Simulation, state: Perfusion, terminals: Bool[Array, " termina
     """Share of the marked terminals in the arterial supply of each volume."""
     links = sim.parts()[1]
     marked = jnp.append(terminals, False)[links.terminal]
-    return jnp.sum(jnp.where(marked, state.supplies, 0.0), axis=1) / jnp.sum(state.supplies, axis=1)
+    return jnp.sum(jnp.where(marked, state.supplies, 0.0), axis=0) / jnp.sum(state.supplies, axis=0)
 
 
 def behind(sim: Simulation, vessel: int) -> Bool[Array, " terminals"]:
