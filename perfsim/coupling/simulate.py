@@ -11,7 +11,6 @@ from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.solution import Perfusion, Solution
 from perfsim.coupling.system import VesselFlowLaw, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
-from perfsim.darcy.columns import sum_rows
 from perfsim.flow import Counters, Steady, VesselSystem, elimination, solve_network
 from perfsim.flow.linearized import spread
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
@@ -177,7 +176,7 @@ def capillary_flow(sim: Simulation, q, pressures) -> Float[Array, " volumes"]:
     """Flow into the capillaries of each volume [mL/min]: its supply or, of three compartments, β₁₂ V (p₁ - p₂)."""
     volumes, _, tissue = sim.parts()
     if tissue.compartments is None:
-        return sum_rows(q)
+        return jnp.sum(q, axis=0)  # not `sum_rows`: XLA would compute it anew for all that gathers from it
     beta = tissue.compartments.exchanged(volumes, tissue.transmural)[0] * (MMHG / ML_MIN)
     return beta * (pressures[0] - pressures[1])
 

@@ -57,12 +57,12 @@ class CoupledSystem(eqx.Module):
 
     def supplies(self, couplings: Couplings, p_terminal, p):
         """Flow on each coupling [mL/min]."""
-        drop = couplings.at_feeders(p_terminal) - p
+        drop = couplings.drops(p_terminal, p)
         return self.weight * supply(drop, self.conductance, self.demand)
 
     def supply_slopes(self, couplings: Couplings, p_terminal, p):
         """d(flow)/d(Δp) on each coupling."""
-        drop = couplings.at_feeders(p_terminal) - p
+        drop = couplings.drops(p_terminal, p)
         return self.weight * supply_conductance(drop, self.conductance, self.demand)
 
 
@@ -143,7 +143,7 @@ def coupled_system(
         back = jnp.tile(back, cells // len(back))
     return CoupledSystem(
         vessels=state_vessels(sim, law, state),
-        conductance=supplied * tone * unit,
+        conductance=jnp.stack([supplied * at_slot for at_slot in tone]) * unit,
         weight=links.weight,
         demand=None if state.demand is None else state.demand * tissue.density / ML_MIN,
         transmissibility=T * unit,

@@ -29,6 +29,11 @@ class Couplings(eqx.Module):
         padded = jnp.append(at_terminals, padding)
         return jnp.stack([take(padded, t) for t in self.terminal])
 
+    def drops(self, p_terminal: Float[Array, " terminals"], p: Float[Array, " volumes"]):
+        """Pressure difference over each coupling (feeders, volumes); slot by slot, for the sake of its transpose."""
+        padded = jnp.append(p_terminal, 0.0)
+        return jnp.stack([take(padded, t) - p for t in self.terminal])
+
     def to_volumes(
         self, on_couplings: Float[Array, "feeders volumes"], at_terminals: Float[Array, " terminals"]
     ) -> Float[Array, " volumes"]:
