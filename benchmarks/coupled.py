@@ -86,9 +86,6 @@ def resistance_updates(sim, wanted, limit: int = 100) -> int | None:
     link = system.weight * system.conductance
     supply = links.to_terminals(link)  # g_a of each terminal's tissue
 
-    def per_coupling(at_terminals):
-        return jnp.append(at_terminals, 0.0)[couplings.terminal]
-
     @jax.jit
     def sweep(resistance, p):
         ends = eqx.tree_at(
@@ -98,7 +95,7 @@ def resistance_updates(sim, wanted, limit: int = 100) -> int | None:
         p0, _ = solve_network(ends, sim.forest, Steady())
         flow = p0[links.terminal_node] / resistance
         mean = links.to_terminals(link * p) / supply
-        q = link * (per_coupling(flow / supply + mean) - p)
+        q = link * couplings.drops(flow / supply + mean, p)
         load = jnp.sum(q, axis=0) + system.drainage * system.back_pressure
         p, _ = conjugate_gradients(A, Multigrid.of(volumes.levels, A), load, 1e-10, 500)
         mean = links.to_terminals(link * p) / supply

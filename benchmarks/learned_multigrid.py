@@ -130,6 +130,21 @@ def polynomial(B: DarcyOperator, inverse, roots, r):
     return x
 
 
+def coarse_cycle(w, levels, operators, smoothers, bottom):
+    """(level, residual) -> correction, by the V-cycle from that level down; the direct solve at the last one."""
+
+    def down(k, r):
+        if k == len(levels):
+            return bottom @ r
+        B, level, roots = operators[k], levels[k], jnp.exp(w.roots[min(k, 2)]).astype(r.dtype)
+        x = polynomial(*smoothers[k], roots, r)
+        coarse = take(down(k + 1, sum_slots(cycle._residual(B, r, x), level.members)), level.aggregate)
+        x = x + jnp.exp(w.correction[min(k, 2)]).astype(r.dtype) * coarse
+        return x + polynomial(*smoothers[k], roots, cycle._residual(B, r, x))
+
+    return down
+
+
 def learned_cycle(w: Weights, levels, A: DarcyOperator, dtype=jnp.float32):
     """The V-cycle with these weights, as a preconditioner."""
     unit = jnp.max(A.diagonal)
@@ -142,19 +157,7 @@ def learned_cycle(w: Weights, levels, A: DarcyOperator, dtype=jnp.float32):
         smoothing_operator(w, B, level.aggregate, k)
         for k, (B, level) in enumerate(zip(operators[:-1], levels, strict=True))
     ]
-
-    def smoothed(k, r):
-        return polynomial(*smoothers[k], jnp.exp(w.roots[min(k, 2)]).astype(dtype), r)
-
-    def down(k, r):
-        if k == len(levels):
-            return bottom @ r
-        x = smoothed(k, r)
-        left = sum_slots(cycle._residual(operators[k], r, x), levels[k].members)
-        coarse = take(down(k + 1, left), levels[k].aggregate)
-        x = x + jnp.exp(w.correction[min(k, 2)]).astype(dtype) * coarse
-        return x + smoothed(k, cycle._residual(operators[k], r, x))
-
+    down = coarse_cycle(w, levels, operators, smoothers, bottom)
     return lambda r: down(0, r.astype(dtype)).astype(r.dtype) / unit
 
 
@@ -207,6 +210,8 @@ def half_sweeping_cycle(w: HalfSweeps, levels, A: DarcyOperator, halves: Halves,
     diagonal = [take(finest.diagonal, v) for v in halves.volumes]
     where = jnp.concatenate(halves.volumes)
     size, aggregate = len(halves.volumes[0]), take(levels[0].aggregate, where)
+    smoothers = [(B, 1.0 / B.diagonal) for B in cells.operators[:-1]]
+    down = coarse_cycle(w, levels, cells.operators, smoothers, cells.bottom)
 
     def pushed(r, x, k):
         """Right-hand side of half k and what the other half pushes into it."""
@@ -227,22 +232,11 @@ def half_sweeping_cycle(w: HalfSweeps, levels, A: DarcyOperator, halves: Halves,
     def finest_down(r):
         r = take(r, halves.volumes[0]), take(r, halves.volumes[1])
         x, g = swept(r, (omega[0] * r[0] / diagonal[0], jnp.zeros_like(r[1])), order[1:])
-        last = order[-1] % 2
-        given = [g, pushed(r, x, 1 - last)] if last == 0 else [pushed(r, x, 0), g]
+        given = [g, pushed(r, x, 1)] if order[-1] % 2 == 0 else [pushed(r, x, 0), g]
         left = jnp.concatenate([b - d * y for b, d, y in zip(given, diagonal, x, strict=True)])
         coarse = jnp.exp(w.correction[0]).astype(dtype) * take(down(1, sum_slots(left, halves.members)), aggregate)
         x, _ = swept(r, (x[0] + coarse[:size], x[1] + coarse[size:]), reversed(order))
         return take(jnp.concatenate(x), halves.place)
-
-    def down(k, r):
-        if k == len(levels):
-            return cells.bottom @ r
-        B, level = cells.operators[k], levels[k]
-        inverse, roots = 1.0 / B.diagonal, jnp.exp(w.roots[min(k, 2)]).astype(dtype)
-        x = polynomial(B, inverse, roots, r)
-        coarse = take(down(k + 1, sum_slots(cycle._residual(B, r, x), level.members)), level.aggregate)
-        x = x + jnp.exp(w.correction[min(k, 2)]).astype(dtype) * coarse
-        return x + polynomial(B, inverse, roots, cycle._residual(B, r, x))
 
     return lambda r: finest_down(r.astype(dtype)).astype(r.dtype) / cells.unit
 
