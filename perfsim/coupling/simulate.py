@@ -176,7 +176,7 @@ def capillary_flow(sim: Simulation, q, pressures) -> Float[Array, " volumes"]:
     """Flow into the capillaries of each volume [mL/min]: its supply or, of three compartments, β₁₂ V (p₁ - p₂)."""
     volumes, _, tissue = sim.parts()
     if tissue.compartments is None:
-        return jnp.sum(q, axis=0)  # not `sum_rows`: XLA would compute it anew for all that gathers from it
+        return jnp.sum(q, axis=0)  # not `sum_rows`: a blurred view gathers from it
     beta = tissue.compartments.exchanged(volumes, tissue.transmural)[0] * (MMHG / ML_MIN)
     return beta * (pressures[0] - pressures[1])
 
