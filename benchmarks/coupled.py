@@ -73,7 +73,7 @@ def linear(sim, rtol):
     hessian = Hessian.at(system, links, x, METHOD)
     b = jnp.concatenate([jnp.zeros(links.nodes), system.drainage * (1.0 + 0.5 * jnp.sin(300.0 * volumes.center[:, 0]))])
     _, steps = hessian.solve(b, rtol, 200)
-    _, alone = conjugate_gradients(hessian.tissue, hessian.tissue_inverse, b[links.nodes :], rtol, 200)
+    alone = conjugate_gradients(hessian.tissue, hessian.tissue_inverse, b[links.nodes :], rtol, 200).steps
     return steps, alone
 
 
@@ -97,7 +97,7 @@ def resistance_updates(sim, wanted, limit: int = 100) -> int | None:
         mean = links.to_terminals(link * p) / supply
         q = link * couplings.drops(flow / supply + mean, p)
         load = jnp.sum(q, axis=0) + system.drainage * system.back_pressure
-        p, _ = conjugate_gradients(A, Multigrid.of(volumes.levels, A), load, 1e-10, 500)
+        p = conjugate_gradients(A, Multigrid.of(volumes.levels, A), load, 1e-10, 500).x
         mean = links.to_terminals(link * p) / supply
         return (flow / supply + mean) / flow, p, jnp.sum(q, axis=0) / volumes.volume
 

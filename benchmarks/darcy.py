@@ -50,8 +50,8 @@ def squares(volumes: ControlVolumes, K, sink, load):
 def solve(volumes: ControlVolumes, K, sink, load):
     """(pressure, iterations, true relative residual)."""
     A = operator(volumes, transmissibility(volumes, K), sink)
-    p, steps = darcy.solve(volumes, K, sink, load, method=TWO_POINT, rtol=0.5e-8)
-    return p, steps, jnp.linalg.norm(load - A(p)) / jnp.linalg.norm(load)
+    p, info = darcy.solve(volumes, K, sink, load, method=TWO_POINT, rtol=0.5e-8)
+    return p, info.steps, jnp.linalg.norm(load - A(p)) / jnp.linalg.norm(load)
 
 
 @jax.jit
@@ -61,8 +61,8 @@ def corrected(volumes: ControlVolumes, K, sink, load):
     along = along_fibers(K, 4.0, jnp.stack([jnp.cos(angle), jnp.sin(angle), 0.0 * angle], 1))
     T = transmissibility(volumes, along)
     A = CorrectedOperator(operator(volumes, T, sink), correction(volumes, along, T))
-    p, steps = darcy.solve(volumes, along, sink, load, rtol=0.5e-8)
-    return p, steps, jnp.linalg.norm(load - A(p)) / jnp.linalg.norm(load)
+    p, info = darcy.solve(volumes, along, sink, load, rtol=0.5e-8)
+    return p, info.steps, jnp.linalg.norm(load - A(p)) / jnp.linalg.norm(load)
 
 
 def median_ms(f, repeats: int) -> float:

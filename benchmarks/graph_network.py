@@ -48,7 +48,7 @@ def trained(task: str, arguments, samples) -> eqx.Module:
 
 def of_pressure(arguments) -> dict:
     network = Predicted(trained("pressure", arguments, lambda: [pressure.random_wall(k) for k in range(16)]))
-    raw, finished = Steady(max_steps=0), Steady(accuracy=ACCURACY)
+    raw, finished = Steady(given=True), Steady(accuracy=ACCURACY)
     out: dict = {"by_screening_mm": {}}
     hearts = [pressure.random_wall(HELD_OUT + k, volumes=10_000).sim for k in range(arguments.hearts)]
     errors = []
@@ -125,7 +125,7 @@ def bounded(network, cases: int) -> dict:
                 ),
             )
             exact = simulate(sim, states=STATE)
-            said = simulate(sim, Steady(max_steps=0), network, STATE)
+            said = simulate(sim, Steady(given=True), network, STATE)
             bound, floor = (certify(sim, s)["hyperemia"] for s in (said, exact))
             error = np.abs(np.asarray(said.hyperemia.mbf - exact.hyperemia.mbf))
             own = np.where(np.isfinite(floor.mbf), floor.mbf, 0.0) + 1e-13  # rounding of the reference

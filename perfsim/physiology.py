@@ -9,6 +9,11 @@ AORTIC_REST = 93.0 * MMHG
 AORTIC_HYPEREMIA = 88.0 * MMHG
 BACK_EPI = 10.0 * MMHG
 BACK_ENDO = 25.0 * MMHG
+LEAST_THROAT = 0.02
+"""throat d/D that case files, interventions and fits stay above; at 0.03 a vessel is as good as closed: its flow falls
+by a factor of a million"""
+HIGHEST_HEMATOCRIT = 0.75
+"""that case files and fits stay below"""
 DEMAND = 0.9 * ML_MIN_G
 """rest flow [m³/(s·kg)], an input"""
 REFERENCE_DIAMETER = 100e-6

@@ -4,11 +4,11 @@ import perfsim
 from perfsim._results import RESULTS
 from perfsim.coupling import assemble, check, simulate
 from perfsim.coupling.potential import Hessian, graph
-from perfsim.coupling.simulate import _simulate
+from perfsim.coupling.simulate import _solve_states
 from perfsim.coupling.sparse import to_scipy
 from perfsim.coupling.system import coupled_system, vessel_laws
 from perfsim.darcy import FiniteVolumes, box, conjugate_gradients
-from perfsim.flow import Steady, StenosisLaw
+from perfsim.flow import StenosisLaw
 from perfsim.growth import Box
 from perfsim.network import VesselNetwork, no_lesions, stenosis
 from perfsim.units import MMHG
@@ -82,7 +82,7 @@ def test_autoregulation_holds_rest_flow(small_heart, solution):
 def test_nothing_retraces_when_values_change(small_heart):
     """Python floats and weakly typed arrays included."""
     simulate(small_heart.sim)
-    before = _simulate._cached._cache_size()
+    before = _solve_states._cached._cache_size()
     changed = eqx.tree_at(
         lambda s: (
             s.tissue.supply,
@@ -95,7 +95,7 @@ def test_nothing_retraces_when_values_change(small_heart):
         (jnp.asarray(2e-5), jnp.array([0.5]), jnp.asarray(1.3e4), 0.4, jnp.asarray(2.4)),
     )
     simulate(changed)
-    assert _simulate._cached._cache_size() == before
+    assert _solve_states._cached._cache_size() == before
 
 
 def test_no_callbacks_in_compiled_code(small_heart):
@@ -109,18 +109,10 @@ def test_no_callbacks_in_compiled_code(small_heart):
         assert "callback" not in jax.jit(function).lower(arrays).as_text()
 
 
-def test_failure_is_data_then_a_sentence(small_heart):
-    """One Newton step cannot do: the code says so, `check` says what to try."""
-    solution = simulate(small_heart.sim, flow=Steady(max_steps=1))
-    assert int(solution.hyperemia.counters.result) == RESULTS.newton_not_converged
-    with pytest.raises(perfsim.SimulationError, match="max_steps"):
-        check(solution)
-
-
 def test_nan_parameter_is_reported(small_heart):
     sim = eqx.tree_at(lambda s: s.tissue.supply, small_heart.sim, jnp.asarray(jnp.nan))
     with pytest.raises(perfsim.SimulationError, match="check_inputs"):
-        check(simulate(sim))
+        simulate(sim)
     with pytest.raises(perfsim.InputError, match=r"tissue\.supply"):
         perfsim.check_inputs(sim)
     assert perfsim.check_inputs(small_heart.sim) is small_heart.sim

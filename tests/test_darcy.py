@@ -109,10 +109,10 @@ def test_iterations_do_not_depend_on_the_mesh(screening):
     for volumes in (box([0.06] * 3, [22] * 3)[0], box([0.06] * 3, [47] * 3)[0], cut_cells(EllipsoidWall(), 2e-3)[0]):
         n = len(volumes.volume)
         load, K = volumes.volume * jnp.asarray(rng.standard_normal(n)), jnp.full(n, screening**2)
-        p, steps = darcy.solve(volumes, K, volumes.volume, load, rtol=0.5e-8)
+        p, info = darcy.solve(volumes, K, volumes.volume, load, rtol=0.5e-8)
         A = matrix(volumes, K, volumes.volume)
         assert jnp.linalg.norm(load - A(p)) <= 1e-8 * jnp.linalg.norm(load)
-        assert steps <= 15
+        assert info.steps <= 15
 
 
 def test_solution_against_a_sparse_direct_solver():

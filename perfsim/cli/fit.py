@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from perfsim import _runtime, io, viz
-from perfsim._results import InputError, meant
+from perfsim._results import InputError, SimulationError, meant
 from perfsim.cli.fitted import fitted_case
 from perfsim.cli.folder import check_folder
 from perfsim.cli.measured import panels, read_measured
@@ -14,6 +14,7 @@ from perfsim.cli.stages import Stages
 from perfsim.cli.tables import print_table
 from perfsim.cohorts import Heart
 from perfsim.inverse import (
+    Ensemble,
     Fit,
     Identifiability,
     Posterior,
@@ -62,21 +63,25 @@ def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None, o
             data = [measured.scan(heart) for measured in given]
         with stages.stage("fit") as stage:
             free = tuple(ToneField() if p == FIELD else p for p in case.fit.parameters)
-            fitted = fit(heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"))
+            fitted = fit(
+                heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"), throw=False
+            )
+            if fitted.failed and not fitted.converged:
+                raise SimulationError(f"the fit ended after {fitted.iterations} steps: {fitted.message}")
         with stages.stage("posterior"):
-            known = posterior(fitted)
+            known = posterior(fitted, throw=False)
             said = identifiability(known)
         with stages.stage("intervals"):
-            quantities, _ = clinical_table(known)
+            quantities, draws = clinical_table(known)
         with stages.stage("next"):
             view = Segments(LongAxis.of(heart.wall.frame))
             values = next_measurement(known, _candidates(fitted, view, rest is None))
-    _print(console, known, said, quantities, values)
+    _print(console, known, said, quantities, draws, values)
     if out is not None:
         with tempfile.TemporaryDirectory() as scratch:
             found = fitted_case(case, heart, fitted.sim, Path(scratch))
             run_case(found, out, tuple(case.fit.parameters), overwrite=overwrite)
-        _write(out, case.name, heart, known, said, quantities, values)
+        _write(out, case.name, heart, known, said, quantities, draws, values)
         console.print(f"The fit is in [bold]{out}[/bold]: fit.html, fit.json")
 
 
@@ -97,8 +102,15 @@ def _candidates(fitted: Fit, view: Segments, no_rest: bool) -> dict:
 
 
 def _print(
-    console: Console, known: Posterior, said: Identifiability, quantities: list[Quantity], values: list[Value]
+    console: Console,
+    known: Posterior,
+    said: Identifiability,
+    quantities: list[Quantity],
+    draws: Ensemble,
+    values: list[Value],
 ) -> None:
+    for line in draws.lines():
+        console.print(escape(line), style="" if draws.reliable else "yellow", highlight=False)
     for title, (header, rows) in (
         ("Fit", viz.parameter_rows(known, said)),
         ("Derived, every draw through the model", viz.quantity_rows(quantities)),
@@ -107,7 +119,7 @@ def _print(
         print_table(console, title, header, rows)
     console.print(viz.outcome(known.fit))
     if not known.fit.converged:
-        console.print(f"[yellow]warning:[/yellow] {known.fit.result.message}")
+        console.print(f"[yellow]warning:[/yellow] {escape(known.fit.message)}")
     for line in said.lines():
         console.print(escape(line))
 
@@ -119,6 +131,7 @@ def _write(
     known: Posterior,
     said: Identifiability,
     quantities: list[Quantity],
+    draws: Ensemble,
     values: list[Value],
 ) -> None:
     fitted = known.fit
@@ -129,6 +142,7 @@ def _write(
     content = {
         "converged": fitted.converged,
         "result": fitted.result.name,
+        "message": fitted.message,
         "iterations": fitted.iterations,
         "solves": fitted.solves,
         "misfit": {"before": fitted.cost_before, "after": fitted.cost_after},
@@ -144,6 +158,14 @@ def _write(
             q.name: {"median": q.middle, "interval_90": [q.low, q.high], "before": list(q.before), "unit": q.unit}
             | ({} if q.probability is None else {q.event: q.probability})
             for q in quantities
+        },
+        "draws": {
+            "count": len(draws.weight),
+            "failed": draws.failed,
+            "effective": draws.effective,
+            "pareto_k": draws.k_hat,
+            "pareto_k_limit": draws.k_limit,
+            "reliable": draws.reliable,
         },
         "identifiability": said.lines(),
         "eigenvalues": [float(x) for x in said.eigenvalues],

@@ -13,7 +13,7 @@ from perfsim.cli.folder import all_or_nothing, check_folder
 from perfsim.cli.stages import Stages
 from perfsim.cli.tables import print_table
 from perfsim.cohorts import Heart
-from perfsim.coupling import Simulation, Solution, check, simulate
+from perfsim.coupling import Simulation, Solution, simulate
 from perfsim.observe import aha17, branch_ends, ffr, lesion_sites, territory_shares
 from perfsim.study import lumen_gain
 
@@ -92,7 +92,7 @@ def solve(case: io.Case, stages: Stages) -> tuple[Heart, Solution]:
             counters = states[name].counters
             stage.update(1, 1, f"{int(counters.newton)} Newton, {int(counters.krylov)} CG iterations")
         stages.detail(f"{name}: mass defect {float(states[name].mass_defect):.1e} of the inflow")
-    return heart, check(Solution(states))
+    return heart, Solution(states)
 
 
 def reading_site(sim: Simulation, solution: Solution) -> int:

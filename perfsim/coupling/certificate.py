@@ -49,7 +49,8 @@ def certify(sim: Simulation, solution: Solution, tissue: TissueMethod | None = N
     if unknown:
         raise InputError(f"the simulation has no state {min(unknown)!r}: it has {', '.join(states)}")
     method = FiniteVolumes() if tissue is None else tissue
-    return {name: _certify(sim, states[name], found, method) for name, found in solution.in_order()}
+    bare = eqx.tree_at(lambda s: s.states, sim, ())
+    return {name: _certify(bare, states[name].unnamed(), found, method) for name, found in solution.in_order()}
 
 
 @eqx.filter_jit

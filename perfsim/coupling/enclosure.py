@@ -212,10 +212,10 @@ def _slopes(system, graph, field, at_nodes, at_volumes) -> _Slopes:
     at_nodes = at_nodes + field.rounding
 
     def outlet(d):
-        return supply_conductance(d, vessels.outlet_conductance, vessels.outlet_demand)
+        return supply_conductance(d, vessels.outlet_conductance, vessels.outlet_inverse_demand)
 
     def link(d):
-        return system.weight * supply_conductance(d, system.conductance, system.demand)
+        return system.weight * supply_conductance(d, system.conductance, system.inverse_demand)
 
     out, out_reach = field.p0[vessels.outlet] - vessels.outlet_pressure, at_nodes[vessels.outlet]
     over = graph.at_feeders(field.p0) - field.p

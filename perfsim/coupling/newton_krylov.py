@@ -2,32 +2,42 @@
 
 from collections.abc import Callable
 
+from perfsim._outcome import poison
 from perfsim.coupling.enclosure import sharpened, supply_bounds
-from perfsim.coupling.potential import Graph, Hessian, gradient
+from perfsim.coupling.potential import Graph, Hessian, gradient, largest_conductance
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy import FiniteVolumes
-from perfsim.flow import Counters, Steady, minimize
+from perfsim.flow import Balance, Counters, Steady, minimize
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+AIMED = 500.0
+"""round-offs of the right-hand side that the linear solve of a derivative leaves; half of the digits must be right"""
 Start = Callable[[CoupledSystem, Graph], Array]
 
 
 def solve_coupled(
-    system: CoupledSystem, graph: Graph, flow: Steady, tissue: FiniteVolumes, start: Start | None = None
+    system: CoupledSystem,
+    graph: Graph,
+    flow: Steady,
+    tissue: FiniteVolumes,
+    start: Start | None = None,
+    *,
+    throw: bool = True,
 ) -> tuple[Float[Array, " contracted"], Float[Array, " volumes"], Counters]:
     """(total pressures at contracted nodes, pressures in the volumes) [mmHg], and what the solve did.
 
     `start(system, graph)` is the field to start from; a flat one if left out. Differentiable in `system` in both modes:
-    the derivative is one more solve with the same operator.
+    the derivative is one more solve with the same operator. A derivative whose linear solve fails is NaN, unless
+    `throw` is False.
     """
     frozen = jax.lax.stop_gradient(system)
     guess = jax.lax.stop_gradient((flat if start is None else start)(frozen, graph))
     x, counters = _solve(frozen, graph, guess, flow, tissue)
-    x = _attach(system, graph, x, flow, tissue)
+    x = _attach(system, graph, x, flow, tissue, throw)
     return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters
 
 
@@ -39,22 +49,27 @@ def flat(system: CoupledSystem, graph: Graph) -> Float[Array, " nodes"]:
 
 
 def _solve(frozen: CoupledSystem, graph: Graph, start, flow: Steady, tissue: FiniteVolumes):
-    """(pressures, counters). Corrected fluxes have no potential to descend: they start where two points lead to."""
-    if frozen.correction is not None:
+    """(pressures, counters). With corrected fluxes there is no convex potential, so Newton starts from the two-point
+    solution.
+    """
+    if frozen.correction is not None and not flow.given:
         plain = eqx.tree_at(lambda s: s.correction, frozen, None)
         near = eqx.tree_at(lambda f: f.tolerance, flow, jnp.maximum(flow.tolerance, 1e-4))
         start, _ = _solve(plain, graph, start, near, tissue)
 
     def step(x, F, rtol):
-        return Hessian.at(frozen, graph, x, tissue).solve(-F, rtol, flow.max_krylov)
-
-    def inflow(x):
-        return jnp.sum(frozen.drainage * jnp.abs(x[graph.nodes :] - frozen.back_pressure))
+        found = Hessian.at(frozen, graph, x, tissue).solve(-F, rtol, flow.max_krylov)
+        return found.x, found.steps, found.left <= rtol
 
     forest = frozen.vessels.bridge.shape[1] == 0
     certain = flow.accuracy is not None and frozen.correction is None and forest  # of others nothing is proved
-    enough = (lambda x: _certified(frozen, graph, x, tissue, flow.accuracy)) if certain else None
-    return minimize(lambda x: gradient(frozen, graph, x), step, start, inflow, flow, enough)
+    certify = (lambda x: _certified(frozen, graph, x, tissue, flow.accuracy)) if certain else None
+
+    def balance(x):
+        inflow = jnp.sum(frozen.drainage * jnp.abs(x[graph.nodes :] - frozen.back_pressure))
+        return Balance(gradient(frozen, graph, x), inflow)
+
+    return minimize(balance, step, start, largest_conductance(frozen, graph), flow, certify)
 
 
 def _certified(system: CoupledSystem, graph: Graph, x, tissue: FiniteVolumes, accuracy: float):
@@ -67,21 +82,25 @@ def _certified(system: CoupledSystem, graph: Graph, x, tissue: FiniteVolumes, ac
 
 
 @eqx.filter_custom_jvp
-def _attach(system, graph, x, flow, tissue):
-    """x itself, with the derivative dx = -J⁻¹ ∂F/∂system that F(x, system) = 0 implies, or about that."""
+def _attach(system, graph, x, flow, tissue, throw):
+    """Return x unchanged; its derivative is the implicit one, dx = -J⁻¹ ∂F/∂system of F(x, system) = 0 (approximate if
+    `flow.passes` is set).
+    """
     return x
 
 
 @_attach.def_jvp
 def _attach_jvp(primals, tangents):
-    system, graph, x, flow, tissue = primals
+    system, graph, x, flow, tissue, throw = primals
     _, dF = eqx.filter_jvp(lambda s: gradient(s, graph, x), (system,), (tangents[0],))
     hessian = Hessian.at(jax.lax.stop_gradient(system), graph, x, tissue)
+    eps = jnp.finfo(x.dtype).eps
 
     def solve(matvec, b):
         given = hessian if hessian.symmetric else matvec  # the transposed one in reverse mode
         if flow.passes is not None:
             return hessian.relaxed(b, flow.passes, given)
-        return hessian.solve(b, 500.0 * jnp.finfo(b.dtype).eps, flow.max_krylov, given)[0]
+        found = hessian.solve(b, AIMED * eps, flow.max_krylov, given)
+        return poison(found.x, ~(found.left <= jnp.sqrt(eps))) if throw else found.x
 
     return x, jax.lax.custom_linear_solve(hessian, -dF, solve, solve, symmetric=hessian.symmetric)

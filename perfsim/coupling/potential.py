@@ -7,6 +7,7 @@ from perfsim.darcy import (
     Correction,
     DarcyOperator,
     FiniteVolumes,
+    LinearSolve,
     Multigrid,
     conjugate_gradients,
     gmres,
@@ -70,6 +71,16 @@ def gradient(system: CoupledSystem, graph: Graph, x):
         spread = spread + system.correction(p)
     at_volumes = spread + system.drainage * (p - system.back_pressure) - sum_rows(q)
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
+
+
+def largest_conductance(system: CoupledSystem, graph: Graph) -> Float[Array, " nodes"]:
+    """Sum of the conductances at each free node and volume, each the largest that its law can have."""
+    link = system.weight * system.conductance
+    at_nodes = system.vessels.largest_conductance(graph.forest) + graph.to_nodes(graph.to_terminals(link))
+    wall = sum_rows(system.transmissibility) + system.drainage + sum_rows(link)
+    if system.correction is not None:
+        wall = wall + system.correction.largest_conductance()
+    return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), wall])
 
 
 def vessel_hessian(system: CoupledSystem, graph: Graph, p0, p) -> Linearized:
@@ -156,11 +167,11 @@ class Hessian(eqx.Module):
     def symmetric(self) -> bool:
         return self.correction is None
 
-    def solve(self, b, rtol, max_steps: int, matvec=None):
-        """Preconditioned conjugate gradients, or GMRES where fluxes are corrected; (solution, steps)."""
+    def solve(self, b, rtol, max_steps: Int[Array, ""] | int, matvec=None) -> LinearSolve:
+        """Preconditioned conjugate gradients, or GMRES where fluxes are corrected."""
         krylov = conjugate_gradients if self.symmetric else gmres
         return krylov(self if matvec is None else matvec, self.precondition, b, rtol, max_steps)
 
     def relaxed(self, b, passes: Int[Array, ""] | int, matvec):
-        """About H⁻¹b: so many steps x ← x + M⁻¹(b - Hx) with the preconditioner M, linear in b."""
+        """Approximate H⁻¹b by `passes` preconditioned Richardson steps x ← x + M⁻¹(b - Hx), linear in b."""
         return jax.lax.fori_loop(1, passes, lambda _, x: x + self.precondition(b - matvec(x)), self.precondition(b))

@@ -5,7 +5,7 @@
     3  the trees at those, and one shift of the whole wall, after which as much drains as enters
 
 What comes out is a starting field for Newton's method. With `Steady(accuracy=...)` it is certified first, and where the
-proof says that it is good enough nothing more is solved. `Steady(max_steps=0)` leaves it as the network said it.
+proof says that it is good enough nothing more is solved. `Steady(given=True)` takes it as the network predicts it.
 """
 
 from collections.abc import Callable

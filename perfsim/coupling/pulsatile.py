@@ -55,9 +55,9 @@ class Pulsatile(eqx.Module):
     cut_of_terminal: Int[Array, " terminals"]
     cut_of_outlet: Int[Array, " outlets"]
     steady: Steady
-    tolerance: float = eqx.field(static=True)
+    tolerance: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     """change of any vessel's lumen or flow over a cycle at which it counts as periodic"""
-    max_cycles: int = eqx.field(static=True)
+    max_cycles: Int[Array, ""] = eqx.field(converter=jnp.asarray)
 
 
 def pulsatile(

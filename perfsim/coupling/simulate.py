@@ -1,14 +1,16 @@
 """`simulate`: from parameters to flow, one differentiable function."""
 
+import dataclasses
 from typing import NamedTuple
 
-from perfsim._results import InputError
+from perfsim._outcome import is_traced, poison, worst_of
+from perfsim._results import RESULTS, InputError
 from perfsim.coupling.beat import pulsed
 from perfsim.coupling.methods import TissueMethod, posed, start_of
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.pulsatile import Pulsatile
 from perfsim.coupling.simulation import Simulation, State
-from perfsim.coupling.solution import Perfusion, Solution
+from perfsim.coupling.solution import Perfusion, Solution, check
 from perfsim.coupling.system import VesselFlowLaw, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Counters, Steady, VesselSystem, elimination, solve_network
@@ -25,33 +27,85 @@ def simulate(
     sim: Simulation,
     flow: Steady | Pulsatile | None = None,
     tissue: TissueMethod | None = None,
-    states: tuple[str, ...] | None = None,
+    states: str | tuple[str, ...] | None = None,
     near: Solution | None = None,
+    *,
+    throw: bool = True,
 ) -> Solution:
-    """Blood flow of a simulation in all (or the named) of its states.
+    """Compute the blood flow of a simulation in all (or the named) of its states.
 
     A pure function of the floating-point leaves of `sim`: `jax.grad`, `jax.jvp`, `jax.vmap` and `jax.jit` go through
-    it, and nothing recompiles when a physical value changes. Solvers are data: `flow` (`Steady()`, or `pulsatile(sim)`
-    for a beating heart, whose means are then returned with the beat) and `tissue` choose them. Solves start from the
-    pressures of `near`, a solution of the same simulation with other values. A solve that fails says so in
-    `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the host. Raises `InputError` for
-    a state that the simulation does not have, or a solution of other trees.
+    it, and nothing recompiles when a physical value changes.
+
+    Arguments: `flow`, `Steady()` or `pulsatile(sim)` for a beating heart, whose means are then returned with the beat;
+    `tissue`, how the wall is solved; `states`, one name or several, default all; `near`, a solution of the same
+    simulation with other values, from whose pressures the solves start; `throw`, see below.
+
+    Returns a `Solution`. Raises `SimulationError` for a solve that fails, and `InputError` for a state that the
+    simulation does not have, or a solution of other trees. Under `jit`, `grad` and `vmap`, where nothing can be raised,
+    all floats of a failed state are NaN, and so are their derivatives (`check` names the members of a batch that
+    failed). With `throw=False` the last iterate is returned, with its result in `counters.result` of its state.
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
-    unknown = set(states or ()) - {s.name for s in sim.states}
-    if unknown:
-        raise InputError(
-            f"the simulation has no state {min(unknown)!r}: it has {', '.join(s.name for s in sim.states)}"
-        )
+    known = [s.name for s in sim.states]
+    names = tuple(known) if states is None else (states,) if isinstance(states, str) else tuple(states)
+    for name in names:
+        if name not in known:
+            raise InputError(f"the simulation has no state {name!r}: it has {', '.join(known)}")
+    names = tuple(name for name in known if name in names)
+    starts: tuple[Perfusion | None, ...] = (None,) * len(names)
     if near is not None:
-        _check_size(sim, near)
-    return _simulate(_strongly_typed(sim), flow, tissue, states, near)
+        _check_size(sim, near, names)
+        starts = tuple(near[name] for name in names)
+    sim = _strongly_typed(sim)
+    chosen = tuple(s.unnamed() for s in sim.states if s.name in names)
+    bare = eqx.tree_at(lambda s: s.states, sim, ())
+    if is_traced((sim, flow, tissue, near)):
+        found = _solve_states(bare, chosen, flow, tissue, starts, throw)
+        return Solution(dict(zip(names, found, strict=True)))
+    # one after the other: a single program serves all states
+    each = zip(names, chosen, starts, strict=True)
+    solved = {name: _solve_states(bare, (s,), flow, tissue, (start,), throw)[0] for name, s, start in each}
+    return check(Solution(solved)) if throw else Solution(solved)
 
 
-def _check_size(sim: Simulation, near: Solution) -> None:
+@eqx.filter_jit
+def _solve_states(
+    sim: Simulation,
+    states: tuple[State, ...],
+    flow: Steady | Pulsatile,
+    tissue: TissueMethod,
+    starts: tuple[Perfusion | None, ...],
+    throw: bool,
+) -> tuple[Perfusion, ...]:
+    """Solve states that differ in numbers only; several are one loop, so that the program holds the solver once."""
+    law = vessel_laws(sim)
+    steady = flow if isinstance(flow, Steady) else flow.steady
+
+    def solve(state: State, start: Perfusion | None) -> Perfusion:
+        found = _solve_state(sim, law, state, steady, tissue, start, throw)
+        if isinstance(flow, Pulsatile):
+            found = pulsed(sim, law, state, found, flow, throw)
+        result = worst_of(found.counters.result, law.result)
+        counters = dataclasses.replace(found.counters, result=result)
+        if throw:
+            found = poison(found, result != RESULTS.successful)
+        return dataclasses.replace(found, counters=counters)
+
+    if len(states) == 1:
+        return (solve(states[0], starts[0]),)
+    cells = 0 if sim.volumes is None else len(sim.volumes.volume)
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *(s.by_volume(cells) for s in states))
+    known = None if starts[0] is None else jax.tree.map(lambda *x: jnp.stack(x), *starts)
+    found = jax.lax.map(lambda each: solve(*each), (stacked, known))
+    return tuple(jax.tree.map(lambda x, k=k: x[k], found) for k in range(len(states)))
+
+
+def _check_size(sim: Simulation, near: Solution, names: tuple[str, ...]) -> None:
     wanted = len(sim.network.position), 0 if sim.tissue is None else len(sim.parts()[0].volume)
-    for name, known in near.states.items():
+    for name in names:
+        known = near[name]
         size = len(known.total_pressure), len(known.mbf)
         if size != wanted:
             raise InputError(
@@ -70,24 +124,6 @@ def _strongly_typed(sim: Simulation) -> Simulation:
     return jax.tree.map(strong, sim)
 
 
-@eqx.filter_jit
-def _simulate(
-    sim: Simulation,
-    flow: Steady | Pulsatile,
-    tissue: TissueMethod,
-    states: tuple[str, ...] | None,
-    near: Solution | None,
-) -> Solution:
-    law = vessel_laws(sim)
-    chosen = [s for s in sim.states if states is None or s.name in states]
-    steady = flow if isinstance(flow, Steady) else flow.steady
-    known = {} if near is None else near.states
-    solved = {s.name: _solve_state(sim, law, s, steady, tissue, known.get(s.name)) for s in chosen}
-    if isinstance(flow, Pulsatile):
-        solved = {s.name: pulsed(sim, law, s, solved[s.name], flow) for s in chosen}
-    return Solution(solved)
-
-
 class _Solved(NamedTuple):
     """What either solver hands on: the tree's pressures, and what leaves it where."""
 
@@ -104,12 +140,12 @@ class _Solved(NamedTuple):
 
 
 def _solve_state(
-    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: TissueMethod, near: Perfusion | None
+    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: TissueMethod, near: Perfusion | None, throw
 ) -> Perfusion:
     if sim.tissue is None:
         solved = _network(sim, law, state, flow, near)
     else:
-        solved = _heart(sim, law, state, flow, tissue, near)
+        solved = _heart(sim, law, state, flow, tissue, near, throw)
     lumped = solved.vessels.outlet_flow(solved.p0)
     bridged = solved.vessels.bridge_flow(solved.p0)
     at_nodes = spread(solved.at_nodes.at[solved.vessels.outlet].add(lumped), solved.vessels.bridge, bridged)
@@ -143,14 +179,14 @@ def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, ne
 
 
 def _heart(
-    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: TissueMethod, near: Perfusion | None
+    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: TissueMethod, near: Perfusion | None, throw
 ) -> _Solved:
     """A network coupled to its wall."""
     volumes, _, tissue = sim.parts()
     if flow.accuracy is not None and tissue.compartments is not None:
         raise InputError("`accuracy` is proved of one compartment: leave it out for three, and `certify` the solution")
     system, links, solver = posed(sim, law, state, method)
-    p0, p, counters = solve_coupled(system, links, flow, solver, start_of(method, near))
+    p0, p, counters = solve_coupled(system, links, flow, solver, start_of(method, near), throw=throw)
     q = system.supplies(links.couplings, p0[links.terminal_node], p)
     supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
     n, per_gram = len(volumes.volume), ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G

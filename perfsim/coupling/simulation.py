@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from perfsim import physiology
+from perfsim._outcome import is_traced
 from perfsim._results import InputError
 from perfsim.anatomy import MYOCARDIUM
 from perfsim.blood import PriesInVivo, Viscosity
@@ -33,8 +34,30 @@ class State(eqx.Module):
     """back pressure at the epicardium [Pa]: one number, or one per volume"""
     back_pressure_endo: Float[Array, ""] | Float[Array, " volumes"] = eqx.field(converter=jnp.asarray)
     """back pressure at the endocardium [Pa], likewise; linear in the transmural depth between"""
-    demand: Float[Array, ""] | None
+    demand: Float[Array, ""] | None = eqx.field(converter=lambda x: None if x is None else jnp.asarray(x))
     """flow that autoregulation maintains while it can [m³/(s·kg)], or None at maximal dilation"""
+
+    def __check_init__(self):
+        if self.demand is not None and not is_traced(self.demand) and not bool(jnp.all(self.demand > 0)):
+            raise InputError(
+                f"state {self.name!r}: a demand of {float(self.demand):g} m³/(s·kg) cannot be maintained: give a "
+                "positive flow, or None at maximal dilation"
+            )
+
+    @property
+    def inverse_demand(self) -> Float[Array, ""]:
+        """1/demand [s·kg/m³], 0 at maximal dilation."""
+        return jnp.zeros_like(self.aortic_pressure) if self.demand is None else 1.0 / self.demand
+
+    def unnamed(self) -> "State":
+        """The same state as numbers alone: without its name, and with an infinite demand at maximal dilation."""
+        demand = jnp.full_like(self.aortic_pressure, jnp.inf) if self.demand is None else self.demand
+        return State("", self.aortic_pressure, self.back_pressure_epi, self.back_pressure_endo, demand)
+
+    def by_volume(self, volumes: int) -> "State":
+        """The same state with back pressures by volume, so that states can be stacked."""
+        epi, endo = (jnp.broadcast_to(x, (volumes,)) for x in (self.back_pressure_epi, self.back_pressure_endo))
+        return State(self.name, self.aortic_pressure, epi, endo, self.demand)
 
     def back_pressure(self, depth: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
         """p_b [Pa] at the transmural depths: 0 is the epicardium, 1 the endocardium."""

@@ -1,12 +1,13 @@
 """`Solution`: what a simulation computed, in SI units except MBF."""
 
-from perfsim._results import RESULTS, SimulationError
+from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.flow import Counters
 from perfsim.network import Forest
 from perfsim.units import MMHG
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 _ORDER = {"rest": 0, "hyperemia": 1}
@@ -92,29 +93,49 @@ class Solution(eqx.Module):
         return sorted(self.states.items(), key=lambda item: _ORDER.get(item[0], len(_ORDER)))
 
     def __getitem__(self, name: str) -> Perfusion:
+        if name not in self.states:
+            raise InputError(
+                f"this solution holds {' and '.join(n for n, _ in self.in_order())}, not {name!r}: ask `simulate` for "
+                f"that state as well (leave out `states`, or name it there)"
+            )
         return self.states[name]
 
     @property
     def rest(self) -> Perfusion:
-        return self.states["rest"]
+        return self["rest"]
 
     @property
     def hyperemia(self) -> Perfusion:
-        return self.states["hyperemia"]
+        return self["hyperemia"]
 
     @property
     def mfr(self) -> Float[Array, " volumes"]:
         """Myocardial flow reserve of every volume: hyperemic over resting MBF."""
         return self.hyperemia.mbf / jnp.where(self.rest.mbf == 0, 1.0, self.rest.mbf)
 
+    @property
+    def results(self) -> dict[str, Int[Array, "..."]]:
+        """The outcome of each state, a value of `RESULTS` (an array of them for a batch)."""
+        return {name: state.counters.result for name, state in self.in_order()}
+
 
 def check(solution: Solution) -> Solution:
-    """Return the solution if every state converged, else raise `SimulationError` with cause and remedy (host only)."""
+    """Return the solution if every state converged, else raise `SimulationError` with cause and remedy (host only).
+
+    Of a batch, made by `jax.vmap`, the message counts the members that failed and names the first.
+    """
     for name, state in solution.in_order():
-        result = RESULTS(int(state.counters.result))
-        if result is not RESULTS.successful:
-            detail = f"flow imbalance {float(state.counters.imbalance):.1e}"
-            if state.beat is not None and result in (RESULTS.not_periodic, RESULTS.wave_not_finite):
-                detail = f"change over the last cycle {float(state.beat.defect):.1e}"
-            raise SimulationError(f"state {name!r}: {result.message} ({detail})")
+        results = np.atleast_1d(np.asarray(state.counters.result))
+        failed = np.flatnonzero(results != RESULTS.successful)
+        if len(failed) == 0:
+            continue
+        first = int(failed[0])
+        result = RESULTS(int(results.ravel()[first]))
+        detail = f"flow imbalance {float(np.ravel(state.counters.imbalance)[first]):.1e}"
+        if state.beat is not None and result in (RESULTS.not_periodic, RESULTS.wave_not_finite):
+            detail = f"change over the last cycle {float(np.ravel(state.beat.defect)[first]):.1e}"
+        who = ""
+        if np.ndim(state.counters.result):
+            who = f"{len(failed)} of {results.size} members failed: the first is {first}, {result.name}. "
+        raise SimulationError(f"state {name!r}: {who}{result.message} ({detail})", solution)
     return solution

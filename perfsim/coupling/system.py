@@ -8,6 +8,7 @@ All three are monotone, so the pressures minimize one convex potential and its H
 Inside, pressures are in mmHg and flows in mL/min.
 """
 
+from perfsim._results import RESULTS
 from perfsim.blood import DENSITY
 from perfsim.coupling.crown import crown_resistance
 from perfsim.coupling.simulation import Simulation, State
@@ -20,7 +21,10 @@ from perfsim.units import ML_MIN, MMHG
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+NARROWEST = 1e-6
+"""radius [m] below which the flow of a vessel cannot be told from rounding; a red cell needs more"""
 
 
 class VesselFlowLaw(eqx.Module):
@@ -34,6 +38,8 @@ class VesselFlowLaw(eqx.Module):
     crown: Float[Array, " terminals"]
     momentum_factor: Float[Array, ""]
     """α of the velocity profile, (ζ+2)/(ζ+1)"""
+    result: Int[Array, ""]
+    """a value of `RESULTS`: `vessel_too_narrow` where a radius is below `NARROWEST`"""
 
     def kinetic(self, flow: Float[Array, " vessels"]) -> Float[Array, " vessels"]:
         """½ρα(Qu)² at the far end of each vessel [Pa]: what static pressure lies below the total one."""
@@ -47,8 +53,8 @@ class CoupledSystem(eqx.Module):
     conductance: Float[Array, "feeders volumes"]
     """g_a per unit volume on each coupling [mL/min/mmHg/m³]"""
     weight: Float[Array, "feeders volumes"]
-    demand: Float[Array, ""] | None
-    """[mL/min/m³]"""
+    inverse_demand: Float[Array, ""]
+    """1/(demand per volume) [m³·min/mL], 0 at maximal dilation"""
     transmissibility: Float[Array, "sides volumes"]
     drainage: Float[Array, " volumes"]
     back_pressure: Float[Array, " volumes"]
@@ -58,12 +64,12 @@ class CoupledSystem(eqx.Module):
     def supplies(self, couplings: Couplings, p_terminal, p):
         """Flow on each coupling [mL/min]."""
         drop = couplings.drops(p_terminal, p)
-        return self.weight * supply(drop, self.conductance, self.demand)
+        return self.weight * supply(drop, self.conductance, self.inverse_demand)
 
     def supply_slopes(self, couplings: Couplings, p_terminal, p):
         """d(flow)/d(Δp) on each coupling."""
         drop = couplings.drops(p_terminal, p)
-        return self.weight * supply_conductance(drop, self.conductance, self.demand)
+        return self.weight * supply_conductance(drop, self.conductance, self.inverse_demand)
 
 
 @eqx.filter_jit
@@ -77,7 +83,9 @@ def vessel_laws(sim: Simulation) -> VesselFlowLaw:
     loss = sim.loss(network, sim.table, radius, length, resistance, mixed)
     crown = _crowns(sim, radius[sim.terminal_vessel, 1], network.demand)
     alpha = (sim.profile + 2.0) / (sim.profile + 1.0)
-    return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, crown, alpha)
+    narrow = jnp.any(radius < NARROWEST)
+    result = jnp.where(narrow, RESULTS.vessel_too_narrow, RESULTS.successful).astype(int)
+    return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, crown, alpha, result)
 
 
 def _crowns(sim: Simulation, radius, volume):
@@ -101,21 +109,23 @@ def state_vessels(sim: Simulation, law: VesselFlowLaw, state: State) -> VesselSy
         inlet_pressure=state.aortic_pressure,
         outlets=lumped_outlets(sim, law, state),
         bridges=sim.bridges,
-        autoregulated=state.demand is not None,
+        autoregulated=True,
     )
 
 
 def lumped_outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedOutlets:
     """Lumped outlets of a heart: their own crown, then the wall's conductances, to the epicardial pressure."""
+    inverse = state.inverse_demand
     if sim.tissue is None:
-        return sim.outlets
+        demand = jnp.where(inverse == 0, jnp.inf, sim.outlets.demand)
+        return eqx.tree_at(lambda o: o.demand, sim.outlets, demand)
     volume = sim.network.outlet_demand
     crown = _crowns(sim, law.radius[sim.outlet_vessel, 1], volume)
     tissue = sim.tissue
     series = 1.0 / jnp.mean(tissue.supply) + 1.0 / jnp.mean(tissue.drainage)
     if tissue.compartments is not None:
         series = series + jnp.sum(1.0 / jnp.mean(tissue.compartments.exchange.reshape(2, -1), axis=1))
-    demand = jnp.zeros(len(volume)) if state.demand is None else state.demand * tissue.density * volume
+    demand = jnp.where(inverse == 0, jnp.inf, tissue.density * volume / jnp.where(inverse == 0, 1.0, inverse))
     return LumpedOutlets(crown + series / volume, jnp.full(volume.shape, jnp.mean(state.back_pressure_epi)), demand)
 
 
@@ -145,7 +155,7 @@ def coupled_system(
         vessels=state_vessels(sim, law, state),
         conductance=jnp.stack([supplied * at_slot for at_slot in tone]) * unit,
         weight=links.weight,
-        demand=None if state.demand is None else state.demand * tissue.density / ML_MIN,
+        inverse_demand=state.inverse_demand * ML_MIN / tissue.density,
         transmissibility=T * unit,
         drainage=drained * unit,
         back_pressure=back / MMHG,

@@ -4,11 +4,11 @@ from perfsim.darcy.cartesian import box, cut_cells
 from perfsim.darcy.certificate import error_bound
 from perfsim.darcy.corrected import CorrectedOperator, Correction, correction
 from perfsim.darcy.fibers import along_fibers, fibers
-from perfsim.darcy.krylov import conjugate_gradients, gmres
+from perfsim.darcy.krylov import LinearSolve, conjugate_gradients, gmres
 from perfsim.darcy.multigrid import Multigrid
 from perfsim.darcy.operator import DarcyOperator, FiniteVolumes, operator, transmissibility
 from perfsim.darcy.polyhedra import CellSamples, mesh_cells, tetrahedra_in_box
-from perfsim.darcy.solve import solve
+from perfsim.darcy.solve import SolveInfo, solve
 from perfsim.darcy.volumes import ControlVolumes, Samples
 
 __all__ = [
@@ -18,8 +18,10 @@ __all__ = [
     "Correction",
     "DarcyOperator",
     "FiniteVolumes",
+    "LinearSolve",
     "Multigrid",
     "Samples",
+    "SolveInfo",
     "along_fibers",
     "box",
     "conjugate_gradients",

@@ -32,7 +32,7 @@ def error_bound(
     """
     better = p + inverse(load - A(p))
     left = jnp.abs(load - A(better)) + _rounding(A, better, load)
-    w, _ = conjugate_gradients(A, inverse, raised(A, left), CLOSE, STEPS)
+    w = conjugate_gradients(A, inverse, raised(A, left), CLOSE, STEPS).x
     bounds = jnp.stack([_scaled(A, v, left) for v in (w, jnp.ones_like(w))])
     moved = jnp.abs(better - p)
     return jnp.min(bounds, axis=0) + moved * (1.0 + 4.0 * jnp.finfo(p.dtype).eps)
@@ -53,7 +53,4 @@ def _scaled(A: DarcyOperator, w, left):
 
 def _rounding(A: DarcyOperator, p, load):
     """What the floating-point value of load - A p may be off by."""
-    size = jnp.abs(p)
-    products = 2.0 * A.diagonal * size - A(size)
-    terms = A.neighbor.shape[0] + 4
-    return terms * jnp.finfo(p.dtype).eps * (products + jnp.abs(load))
+    return A.rounding(p) + (A.neighbor.shape[0] + 4) * jnp.finfo(p.dtype).eps * jnp.abs(load)

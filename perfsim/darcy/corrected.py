@@ -37,6 +37,18 @@ class Correction(eqx.Module):
                 out = out - c * (share * g + (1.0 - share) * take(g, j))
         return out
 
+    def largest_conductance(self) -> Float[Array, " volumes"]:
+        """Σ |coefficient| of each row over both volumes of every difference, halved: a pressure field of size p moves
+        a row by at most 2p times this.
+        """
+        faces = self.volumes.faces
+        out = jnp.zeros_like(self.tangent[0, 0])
+        for slopes, along in zip(faces.slope, self.tangent, strict=True):
+            g = jax.lax.optimization_barrier(jnp.sum(jnp.abs(slopes), axis=0))
+            for c, share, j in zip(along, faces.share, self.volumes.neighbor, strict=True):
+                out = out + jnp.abs(c) * (share * g + (1.0 - share) * take(g, j))
+        return out
+
 
 class CorrectedOperator(eqx.Module):
     """(A + C) p: the two-point M-matrix and the correction. Conservative, consistent; not symmetric, not monotone."""
@@ -46,6 +58,12 @@ class CorrectedOperator(eqx.Module):
 
     def __call__(self, p: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
         return self.two_point(p) + self.correction(p)
+
+    def rounding(self, p: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
+        """How far floating point may be off in each entry."""
+        terms = len(self.correction.volumes.neighbor) + len(self.correction.volumes.faces.stencil) + 4
+        size = 2.0 * jnp.finfo(p.dtype).eps * jnp.max(jnp.abs(p))
+        return self.two_point.rounding(p) + terms * size * self.correction.largest_conductance()
 
 
 def correction(

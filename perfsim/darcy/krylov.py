@@ -1,10 +1,21 @@
 """Preconditioned Krylov solvers: conjugate gradients, and GMRES for what is not symmetric."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+
+class LinearSolve(NamedTuple):
+    """What a linear solver found."""
+
+    x: Float[Array, " n"]
+    steps: Int[Array, ""]
+    """number of products with the matrix"""
+    left: Float[Array, ""]
+    """Σ|b - A x| over Σ|b|: the tolerance was met where this is at most `rtol`"""
 
 
 def conjugate_gradients(
@@ -12,13 +23,13 @@ def conjugate_gradients(
     precondition: Callable[[Array], Array],
     b: Float[Array, " n"],
     rtol: Float[Array, ""] | float,
-    max_steps: int,
-) -> tuple[Float[Array, " n"], Int[Array, ""]]:
+    max_steps: Int[Array, ""] | int,
+) -> LinearSolve:
     """Solve A x = b for symmetric positive definite A from x = 0, until Σ|r| ≤ rtol Σ|b|.
 
     The 1-norm is the flow that goes missing, the quantity we want to be small. The residual is recomputed every
     20 steps, so that the recursion cannot claim what it has not reached. Directions are made orthogonal by differences
-    of residuals (Polak and Ribière), which forgives a preconditioner that rounds. Returns (x, steps).
+    of residuals (Polak and Ribière), which forgives a preconditioner that rounds.
     """
     goal = rtol * jnp.sum(jnp.abs(b))
 
@@ -40,8 +51,14 @@ def conjugate_gradients(
 
     zero = jnp.zeros_like(b)
     state = zero, b, zero, zero, jnp.ones((), b.dtype), jnp.zeros((), int)
-    x, _, _, _, _, steps = jax.lax.while_loop(unfinished, body, state)
-    return x, steps
+    x, r, _, _, _, steps = jax.lax.while_loop(unfinished, body, state)
+    return LinearSolve(x, steps, _left(r, b))
+
+
+def _left(r, b) -> Float[Array, ""]:
+    """Σ|r| over Σ|b|, 0 where nothing was asked for."""
+    asked = jnp.sum(jnp.abs(b))
+    return jnp.sum(jnp.abs(r)) / jnp.where(asked == 0, 1.0, asked)
 
 
 def gmres(
@@ -49,10 +66,10 @@ def gmres(
     precondition: Callable[[Array], Array],
     b: Float[Array, " n"],
     rtol: Float[Array, ""] | float,
-    max_steps: int,
+    max_steps: Int[Array, ""] | int,
     restart: int = 40,
-) -> tuple[Float[Array, " n"], Int[Array, ""]]:
-    """Solve A x = b for any A from x = 0, until Σ|r| ≤ rtol Σ|b| in the true residual. Returns (x, steps).
+) -> LinearSolve:
+    """Solve A x = b for any A from x = 0, until Σ|r| ≤ rtol Σ|b| in the true residual.
 
     Flexible GMRES (Saad 1993): preconditioned on the right, so that what is minimized is the residual itself, and the
     preconditioned directions kept, so that a preconditioner may round. The 2-norm that it knows is compared with the
@@ -75,8 +92,8 @@ def gmres(
         return (jnp.sum(jnp.abs(r)) > goal) & (k < max_steps) & ~stuck
 
     start = jnp.zeros_like(b), b, jnp.zeros((), int), jnp.zeros((), bool)
-    x, _, steps, _ = jax.lax.while_loop(unfinished, cycle, start)
-    return x, steps
+    x, r, steps, _ = jax.lax.while_loop(unfinished, cycle, start)
+    return LinearSolve(x, steps, _left(r, b))
 
 
 def _arnoldi(matvec, precondition, v, rtol, max_steps, restart: int):

@@ -49,6 +49,14 @@ class DarcyOperator(eqx.Module):
             out = out - T * take(p, j)
         return out
 
+    def rounding(self, p: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
+        """How far floating point may be off in each entry of A p: (sides + 4) round-offs of Σ_j T_ij (|p_i| + |p_j|) +
+        σ_i |p_i|.
+        """
+        size = jnp.abs(p)
+        terms = self.neighbor.shape[0] + 4
+        return terms * jnp.finfo(p.dtype).eps * (2.0 * self.diagonal * size - self(size))
+
     def to_scipy(self) -> sp.csr_matrix:
         """The matrix, for other solvers (host)."""
         T, j, n = np.asarray(self.transmissibility), np.asarray(self.neighbor), len(self.sink)

@@ -16,21 +16,25 @@ def vessel_conductance(drop: Float[Array, " e"], R: Float[Array, " e"], S: Float
     return 1.0 / jnp.sqrt(R**2 + 4.0 * S * jnp.abs(drop))
 
 
-def supply(drop: Float[Array, " e"], conductance: Float[Array, " e"], demand: Float[Array, " e"] | None):
-    """Autoregulated supply q = smoothmin(demand, conductance·Δp); None is maximal dilation, q = conductance·Δp.
+def supply(drop: Float[Array, " e"], conductance: Float[Array, " e"], inverse_demand: Float[Array, " e"]):
+    """Autoregulated supply q = smoothmin(demand, conductance·Δp); an inverse demand of 0 is maximal dilation, where
+    q = conductance·Δp.
 
     With a = demand, b = conductance·Δp and ε = 0.05 a, q = m(a, b) - m(a, 0), m(a, b) = ½(a + b - √((a-b)² + ε²)):
-    smooth, increasing, zero at Δp = 0, and within 0.1 % of demand when the reserve is twofold.
+    smooth, increasing, zero at Δp = 0, and within 0.1 % of demand when the reserve is twofold. Written without a
+    difference of large numbers, with u = b/a, s = 0.05 and κ = √(1 + s²):
+
+        q = b (1 + κ)/(u + κ + √((1 - u)² + s²)).
     """
     b = conductance * drop
-    if demand is None:
-        return b
-    return 0.5 * (b - jnp.hypot(demand - b, SOFTNESS * demand) + jnp.hypot(demand, SOFTNESS * demand))
+    u = b * inverse_demand
+    top = jnp.sqrt(1.0 + SOFTNESS**2)
+    limited = b * (1.0 + top) / (u + top + jnp.hypot(1.0 - u, SOFTNESS))
+    return jnp.where(inverse_demand == 0.0, b, limited)
 
 
-def supply_conductance(drop: Float[Array, " e"], conductance: Float[Array, " e"], demand: Float[Array, " e"] | None):
+def supply_conductance(drop: Float[Array, " e"], conductance: Float[Array, " e"], inverse_demand: Float[Array, " e"]):
     """dq/dΔp of `supply`."""
-    if demand is None:
-        return conductance
-    gap = demand - conductance * drop
-    return 0.5 * conductance * (1.0 + gap / jnp.hypot(gap, SOFTNESS * demand))
+    gap = 1.0 - conductance * drop * inverse_demand
+    limited = 0.5 * conductance * (1.0 + gap / jnp.hypot(gap, SOFTNESS))
+    return jnp.where(inverse_demand == 0.0, conductance, limited)

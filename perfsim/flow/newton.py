@@ -1,17 +1,21 @@
-"""Newton's iteration for the stationary point of a convex potential, with its derivative."""
+"""Newton's iteration for the stationary point of a convex potential."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+from perfsim._outcome import poison
 from perfsim._results import RESULTS
 from perfsim.units import fraction
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-NEAR = 20.0
-"""imbalance over the accuracy wanted from where on a certificate may succeed"""
+CERTIFY_BELOW = 20.0
+"""a certificate is tried once the imbalance is below this many times the accuracy"""
+ROUND_OFFS = 100.0
+"""the flow balance is never asked for closer than this many round-offs"""
 
 
 def _fraction(accuracy: float | str | None) -> float | None:
@@ -19,23 +23,26 @@ def _fraction(accuracy: float | str | None) -> float | None:
 
 
 class Steady(eqx.Module):
-    """Steady flow: how the pressure field is solved for."""
+    """Steady flow: how the pressure field is solved for. Numbers are traced: other values compile nothing anew."""
 
-    tolerance: float = 1e-11
-    """flow imbalance Σ|residual| over the inflow at which Newton stops; never below 100 round-offs"""
+    tolerance: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-11)
+    """flow imbalance over the inflow at which Newton stops; never below 100 round-offs. What rounding of its
+    neighbors' pressures can do to the balance of a node is not counted."""
     accuracy: float | None = eqx.field(static=True, default=None, converter=_fraction)
     """stop as soon as no volume's MBF can be further from the solution's than this part of the wall's mean: a number,
     or text such as "0.5%"; proved, not estimated (see `coupling.enclosure`). Flows balance only as far, and gradients
     are those at the field reached. None: solve to `tolerance`, as networks without a wall always are.
     """
-    max_steps: int = eqx.field(static=True, default=60)
-    """of Newton; 0 takes the field that a solve starts from for its solution"""
-    max_krylov: int = eqx.field(static=True, default=2000)
-    """conjugate-gradient steps allowed in one linear solve"""
+    max_steps: Int[Array, ""] = eqx.field(converter=jnp.asarray, default=60)
+    """maximum number of Newton steps"""
+    max_krylov: Int[Array, ""] = eqx.field(converter=jnp.asarray, default=2000)
+    """maximum number of conjugate-gradient steps in one linear solve"""
     passes: Int[Array, ""] | int | None = None
-    """what derivatives take in place of a linear solve: so many stationary steps with its preconditioner, a linear map
-    that is symmetric where the Hessian is. Each is worth one to two digits. None: solve to round-off.
+    """If set, derivatives use this many preconditioned Richardson steps instead of a full linear solve: a linear map
+    that is symmetric where the Hessian is. Each step is worth one to two digits. None: solve to round-off.
     """
+    given: bool = eqx.field(static=True, default=False)
+    """take the starting field for the solution, whatever its balance; the iteration is then not even compiled"""
 
 
 class Counters(eqx.Module):
@@ -44,89 +51,122 @@ class Counters(eqx.Module):
     result: Int[Array, ""]
     """a value of `RESULTS`"""
     newton: Int[Array, ""]
+    """number of Newton steps"""
     krylov: Int[Array, ""]
-    """conjugate-gradient steps in all"""
+    """number of conjugate-gradient steps in all"""
     imbalance: Float[Array, ""]
-    """Σ|residual| over the inflow"""
+    """Σ|residual| over the inflow, as far as it exceeds the rounding of each node"""
+
+
+class Balance(NamedTuple):
+    """The flow balance at a pressure field, in one unit of flow."""
+
+    left: Float[Array, " n"]
+    """net outflow of every node: the gradient of the potential"""
+    inflow: Float[Array, ""]
+    """the scale of the flow"""
+
+
+def imbalance(here: Balance, x: Float[Array, " n"], conductance: Float[Array, " n"]) -> Float[Array, ""]:
+    """Σ max(|left| - rounding, 0) over the inflow.
+
+    Pressures of p are known to εp. With edges of conductance g to its neighbors a node's balance is therefore uncertain
+    by up to 2εp Σg, however well the equations are solved: short trunks conduct a thousand times better than the wall.
+    """
+    rounding = 2.0 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x)) * conductance
+    beyond = jnp.maximum(jnp.abs(here.left) - rounding, 0.0)
+    return jnp.sum(beyond) / jnp.maximum(jnp.abs(here.inflow), 1e-30)
+
+
+class _Iteration(NamedTuple):
+    x: Float[Array, " n"]
+    error: Float[Array, ""]
+    steps: Int[Array, ""]
+    krylov: Int[Array, ""]
+    missed: Bool[Array, ""]
+    """a linear solve ran out of steps"""
+    proved: Bool[Array, ""]
+    """x is certified to be accurate enough"""
+    done: Bool[Array, ""]
 
 
 def minimize(
-    residual: Callable[[Array], Array],
-    step: Callable[[Array, Array, Array], tuple[Array, Array]],
+    balance: Callable[[Array], Balance],
+    step: Callable[[Array, Array, Array], tuple[Array, Array, Array]],
     start: Float[Array, " n"],
-    scale: Callable[[Array], Array],
+    conductance: Float[Array, " n"],
     method: Steady,
-    enough: Callable[[Array], tuple[Array, Array]] | None = None,
+    certify: Callable[[Array], tuple[Array, Array]] | None = None,
 ) -> tuple[Float[Array, " n"], Counters]:
-    """Find where `residual`, the gradient of a convex potential, vanishes.
+    """Find where `balance(x).left`, the gradient of a convex potential, vanishes.
 
-    `step(x, F, rtol)` solves the Newton system J d = -F and returns (d, linear iterations). Along d the potential has
-    the slope F(x + t d)·d, which rises monotonically from its negative value at t = 0; t is halved until the slope
-    is at most half of that in size or negative, so the potential always falls. `scale(x)` is the inflow [same units
-    as F].
+    Arguments: `balance(x)`; `step(x, F, rtol)`, which solves the Newton system J d = -F and returns (d, linear
+    iterations, whether it met rtol); `conductance`, the largest sum of each node's edges, by which rounding is judged
+    (see `imbalance`); `certify(x)`, which returns (a better field, whether it is proved to be accurate enough).
+
+    Along d the potential has the slope F(x + t d)·d, which rises monotonically from its negative value at t = 0; t is
+    halved until the slope is at most half of that in size or negative, so the potential always falls.
+
+    Returns (x, what the solve did). A field that is not finite is returned as NaN.
     """
+    tolerance = jnp.maximum(method.tolerance, ROUND_OFFS * jnp.finfo(start.dtype).eps).astype(start.dtype)
+    zero, no = jnp.zeros((), int), jnp.zeros((), bool)
 
-    eps = jnp.finfo(start.dtype).eps
-    tolerance = jnp.maximum(method.tolerance, 100.0 * eps)
-    floor = jnp.maximum(100.0 * tolerance, 2e4 * eps)
-
-    def imbalance(x, F):
-        return jnp.sum(jnp.abs(F)) / jnp.maximum(jnp.abs(scale(x)), 1e-30)
-
-    def body(state):
-        x, F, error, steps, krylov, _, done = state
-        if enough is not None and method.accuracy is not None:
-            x, done = jax.lax.cond(error < NEAR * method.accuracy, enough, lambda x: (x, done), x)
-            F = residual(x)
-            error = imbalance(x, F)
+    def evaluate_and_step(state: _Iteration) -> _Iteration:
+        """One evaluation of the balance and, unless it is good enough, the step that follows from it."""
+        x, proved = state.x, no
+        here = balance(x)
+        if certify is not None and method.accuracy is not None:
+            near = imbalance(here, x, conductance) < CERTIFY_BELOW * method.accuracy
+            x, proved = jax.lax.cond(near, certify, lambda x: (x, no), x)
+            here = balance(x)
+        error = imbalance(here, x, conductance)
+        done = (error <= tolerance) | proved | ~jnp.isfinite(error) | (state.steps >= method.max_steps)
 
         def onward():
             # inexact Newton: solve no tighter than the quadratic convergence can use
             rtol = jnp.clip(0.1 * error, 0.2 * tolerance / error, 1e-3)
-            d, inner = step(x, F, rtol)
-            y, G = _line_search(residual, x, F, d)
-            new = imbalance(y, G)
-            # at round-off the balance cannot improve further: near the goal, or near what pressures of this precision
-            # can balance (short trunks conduct a thousand times better than the wall), that is an end as well
-            return y, G, new, steps + 1, krylov + inner, (new > 0.5 * error) & (new < floor)
+            d, inner, met = step(x, here.left, rtol)
+            y = _line_search(lambda x: balance(x).left, x, here.left, d)
+            missed = ~met & (inner >= method.max_krylov)
+            return _Iteration(y, error, state.steps + 1, state.krylov + inner, missed, no, missed)
 
-        def here():
-            return x, F, error, steps, krylov, jnp.zeros((), bool)
+        def stay():
+            return _Iteration(x, error, state.steps, state.krylov, state.missed, proved, ~no)
 
-        return *(onward() if enough is None else jax.lax.cond(done, here, onward)), done
+        return jax.lax.cond(done, stay, onward)
 
-    def unfinished(state):
-        _, _, error, steps, _, stalled, done = state
-        return (error > tolerance) & (steps < method.max_steps) & ~stalled & ~done
-
-    F = residual(start)
-    zero = jnp.zeros((), int)
-    state = start, F, imbalance(start, F), zero, zero, jnp.zeros((), bool), jnp.zeros((), bool)
-    if method.max_steps > 0:
-        state = jax.lax.while_loop(unfinished, body, state)
-    x, F, error, steps, krylov, stalled, done = state
-    result = jnp.where(
-        ~jnp.isfinite(error),
-        RESULTS.not_finite,
-        jnp.where((error <= tolerance) | stalled | done, RESULTS.successful, RESULTS.newton_not_converged),
-    )
-    return x, Counters(result, steps, krylov, error)
+    if method.given:
+        error = imbalance(balance(start), start, conductance)
+        return start, Counters(_result(error, jnp.inf, no, no), zero, zero, error)
+    begin = _Iteration(start, jnp.asarray(jnp.inf, start.dtype), zero, zero, no, no, no)
+    end = jax.lax.while_loop(lambda state: ~state.done, evaluate_and_step, begin)
+    result = _result(end.error, tolerance, end.proved, end.missed)
+    x = poison(end.x, result == RESULTS.not_finite)
+    return x, Counters(result, end.steps, end.krylov, end.error)
 
 
-def _line_search(residual, x, F, d):
-    """Halve t from 1 until the slope of the potential along d is at most half its starting size."""
+def _result(error, tolerance, proved, missed) -> Int[Array, ""]:
+    """The outcome of an iteration that ended with this imbalance."""
+    met = (error <= tolerance) | proved
+    ended = jnp.where(met, RESULTS.successful, RESULTS.newton_not_converged)
+    ended = jnp.where(missed, RESULTS.linear_not_converged, ended)
+    return jnp.where(jnp.isfinite(error), ended, RESULTS.not_finite)
+
+
+def _line_search(gradient, x, F, d):
+    """x + t d, t halved from 1 until the slope of the potential along d is at most half its starting size."""
     slope0 = jnp.sum(F * d)
 
     def too_far(state):
-        _t, _, slope, tries = state
+        _, slope, tries = state
         return (slope > 0.5 * jnp.abs(slope0)) & (tries < 30)
 
     def halve(state):
-        t, _, _, tries = state
-        F = residual(x + 0.5 * t * d)
-        return 0.5 * t, F, jnp.sum(F * d), tries + 1
+        t, _, tries = state
+        t = 0.5 * t
+        return t, jnp.sum(gradient(x + t * d) * d), tries + 1
 
-    F1 = residual(x + d)
-    one = jnp.ones(())
-    t, F, _, _ = jax.lax.while_loop(too_far, halve, (one, F1, jnp.sum(F1 * d), jnp.zeros((), int)))
-    return x + t * d, F
+    start = jnp.full((), 2.0, x.dtype), jnp.full((), jnp.inf, x.dtype), jnp.zeros((), int)
+    t, _, _ = jax.lax.while_loop(too_far, halve, start)
+    return x + t * d

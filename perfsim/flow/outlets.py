@@ -13,7 +13,7 @@ class LumpedOutlets(eqx.Module):
     pressure: Float[Array, " outlets"] = eqx.field(converter=jnp.asarray)
     """[Pa]"""
     demand: Float[Array, " outlets"] = eqx.field(converter=jnp.asarray)
-    """flow wanted at rest [m³/s]; used in autoregulated states"""
+    """flow that autoregulation maintains while it can [m³/s]; used in autoregulated states"""
 
 
 def no_outlets() -> LumpedOutlets:

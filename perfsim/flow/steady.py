@@ -1,6 +1,6 @@
 """Steady flow in a network without a wall: Newton with exact tree elimination, and its implicit derivative."""
 
-from perfsim.flow.newton import Counters, Steady, minimize
+from perfsim.flow.newton import Balance, Counters, Steady, minimize
 from perfsim.flow.system import VesselSystem
 from perfsim.network import Forest
 
@@ -19,19 +19,17 @@ def solve_network(
     """
     frozen = jax.lax.stop_gradient(system)
 
+    def balance(x):
+        return Balance(_residual(frozen, forest, x), total_outflow(frozen, x))
+
     def step(x, F, rtol):
-        return -_tangent_solve(frozen, forest, x, F), jnp.ones((), int)
+        return -_tangent_solve(frozen, forest, x, F), jnp.ones((), int), jnp.ones((), bool)
 
     if start is None:
         start = jnp.full(forest.children.shape[0], jnp.max(frozen.fixed_pressure))
         start = jnp.where(jnp.any(frozen.fixed), start, 100.0)
-    x, counters = minimize(
-        lambda x: _residual(frozen, forest, x),
-        step,
-        jax.lax.stop_gradient(start),
-        lambda x: total_outflow(frozen, x),
-        method,
-    )
+    largest = frozen.largest_conductance(forest)
+    x, counters = minimize(balance, step, jax.lax.stop_gradient(start), largest, method)
     x = _attach(system, forest, x)
     return system.pressures(x), counters
 

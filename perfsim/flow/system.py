@@ -28,7 +28,8 @@ class VesselSystem(eqx.Module):
     """contracted node of each lumped outlet"""
     outlet_conductance: Float[Array, " outlets"]
     outlet_pressure: Float[Array, " outlets"]
-    outlet_demand: Float[Array, " outlets"] | None
+    outlet_inverse_demand: Float[Array, " outlets"]
+    """0 at maximal dilation"""
     bridge: Int[Array, "2 bridges"]
     """contracted nodes that each bridge joins"""
     bridge_resistance: Float[Array, " bridges"]
@@ -43,7 +44,7 @@ class VesselSystem(eqx.Module):
 
     def outlet_flow(self, p: Float[Array, " contracted"]) -> Float[Array, " outlets"]:
         """Flow leaving by each lumped outlet."""
-        return supply(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_demand)
+        return supply(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_inverse_demand)
 
     def bridge_flow(self, p: Float[Array, " contracted"]) -> Float[Array, " bridges"]:
         """Flow through each bridge, from its first end to its second."""
@@ -56,10 +57,19 @@ class VesselSystem(eqx.Module):
         out = spread(leaving.at[forest.roots :].add(-Q) - self.injected, self.bridge, self.bridge_flow(p))
         return out.at[self.outlet].add(self.outlet_flow(p))
 
+    def largest_conductance(self, forest: Forest) -> Float[Array, " contracted"]:
+        """Sum of the conductances at each free node, each the largest that its law can have."""
+        g, c = 1.0 / self.R, 1.0 / self.bridge_resistance
+        out = jnp.sum(jnp.append(g, 0.0)[forest.children], axis=1).at[forest.roots :].add(g)
+        out = out.at[self.bridge[0]].add(c).at[self.bridge[1]].add(c).at[self.outlet].add(self.outlet_conductance)
+        return jnp.where(self.fixed, 0.0, out)
+
     def linearized(self, forest: Forest, p: Float[Array, " contracted"]) -> Linearized:
         """The Hessian of the potential at p."""
         g = vessel_conductance(self.drops(forest, p), self.R, self.S)
-        slope = supply_conductance(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_demand)
+        slope = supply_conductance(
+            p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_inverse_demand
+        )
         diagonal = jnp.zeros(p.shape).at[self.outlet].add(slope)
         return Linearized(forest, g, diagonal, self.fixed, self.bridge, 1.0 / self.bridge_resistance)
 
@@ -94,7 +104,7 @@ def vessel_system(
         outlet=forest.contracted[network.outlets],
         outlet_conductance=1.0 / (outlets.resistance * unit),
         outlet_pressure=outlets.pressure / MMHG,
-        outlet_demand=outlets.demand / ML_MIN if autoregulated else None,
+        outlet_inverse_demand=ML_MIN / outlets.demand if autoregulated else jnp.zeros_like(outlets.demand),
         bridge=forest.contracted[bridges.nodes.T],
         bridge_resistance=bridges.resistance * unit,
     )

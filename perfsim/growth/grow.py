@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from perfsim._results import InputError
+from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.growth.attach import Arrivals
 from perfsim.growth.attach import attach as attach_batch
 from perfsim.growth.domain import Domain, OuterLayer, check_bounds
@@ -55,6 +55,7 @@ def grow(
     epicardial: float = 0.0,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    throw: bool = True,
 ) -> tuple[Trunks, GrowthReport]:
     """Grow a forest of synthetic arterioles from all trunks into a domain.
 
@@ -73,8 +74,9 @@ def grow(
     (the domain needs `depth`), `seed`, `progress(done, total)`. From `Centerlines` come `Centerlines`, without jax.
 
     Returns the network (trunks whose ends fed nothing are pruned) and a `GrowthReport`. Raises `InputError` where
-    nothing can sprout or an argument cannot be met. The method follows Schreiner & Buxbaum (1993) IEEE TBME 40:482,
-    batched.
+    nothing can sprout or an argument cannot be met, and `SimulationError` where more than 1 % of the terminals found no
+    place (with `throw=False` the report's `result` says so). The method follows Schreiner & Buxbaum (1993) IEEE TBME
+    40:482, batched.
     """
     check_bounds(domain)
     seconds: dict[str, float] = {}
@@ -116,6 +118,8 @@ def grow(
     with _timed(seconds, "finish"):
         network = _finish(trunks, forest, exponent)
         report = measure(forest, rules, trunks.inlet_names, sampled_volume(domain, 20_000), len(waiting), seconds)
+    if throw and report.result is not RESULTS.successful:
+        raise SimulationError(f"{report.result.message} ({report})", (network, report))
     return network, report
 
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 
+from perfsim._results import RESULTS
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.rules import SHORTEST, Rules, overlaps
 
 import numpy as np
 
+INCOMPLETE = 0.01
+"""share of terminals without a place from which on a growth has failed"""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
@@ -37,6 +40,12 @@ class GrowthReport:
     """c of L = c V^(1/3), mean and deviation, read off the crowns of 32 to 127 terminals; NaN where there are none"""
     seconds: dict[str, float]
     """time by stage"""
+
+    @property
+    def result(self) -> RESULTS:
+        """`growth_incomplete` where more than 1 % of the terminals found no place."""
+        missed = self.dropped > INCOMPLETE * (self.terminals + self.dropped)
+        return RESULTS.growth_incomplete if missed else RESULTS.successful
 
     def __str__(self) -> str:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.shares.items())

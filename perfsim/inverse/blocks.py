@@ -3,7 +3,6 @@
 import dataclasses
 
 from perfsim._results import InputError
-from perfsim.inverse.coordinates import Logarithm
 from perfsim.inverse.groups import groups
 from perfsim.inverse.model import Model
 from perfsim.inverse.parameters import Parameter, parameter_named
@@ -76,14 +75,27 @@ LACKING = {
 """why a parameter may have nothing to fit"""
 
 
+def _check_bounds(name: str, parameter: Parameter, leaves) -> None:
+    """Refuse starting values that the fit's coordinate cannot hold."""
+    low, high = parameter.coordinate.bounds
+    for x in leaves:
+        values = np.ravel(np.asarray(x))
+        wrong = values[~((values > low) & (values < high))]
+        if len(wrong):
+            limits = f"between {low:g} and {high:g}" if np.isfinite(high) else f"above {low:g}"
+            raise InputError(
+                f"parameter {name!r} starts at {wrong[0]:.4g}, but a fit needs a value {limits}: change it, or leave "
+                f"{name!r} out of the free parameters"
+            )
+
+
 def block(model: Model, free: Free) -> tuple[Block, list[str]]:
     """The free numbers of one parameter and their names. Raises `InputError` for what cannot be fitted or grouped."""
     name, parameter = free.name, parameter_named(free.name, model)
     leaves = _leaves(parameter.where(model))
     if sum(np.size(x) for x in leaves) == 0:
         raise InputError(f"parameter {name!r} has nothing to fit: {LACKING.get(name, 'the data hold no scan')}")
-    if isinstance(parameter.coordinate, Logarithm) and not all(bool(jnp.all(x > 0)) for x in leaves):
-        raise InputError(f"parameter {name!r} is zero or negative somewhere: it has no logarithm to fit")
+    _check_bounds(name, parameter, leaves)
     by = free.by or ("all" if parameter.together else None)
     group, labels = groups(model, name, leaves, by, parameter.shared_by)
     asked = parameter.spread if free.spread is None else free.spread

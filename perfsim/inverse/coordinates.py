@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,11 @@ import jax.numpy as jnp
 
 class Coordinate(abc.ABC):
     """A smooth, increasing map from all real numbers onto the values that a parameter may take."""
+
+    @property
+    @abc.abstractmethod
+    def bounds(self) -> tuple[float, float]:
+        """The values lie strictly between these."""
 
     @abc.abstractmethod
     def to_free(self, x):
@@ -23,6 +29,8 @@ class Coordinate(abc.ABC):
 class Plain(Coordinate):
     """x = z."""
 
+    bounds = (-math.inf, math.inf)
+
     def to_free(self, x):
         return x
 
@@ -33,6 +41,8 @@ class Plain(Coordinate):
 @dataclasses.dataclass(frozen=True)
 class Logarithm(Coordinate):
     """x = e^z, positive."""
+
+    bounds = (0.0, math.inf)
 
     def to_free(self, x):
         return jnp.log(x)
@@ -47,6 +57,10 @@ class Interval(Coordinate):
 
     low: float
     high: float
+
+    @property
+    def bounds(self):
+        return self.low, self.high
 
     def to_free(self, x):
         t = (x - self.low) / (self.high - self.low)
@@ -63,6 +77,10 @@ class Above(Coordinate):
     low: float
     width: float
 
+    @property
+    def bounds(self):
+        return self.low, math.inf
+
     def to_free(self, x):
         y = (x - self.low) / self.width
         return self.low + self.width * (y + jnp.log(-jnp.expm1(-y)))
@@ -73,17 +91,23 @@ class Above(Coordinate):
 
 @dataclasses.dataclass(frozen=True)
 class Narrowing(Coordinate):
-    """1/x = 1/most + softplus(4z)/4, for throats d/D of unknown severity: hyperemic flow is nearly linear in D/d.
+    """1/(x - least) = 1/(most - least) + softplus(4z)/4, for throats d/D of unknown severity: hyperemic flow is nearly
+    linear in D/d.
 
     In d itself a mild lesion hardly matters and a severe one matters much, so that a Gauss-Newton step from a mild
     start overshoots.
     """
 
+    least: float
     most: float
 
+    @property
+    def bounds(self):
+        return self.least, self.most
+
     def to_free(self, x):
-        y = 4.0 * (1.0 / x - 1.0 / self.most)
+        y = 4.0 * (1.0 / (x - self.least) - 1.0 / (self.most - self.least))
         return (y + jnp.log(-jnp.expm1(-y))) / 4.0
 
     def to_physical(self, z):
-        return 1.0 / (1.0 / self.most + jax.nn.softplus(4.0 * z) / 4.0)
+        return self.least + 1.0 / (1.0 / (self.most - self.least) + jax.nn.softplus(4.0 * z) / 4.0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from perfsim._results import RESULTS, SimulationError
 from perfsim.coupling import Simulation
 from perfsim.darcy import ControlVolumes, FiniteVolumes, solve
 from perfsim.inverse.model import Model
@@ -43,6 +44,8 @@ class Matern(eqx.Module):
         square = _mean_square(field, volumes, jnp.asarray(white))
         near = eqx.tree_at(lambda f: f.kappa, field, 4.0 * field.kappa)  # what is left of chance is averaged nearby
         mean = _screened(near, volumes, near.kappa**2 * volumes.volume * square)
+        if not bool(jnp.all(jnp.isfinite(mean))):
+            raise SimulationError(f"the prior of the field could not be made: {RESULTS.linear_not_converged.message}")
         return eqx.tree_at(lambda f: f.scale, field, sd / jnp.sqrt(mean))
 
     def __call__(self, volumes: ControlVolumes, xi: Float[Array, " volumes"]) -> Float[Array, " volumes"]:

@@ -4,47 +4,43 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from perfsim._results import RESULTS, InputError
+from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.coupling import Pulsatile, Simulation, TissueMethod
 from perfsim.flow import Steady
 from perfsim.inverse.blocks import Free
+from perfsim.inverse.descent import marquardt
 from perfsim.inverse.fields import ToneField
-from perfsim.inverse.gauss_newton import Dense, Krylov, Point, Step, Trust, Work
+from perfsim.inverse.gauss_newton import Dense, Krylov, Work
+from perfsim.inverse.lbfgs import lbfgs
 from perfsim.inverse.model import Model
 from perfsim.inverse.problem import Problem, problem
 from perfsim.observe import Measurement
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
-from jaxtyping import Array, Float
 
 FEW = 80
 """parameters, or data, up to which the whole Jacobian is computed"""
-EXACT = 0.5e-4
-"""½ residual² per datum below which a fit without a prior has converged: a hundred times closer than the noise"""
-DAMPING, DAMPING_MOST = 1e-2, 1e20
-"""starting damping of a fit without a prior over twice its misfit, and where there is no more hope"""
 Progress = Callable[[int, float], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """A fit: where it ended and what that took. `sim` and `data` hold the fitted values."""
+    """Result of `fit`. `sim` and `data` hold the fitted values."""
 
     problem: Problem
     free: tuple[str | Free | ToneField, ...]
-    """as they were asked for"""
+    """the `free` argument of `fit`"""
     names: list[str]
+    """of the parameters"""
     units: list[str]
     """of each parameter's display values"""
     xi: np.ndarray
-    """fitted parameters, in standard deviations of what was known before"""
+    """fitted parameters, in standard deviations of their prior"""
     before: np.ndarray
     """starting values in display units"""
     after: np.ndarray
+    """fitted values in display units"""
     cost_before: float
     """½ Σ residual² of the data at the start"""
     cost_after: float
@@ -52,6 +48,8 @@ class Fit:
     iterations: int
     work: Work
     result: RESULTS
+    failed: dict[str, RESULTS]
+    """the states whose solve failed at the last values that were tried, and why"""
     fitted: Model
     history: list[tuple[int, float]]
     """(solves of all states so far, cost) at the start and after each iteration"""
@@ -68,6 +66,12 @@ class Fit:
     @property
     def converged(self) -> bool:
         return self.result is RESULTS.successful
+
+    @property
+    def message(self) -> str:
+        """Why the fit ended; of solves that failed, in which state, why, and what to change."""
+        solves = [f"State {state!r}: {result.message}" for state, result in self.failed.items()]
+        return " ".join([self.result.message, *([] if self.converged else solves)])
 
     @property
     def solves(self) -> int:
@@ -88,6 +92,7 @@ def fit(
     tissue: TissueMethod | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    throw: bool = True,
 ) -> Fit:
     """Fit named leaves of a simulation, and of the instruments, to measurements.
 
@@ -99,8 +104,11 @@ def fit(
     `ToneField` for fields; `method` "dense" (Levenberg-Marquardt with the whole Jacobian), "krylov" (Gauss-Newton by
     conjugate gradients), "lbfgs", or "auto": dense up to 80 parameters or data; `tolerance` distance from the optimum
     in standard deviations of the posterior; `progress(iteration, cost)`; `checkpoint` a file (.npz) that is written
-    after every step and from which an interrupted fit goes on to the same answer. A fit that does not converge says why
-    in `result`. Raises `InputError` for unknown names or states.
+    after every step and from which an interrupted fit goes on to the same answer. No step is taken to values whose
+    solve failed.
+
+    Raises `InputError` for unknown names or states and for starting values out of bounds, and `SimulationError` for a
+    fit that does not converge; with `throw=False` the fit is returned as it ended, with its `result` and `message`.
     """
     posed, names = problem(sim, data, free, prior=prior, flow=flow, tissue=tissue)
     few = min(posed.size, posed.data_size) <= FEW
@@ -110,151 +118,33 @@ def fit(
     work = Work()
     history: list[tuple[int, float]] = []
 
-    def told(iteration: int, cost: float) -> None:
+    def report(iteration: int, cost: float) -> None:
         history.append((work.solves, cost))
         if progress is not None:
             progress(iteration, cost)
 
-    descent = _lbfgs if kind == "lbfgs" else _marquardt
-    xi, before, cost, iterations, result = descent(
-        posed,
-        Dense if kind == "dense" else Krylov,
-        tolerance,
-        max_steps,
-        told,
-        checkpoint,
-        work,
-    )
-    start = jnp.zeros(posed.size)
-    return Fit(
+    if kind == "lbfgs":
+        end = lbfgs(posed, tolerance, max_steps, report, checkpoint, work)
+    else:
+        point = Dense if kind == "dense" else Krylov
+        end = marquardt(posed, point, tolerance, max_steps, report, checkpoint, work)
+    found = Fit(
         problem=posed,
         free=tuple(free),
         names=names,
         units=[unit for part in posed.blocks for unit in [part.unit] * part.size],
-        xi=xi,
-        before=np.asarray(posed.values(start)),
-        after=np.asarray(posed.values(jnp.asarray(xi))),
-        cost_before=before,
-        cost_after=cost,
-        iterations=iterations,
+        xi=end.xi,
+        before=np.asarray(posed.values(jnp.zeros(posed.size))),
+        after=np.asarray(posed.values(jnp.asarray(end.xi))),
+        cost_before=end.before,
+        cost_after=end.cost,
+        iterations=end.iterations,
         work=work,
-        result=result,
-        fitted=posed.at(jnp.asarray(xi)),
+        result=end.result,
+        failed=end.failed,
+        fitted=posed.at(jnp.asarray(end.xi)),
         history=history,
     )
-
-
-def optimum(posed: Problem, tolerance: float = 0.1, max_steps: int = 50) -> tuple[np.ndarray, float]:
-    """(ξ, cost) of a problem's optimum by the dense method."""
-    xi, _, cost, _, _ = _marquardt(posed, Dense, tolerance, max_steps, lambda *_: None, None, Work())
-    return xi, cost
-
-
-def _marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work):
-    """(ξ, starting misfit, cost, iterations, result) by damped Gauss-Newton steps; converged where the step that is
-    left is `tolerance` posterior standard deviations long: its decrease of the cost is ½ tolerance².
-    """
-    state = _resumed(checkpoint, posed)
-    here: Point = linearize(posed, state.xi, work)
-    if state.iteration == 0:
-        state.before = here.cost
-        state.trust.damping = 0.0 if posed.prior else DAMPING * 2.0 * here.cost
-    if not np.isfinite(here.cost):
-        return state.xi, here.cost, here.cost, 0, RESULTS.fit_not_finite
-    enough = 0.5 * tolerance**2
-    exact = EXACT * _measured(posed.model.data)
-    progress(0, here.cost)
-    while True:
-        if not posed.prior and here.cost <= exact:
-            return state.xi, state.before, here.cost, state.iteration, RESULTS.successful
-        step: Step = here.step(state.trust, work)
-        if step.decrease <= enough * (1.0 if posed.prior else max(1.0, here.cost)):
-            return (
-                state.xi + step.p * (state.trust.damping == 0),
-                state.before,
-                here.cost,
-                state.iteration,
-                RESULTS.successful,
-            )
-        if state.iteration >= max_steps:
-            return state.xi, state.before, here.cost, state.iteration, RESULTS.fit_out_of_steps
-        there = linearize(posed, state.xi + step.p, work)
-        state.iteration += 1
-        gain = (here.cost - there.cost) / step.decrease if np.isfinite(there.cost) else -1.0
-        if gain > 0.01:
-            state.xi, here = state.xi + step.p, there
-        state.trust.adapt(gain, step.curvature, posed.prior)
-        progress(state.iteration, here.cost)
-        state.write(checkpoint)
-        if state.trust.damping > DAMPING_MOST:
-            return state.xi, state.before, here.cost, state.iteration, RESULTS.fit_stalled
-
-
-@dataclasses.dataclass
-class _State:
-    """All that a fit needs to go on."""
-
-    xi: np.ndarray
-    iteration: int = 0
-    before: float = np.inf
-    trust: Trust = dataclasses.field(default_factory=Trust)
-
-    def write(self, path: Path | None) -> None:
-        if path is not None:
-            part = path.with_suffix(".part.npz")
-            numbers = dataclasses.asdict(self.trust) | {"iteration": self.iteration, "before": self.before}
-            np.savez(part, xi=self.xi, **numbers)
-            part.replace(path)
-
-
-def _resumed(path: Path | None, posed: Problem) -> _State:
-    """The state in a checkpoint, or the start. Raises `InputError` for a checkpoint of something else."""
-    if path is None or not path.exists():
-        return _State(np.zeros(posed.size))
-    with np.load(path) as saved:
-        if saved["xi"].shape != (posed.size,):
-            raise InputError(f"{path}: this checkpoint is of {saved['xi'].size} parameters, the fit has {posed.size}")
-        known = [f.name for f in dataclasses.fields(Trust)]
-        if not set(known) <= set(saved):
-            raise InputError(f"{path}: this checkpoint is of another version of perfsim: delete it to start anew")
-        trust = Trust(**{name: saved[name].item() for name in known})
-        return _State(saved["xi"], int(saved["iteration"]), float(saved["before"]), trust)
-
-
-def _measured(data: Sequence[Measurement]) -> int:
-    return sum(int(np.isfinite(np.asarray(m.value)).sum()) for m in data)
-
-
-def _objective(xi: Float[Array, " parameters"], posed: Problem):
-    return posed.cost(xi, posed.residual(xi)), None
-
-
-_BFGS: optx.AbstractMinimiser = optx.LBFGS(rtol=1e-9, atol=1e-9)
-
-
-@eqx.filter_jit
-def _lbfgs_step(posed: Problem, xi, state):
-    return _BFGS.step(_objective, xi, posed, {}, state, frozenset())
-
-
-def _lbfgs(posed, _, tolerance, max_steps, progress, checkpoint, work):
-    """As `_marquardt`, by optimistix' limited-memory quasi-Newton method; converged where the gradient in the
-    coordinates of the prior, of which the distance from the optimum is at most the length, is below `tolerance`.
-    """
-    if checkpoint is not None:
-        raise InputError("a fit by L-BFGS keeps no checkpoint: use the methods dense or krylov")
-    xi = jnp.zeros(posed.size)
-    shape = jax.eval_shape(lambda x: _objective(x, posed), xi)
-    state = _BFGS.init(_objective, xi, posed, {}, shape[0], shape[1], frozenset())
-    before = cost = float(_objective(xi, posed)[0])
-    work.values += 1
-    for iteration in range(20 * max_steps):
-        xi, state, _ = _lbfgs_step(posed, xi, state)
-        work.values, work.gradients = work.values + 1, work.gradients + 1
-        cost, slope = float(state.f_info.f), float(jnp.linalg.norm(state.f_info.grad))
-        progress(iteration, cost)
-        if not np.isfinite(cost):
-            return np.asarray(xi), before, cost, iteration, RESULTS.fit_not_finite
-        if iteration and (slope <= tolerance or (not posed.prior and cost <= EXACT * _measured(posed.model.data))):
-            return np.asarray(xi), before, cost, iteration, RESULTS.successful
-    return np.asarray(xi), before, cost, iteration, RESULTS.fit_out_of_steps
+    if throw and not found.converged:
+        raise SimulationError(f"the fit did not converge: {found.message}", found)
+    return found

@@ -21,10 +21,11 @@ import abc
 import dataclasses
 import math
 
+from perfsim._results import RESULTS
 from perfsim.coupling import Solution
 from perfsim.darcy import conjugate_gradients
 from perfsim.flow import Steady
-from perfsim.inverse.problem import Problem
+from perfsim.inverse.problem import Problem, Results
 
 import equinox as eqx
 import jax
@@ -44,6 +45,8 @@ class Work:
     """of the preconditioner, in products that are not exact"""
     value_passes: int = 0
     """those that the first value took: its linear steps, one each"""
+    failed: int = 0
+    """values whose solve failed; no step to them was taken"""
 
     @property
     def solves(self) -> int:
@@ -68,6 +71,8 @@ class Step:
     """pᵀHp/|p|², what damping compares with"""
 
 
+FAILED_STEP = Step(np.full(0, np.nan), np.nan, np.nan)
+"""where a derivative could not be computed"""
 PASSES, PASSES_MOST = 2, 8
 """of the flow's preconditioner in a product with J: at first, and where it is as good as a solve"""
 GOOD = 0.75
@@ -98,11 +103,19 @@ class Trust:
             self.damping = max(4.0 * self.damping, 0.1 * curvature)
 
 
+def failures(results: Results) -> dict[str, RESULTS]:
+    """The states whose solve failed, and why (host)."""
+    found = {name: RESULTS(int(result)) for name, result in results.items()}
+    return {name: result for name, result in found.items() if result is not RESULTS.successful}
+
+
 class Point(abc.ABC):
     """The problem linearized somewhere."""
 
     cost: float
-    """½|r|² + ½|ξ|²"""
+    """½|r|² + ½|ξ|²; NaN where a solve failed"""
+    failed: dict[str, RESULTS]
+    """the states whose solve failed, and why"""
 
     @abc.abstractmethod
     def step(self, trust: Trust, work: Work) -> Step:
@@ -128,8 +141,9 @@ class Dense(Point):
 
     def __init__(self, problem: Problem, xi: np.ndarray, work: Work):
         columns = len(xi) <= problem.data_size
-        r, J = (_by_columns if columns else _by_rows)(problem, jnp.asarray(xi))
-        work.values += 1
+        r, J, results = (_by_columns if columns else _by_rows)(problem, jnp.asarray(xi))
+        self.failed = failures(results)
+        work.values, work.failed = work.values + 1, work.failed + bool(self.failed)
         work.tangents += len(xi) if columns else 0
         work.gradients += 0 if columns else len(r)
         self.problem, self.xi = problem, xi
@@ -139,6 +153,8 @@ class Dense(Point):
         self.gradient = self.J.T @ self.r + known
 
     def step(self, trust, work):
+        if not np.isfinite(self.J).all():
+            return FAILED_STEP
         p = self._solved(self.gradient, trust.damping)
         Jp = self.J @ p
         bend = float(Jp @ Jp + self.prior * p @ p)
@@ -164,8 +180,8 @@ class Krylov(Point):
     def __init__(self, problem: Problem, xi: np.ndarray, work: Work):
         self.problem, self.xi = problem, jnp.asarray(xi)
         cost, self.solution = _value(problem, self.xi)
-        self.cost, self.gradient = float(cost), None
-        work.values += 1
+        self.cost, self.gradient, self.failed = float(cost), None, failures(self.solution.results)
+        work.values, work.failed = work.values + 1, work.failed + bool(self.failed)
         work.value_passes = work.value_passes or sum(int(s.counters.krylov) for s in self.solution.states.values())
 
     def step(self, trust, work):
@@ -178,6 +194,8 @@ class Krylov(Point):
         work.products(self.problem, trust.passes, 2 * int(iterations) + 1)
         decrease = -float(self.gradient @ p) - 0.5 * float(bend)
         curvature = float(bend) / max(float(p @ p), 1e-300)
+        if not np.isfinite(decrease):
+            return FAILED_STEP
         if trust.bent:
             p, iterations = _bent(*at, p, *how)
             work.values += 1
@@ -187,19 +205,19 @@ class Krylov(Point):
 
 @eqx.filter_jit
 def _by_columns(problem: Problem, xi: Float[Array, " parameters"]):
-    r, tangent = jax.linearize(problem.residual, xi)
-    return r, jax.vmap(tangent, out_axes=1)(jnp.eye(xi.shape[0]))
+    r, tangent, results = jax.linearize(problem.residual_and_results, xi, has_aux=True)
+    return r, jax.vmap(tangent, out_axes=1)(jnp.eye(xi.shape[0])), results
 
 
 @eqx.filter_jit
 def _by_rows(problem: Problem, xi: Float[Array, " parameters"]):
-    r, adjoint = jax.vjp(problem.residual, xi)
-    return r, jax.vmap(adjoint)(jnp.eye(r.shape[0]))[0]
+    r, adjoint, results = jax.vjp(problem.residual_and_results, xi, has_aux=True)
+    return r, jax.vmap(adjoint)(jnp.eye(r.shape[0]))[0], results
 
 
 @eqx.filter_jit
 def _value(problem: Problem, xi: Float[Array, " parameters"]):
-    """(cost, solution)."""
+    """(cost, solution); the cost is NaN where a solve failed."""
     model, solution = problem.solved(xi)
     return problem.cost(xi, problem.misfit(model, solution)), solution
 
@@ -218,7 +236,7 @@ def _approximate(problem: Problem, xi, solution: Solution, damping, passes):
     def damped(v):
         return transposed(tangent(v))[0] + (problem.prior + damping) * v
 
-    return r, tangent, transposed, lambda b: conjugate_gradients(damped, lambda v: v, b, ACCURACY, MOST)
+    return r, tangent, transposed, lambda b: conjugate_gradients(damped, lambda v: v, b, ACCURACY, MOST)[:2]
 
 
 @eqx.filter_jit

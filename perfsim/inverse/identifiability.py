@@ -4,8 +4,10 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
+from perfsim._results import RESULTS, SimulationError
 from perfsim.coupling import Solution
-from perfsim.inverse.fit import Fit, optimum
+from perfsim.inverse.descent import optimum
+from perfsim.inverse.fit import Fit
 from perfsim.inverse.gauss_newton import Dense
 from perfsim.inverse.posterior import Posterior
 from perfsim.inverse.problem import problem
@@ -127,6 +129,8 @@ def next_measurement(known: Posterior, candidates: dict[str, Measurement]) -> li
     xi = np.zeros(len(names))
     xi[old] = fit.xi
     J = Dense(posed, xi, known.work).J
+    if not np.isfinite(J).all():
+        raise SimulationError(RESULTS.fit_derivative_failed.message)
     out, start = [], 0
     for name, measurement in zip(candidates, added, strict=True):
         rows = J[start : start + measurement.value.size]

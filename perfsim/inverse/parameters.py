@@ -13,6 +13,7 @@ from perfsim.inverse.coordinates import Above, Coordinate, Interval, Logarithm, 
 from perfsim.inverse.model import Model
 from perfsim.network import no_lesions, radii
 from perfsim.observe import Imaging
+from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
 from perfsim.units import ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -68,15 +69,15 @@ PARAMETERS: dict[str, Parameter] = {
     # "throat" is one that was measured on CT, "severity" one of which only the place is known
     "tone": Parameter(lambda m: m.sim.tissue.tone, spread=0.5),
     "terminal_tone": Parameter(lambda m: m.sim.tissue.terminal_tone, spread=0.5),
-    "throat": Parameter(lambda m: m.sim.lesions.throat, coordinate=Above(0.05, 0.05), spread=_throat_spread),
-    "severity": Parameter(lambda m: m.sim.lesions.throat, coordinate=Narrowing(1.2), spread=0.8),
+    "throat": Parameter(lambda m: m.sim.lesions.throat, coordinate=Above(LEAST_THROAT, 0.05), spread=_throat_spread),
+    "severity": Parameter(lambda m: m.sim.lesions.throat, coordinate=Narrowing(LEAST_THROAT, 1.2), spread=0.8),
     "lumen": Parameter(lambda m: (m.sim.network.root_radius, m.sim.network.lumen), spread=0.10, together=True),
     "root_lumen": Parameter(lambda m: m.sim.network.root_radius, "mm radius", spread=0.15, scale=1e-3),
     "supply": Parameter(lambda m: m.sim.tissue.supply, "1/(Pa·s)", together=True),
     "drainage": Parameter(lambda m: m.sim.tissue.drainage, "1/(Pa·s)", together=True),
     "mobility": Parameter(lambda m: m.sim.tissue.mobility, "m²/(Pa·s)", spread=1.0, together=True),
     "exponent": Parameter(lambda m: m.sim.network.exponent, coordinate=Interval(1.5, 4.0), spread=0.25),
-    "hematocrit": Parameter(_hematocrit, coordinate=Interval(0.1, 0.7), spread=0.3),
+    "hematocrit": Parameter(_hematocrit, coordinate=Interval(0.0, HIGHEST_HEMATOCRIT), spread=0.25),
     "pressure": Parameter(
         lambda m: tuple(s.aortic_pressure for s in m.sim.states), "mmHg", Plain(), 8.0 * MMHG, scale=MMHG
     ),

@@ -9,10 +9,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from perfsim._results import InputError
+from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.coupling import Solution
 from perfsim.inverse.fit import FEW, Fit
-from perfsim.inverse.gauss_newton import Dense, Work
+from perfsim.inverse.gauss_newton import Dense, Work, failures
 from perfsim.inverse.problem import Problem
 
 import equinox as eqx
@@ -64,33 +64,43 @@ class Posterior:
         return self.fit.xi + np.concatenate([half, -half])[:count]
 
     def sample(self, quantities: Callable[[Solution], Any], count: int = 100, seed: int = 0) -> "Ensemble":
-        """Quantities of `count` draws, each through the whole model.
+        """Sample quantities from the posterior: `count` draws, each through the whole model.
 
         `quantities(solution)` returns an array or a dictionary of them; what it needs of the geometry it brings along.
-        Draws carry weights, posterior over Laplace density, so that what the approximation gets wrong is corrected
-        as far as they reach. All states of the simulation are solved.
+        Draws carry weights, posterior over Laplace density and Pareto-smoothed, so that what the approximation gets
+        wrong is corrected as far as they reach. All states of the simulation are solved. Draws whose solve failed are
+        dropped and counted. Raises `SimulationError` if all of them failed.
         """
-        xi = self.draw(count, seed)
-        values, cost = self._sent_through(quantities, xi)
-        log_weight = np.array([self.laplace_cost(x) for x in xi]) - cost
-        return Ensemble(values, _truncated(np.where(np.isfinite(cost), log_weight, -np.inf)))
+        xi, values, cost = self._solve_draws(quantities, self.draw(count, seed))
+        log_ratio = np.array([self.laplace_cost(x) for x in xi]) - cost
+        weight, k_hat = pareto_smoothed(log_ratio)
+        return Ensemble(values, weight, failed=count - len(xi), k_hat=k_hat)
 
     def before(self, quantities: Callable[[Solution], Any], count: int = 64, seed: int = 0) -> "Ensemble":
-        """The same of draws from what was known before the data."""
-        xi = np.random.default_rng(seed).normal(size=(count, len(self.fit.xi)))
-        values, cost = self._sent_through(quantities, xi)
-        return Ensemble(values, np.isfinite(cost) / max(np.isfinite(cost).sum(), 1))
+        """Sample quantities from the prior, likewise."""
+        drawn = np.random.default_rng(seed).normal(size=(count, len(self.fit.xi)))
+        xi, values, _ = self._solve_draws(quantities, drawn)
+        return Ensemble(values, np.full(len(xi), 1.0 / len(xi)), failed=count - len(xi))
 
-    def _sent_through(self, quantities, xi: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """(quantities, ½|r|² + ½|ξ|²) of every draw."""
-        found, costs = [], []
-        for x in jnp.asarray(xi):
-            solution, cost = _through_the_model(self.fit.problem, x)
+    def _solve_draws(self, quantities, xi: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """(draws whose solve succeeded, their quantities, their ½|r|² + ½|ξ|²)."""
+        kept, found, costs = [], [], []
+        failed: dict[str, RESULTS] = {}
+        for x in xi:
+            solution, cost = _through_the_model(self.fit.problem, jnp.asarray(x))
+            why = failures(solution.results)
+            if why or not np.isfinite(cost):
+                failed |= why
+                continue
             value = quantities(solution)
             found.append({k: np.asarray(v) for k, v in (value if isinstance(value, dict) else {"": value}).items()})
             costs.append(float(cost))
-        self.work.values += len(xi)
-        return {k: np.stack([f[k] for f in found]) for k in found[0]}, np.array(costs)
+            kept.append(x)
+        self.work.values, self.work.failed = self.work.values + len(xi), self.work.failed + len(xi) - len(kept)
+        if not kept:
+            causes = " ".join(f"State {state!r}: {result.message}" for state, result in failed.items())
+            raise SimulationError(f"{RESULTS.draws_failed.message} {causes}")
+        return np.stack(kept), {k: np.stack([f[k] for f in found]) for k in found[0]}, np.array(costs)
 
     def laplace_cost(self, xi: np.ndarray) -> float:
         """½ (ξ - ξ̂)ᵀ (I + JᵀJ) (ξ - ξ̂)."""
@@ -106,11 +116,42 @@ class Ensemble:
     """(draws, ...) by name; "" for a quantity without one"""
     weight: np.ndarray
     """of the draws, they sum to 1"""
+    failed: int = 0
+    """draws that were dropped because their solve failed"""
+    k_hat: float | None = None
+    """shape of the Pareto distribution of the largest weights; None for draws without weights"""
 
     @property
     def effective(self) -> float:
-        """Number of equally weighted draws that would say as much."""
+        """Effective sample size: the number of equally weighted draws that would say as much."""
         return float(1.0 / np.sum(self.weight**2))
+
+    @property
+    def k_limit(self) -> float:
+        """k̂ above which weighted means of so many draws are not reliable: min(1 - 1/log₁₀ S, 0.7) (Vehtari, Simpson,
+        Gelman, Yao and Gabry 2024, J Mach Learn Res 25:72)."""
+        return min(1.0 - 1.0 / np.log10(max(len(self.weight), 2)), 0.7)
+
+    @property
+    def reliable(self) -> bool:
+        """Whether k̂ is at most its limit."""
+        return self.k_hat is None or self.k_hat <= self.k_limit
+
+    def lines(self) -> list[str]:
+        """What to know of these draws before using them, in sentences."""
+        out = []
+        if self.k_hat is not None:
+            sizes = f"{len(self.weight)} draws, effective sample size {self.effective:.0f}"
+            out.append(f"Pareto k̂ of the weights: {self.k_hat:.2f} (limit {self.k_limit:.2f}); {sizes}.")
+        if not self.reliable:
+            out.append(
+                "The weights are dominated by a few draws, so the intervals are not reliable: take more draws, or free "
+                "fewer parameters."
+            )
+        if self.failed:
+            total = self.failed + len(self.weight)
+            out.append(f"{self.failed} of {total} draws could not be solved and were left out.")
+        return out
 
     def mean(self, name: str = "") -> np.ndarray:
         return np.tensordot(self.weight, self.values[name], 1)
@@ -139,13 +180,28 @@ class Ensemble:
         return np.tensordot(self.weight, np.asarray(event(self.values[name]), float), 1)
 
 
-def posterior(fit: Fit) -> Posterior:
-    """The Laplace approximation at the end of a fit. Raises `InputError` for a fit without a prior."""
+def posterior(fit: Fit, *, throw: bool = True) -> Posterior:
+    """Compute the Laplace approximation of the posterior at the end of a fit.
+
+    Raises `InputError` for a fit without a prior; `SimulationError` for a fit that did not converge (`throw=False`
+    takes where it ended for the optimum), or where the derivative of the simulation cannot be computed.
+    """
     if not fit.problem.prior:
         raise InputError("a fit without a prior has no posterior: leave out prior=False")
+    if not fit.converged and throw:
+        raise SimulationError(f"the fit did not converge, so it has no posterior: {fit.message}", fit)
+    known = _laplace(fit)
+    if not (np.isfinite(known.eigenvalues).all() and np.isfinite(known.directions).all()):
+        raise SimulationError(RESULTS.fit_derivative_failed.message)
+    return known
+
+
+def _laplace(fit: Fit) -> Posterior:
     work = Work()
     if min(fit.problem.size, fit.problem.data_size) <= FEW:
         J = Dense(fit.problem, fit.xi, work).J
+        if not np.isfinite(J).all():
+            return Posterior(fit, np.full(1, np.nan), np.full((len(fit.xi), 1), np.nan), work)
         _, s, V = np.linalg.svd(J, full_matrices=False)
         return Posterior(fit, s**2, V.T, work)
     eigenvalues, directions = _leading(fit.problem, fit.xi, work)
@@ -169,6 +225,8 @@ def _leading(problem: Problem, xi: np.ndarray, work: Work) -> tuple[np.ndarray, 
         image = np.concatenate([image, np.asarray(_products(problem, at, jnp.asarray(fresh.T))).T], axis=1)
         work.values, work.gradients = work.values + 2, work.gradients + 2 * BLOCK
         work.tangents += 2 * BLOCK
+        if not np.isfinite(image).all():
+            return np.full(1, np.nan), basis[:, :1] * np.nan
         small = basis.T @ image
         eigenvalues, turn = np.linalg.eigh(0.5 * (small + small.T))
         if np.sort(eigenvalues)[: BLOCK // 2].max() < NEGLIGIBLE or basis.shape[1] >= min(MOST, len(xi)):
@@ -191,8 +249,12 @@ def _through_the_model(problem: Problem, xi: Float[Array, " parameters"]):
     return solution, problem.cost(xi, problem.misfit(model, solution))
 
 
-def _truncated(log_weight: np.ndarray) -> np.ndarray:
-    """Normalized importance weights, none more than √n times the mean (Ionides 2008, J Comput Graph Stat 17:295)."""
+def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
+    """(normalized importance weights, k̂): the largest ones are replaced by quantiles of a generalized Pareto
+    distribution fitted to them (Vehtari et al. 2024, J Mach Learn Res 25:72; by arviz-stats).
+    """
+    from arviz_stats.base import array_stats  # here, not above: it takes a moment to load, and few need it
+
+    log_weight, k_hat = array_stats.psislw(log_ratio)
     weight = np.exp(log_weight - np.max(log_weight))
-    weight = np.minimum(weight, np.sqrt(len(weight)) * np.mean(weight))
-    return weight / np.sum(weight)
+    return weight / np.sum(weight), float(k_hat)

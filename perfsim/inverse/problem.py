@@ -17,6 +17,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+Results = dict[str, Int[Array, ""]]
+"""outcomes of solves by state, values of `RESULTS`"""
+
 
 class Problem(eqx.Module):
     """Data, what is free, and what is known of it before: -log posterior = ½|r(ξ)|² + ½|ξ|² + const.
@@ -66,8 +69,15 @@ class Problem(eqx.Module):
         return model, simulate(model.sim, flow=self.flow, tissue=self.tissue, states=states, near=near)
 
     def residual(self, xi: Float[Array, " parameters"], near: Solution | None = None) -> Float[Array, " data"]:
-        """r(ξ): model minus data in standard deviations."""
-        return self.misfit(*self.solved(xi, near=near))
+        """r(ξ): model minus data in standard deviations. NaN where a solve failed."""
+        return self.residual_and_results(xi, near)[0]
+
+    def residual_and_results(
+        self, xi: Float[Array, " parameters"], near: Solution | None = None
+    ) -> tuple[Float[Array, " data"], Results]:
+        """(r(ξ), the outcome of each state's solve)."""
+        model, solution = self.solved(xi, near=near)
+        return self.misfit(model, solution), solution.results
 
     def around(
         self, solution: Solution, passes: Int[Array, ""] | None = None
@@ -79,7 +89,7 @@ class Problem(eqx.Module):
         """
         if not isinstance(self.flow, Steady):
             return functools.partial(self.residual, near=solution)
-        known = dataclasses.replace(self.flow, max_steps=0, passes=passes)
+        known = dataclasses.replace(self.flow, given=True, passes=passes)
         return functools.partial(dataclasses.replace(self, flow=known).residual, near=solution)
 
     def misfit(self, model: Model, solution: Solution) -> Float[Array, " data"]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
 from perfsim._results import InputError, meant
+from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -119,7 +120,7 @@ class Lesion(Section):
 
     branch: str
     position: Length
-    diameter_reduction: float = Field(ge=0.0, le=0.97)
+    diameter_reduction: float = Field(ge=0.0, lt=1.0 - LEAST_THROAT)
     length: Annotated[float, quantity("length", 0.5, 100, "mm")]
 
 
@@ -164,7 +165,7 @@ class Blood(Section):
     """Blood's viscosity."""
 
     plasma_viscosity: ViscosityValue = 1.2e-3
-    hematocrit: Annotated[float, Field(ge=0.0, le=0.75)] = 0.45
+    hematocrit: Annotated[float, Field(ge=0.0, lt=HIGHEST_HEMATOCRIT)] = 0.45
 
 
 class Fit(Section):

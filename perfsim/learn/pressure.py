@@ -163,7 +163,7 @@ def score(model: PressureNetwork, wall: RandomWall) -> dict[str, float]:
     exact = simulate(wall.sim, states=(STATE,))[STATE].mbf
 
     def error(network):
-        found = simulate(wall.sim, Steady(max_steps=0), Predicted(network), (STATE,))[STATE].mbf
+        found = simulate(wall.sim, Steady(given=True), Predicted(network), (STATE,))[STATE].mbf
         return mean_error(wall.sim, found, exact)
 
     return {"error": error(model), "error_without": error(local)}

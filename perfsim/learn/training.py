@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from perfsim._results import InputError
+from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.learn import files
 
 import equinox as eqx
@@ -57,7 +57,8 @@ def train(
     Arguments: `loss(model, sample)`, differentiable; `samples`, pytrees whose arrays best share few shapes
     (`coupling.pad`), for each shape is compiled once; `progress(step, loss)`; `checkpoint` a file that is written
     `every` so many steps and from which an interrupted training goes on to the same bits. Raises `InputError` for a
-    checkpoint of another training, and for a loss that is not finite.
+    checkpoint of another training, and `SimulationError` for a loss or a gradient that is not finite: no update is made
+    from it, and the error's `partial` holds the model and the losses before it.
     """
     state = how.rule.init(eqx.filter(model, eqx.is_inexact_array))
     history: list[float] = []
@@ -71,8 +72,10 @@ def train(
             total = slope if total is None else jax.tree.map(jnp.add, total, slope)
             values.append(float(value))
         history.append(float(np.mean(values)))
-        if not np.isfinite(history[-1]):
-            raise InputError(f"the loss is {history[-1]} after {step} steps: a lower rate than {how.rate:g} may help")
+        sound = np.isfinite(history[-1]) and all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(total))
+        if not sound:
+            said = f"the loss is {history[-1]:g} at step {step + 1}, the rate {how.rate:g}"
+            raise SimulationError(f"{RESULTS.training_not_finite.message} ({said})", (model, history[:-1]))
         model, state = _updated(how, model, total, state)
         if progress is not None:
             progress(step + 1, history[-1])

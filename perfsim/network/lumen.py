@@ -2,6 +2,7 @@
 
 from perfsim._results import InputError
 from perfsim.network.vessels import VesselNetwork
+from perfsim.physiology import LEAST_THROAT
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ def no_lesions() -> Lesions:
 
 
 def stenosis(network: VesselNetwork, branch: str, position: float, diameter_reduction: float, length: float) -> Lesions:
-    """One stenosis: `position` of its throat along the branch [m], `diameter_reduction` in [0, 1), `length` [m].
+    """One stenosis: `position` of its throat along the branch [m], `diameter_reduction` in [0, 0.98), `length` [m].
 
     Raises `InputError` for an unknown branch, a position beyond the branch's end, or an impossible reduction.
     """
@@ -55,9 +56,10 @@ def stenosis(network: VesselNetwork, branch: str, position: float, diameter_redu
         raise InputError(
             f"a stenosis at {position * 1e3:.4g} mm does not lie on {branch}, which is {end * 1e3:.4g} mm long"
         )
-    if not 0.0 <= diameter_reduction <= 0.97:
+    if not 0.0 <= diameter_reduction < 1.0 - LEAST_THROAT:
         raise InputError(
-            f"a diameter reduction of {diameter_reduction:.4g} is not between 0 and 0.97 (closed vessels are removed)"
+            f"a stenosis on {branch} has the diameter reduction {diameter_reduction:.4g}: give at least 0 and less "
+            f"than {1.0 - LEAST_THROAT:g} (an occlusion is one of 0.97)"
         )
     if not length > 0.0:
         raise InputError(f"a stenosis on {branch} has the length {length * 1e3:.4g} mm: it must be positive")

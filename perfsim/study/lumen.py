@@ -1,6 +1,8 @@
 """Where a millimetre of lumen matters: the derivative of an FFR by every radius of the tree."""
 
-from perfsim.coupling import Simulation, simulate
+from perfsim._outcome import is_traced
+from perfsim._results import RESULTS, SimulationError
+from perfsim.coupling import Simulation, check, simulate
 from perfsim.observe import ffr
 
 import equinox as eqx
@@ -17,14 +19,20 @@ def sensitivity(sim: Simulation, vessel: int) -> Float[Array, " vessels"]:
     """d(FFR at a vessel's end)/d(radius) of every vessel, both ends moved together [1/mm].
 
     The radius is that of the open lumen, after what lesions take away. One reverse pass. Only measured lumens matter
-    directly; the radii of grown vessels follow from the radius law.
+    directly; the radii of grown vessels follow from the radius law. Raises `SimulationError` if the solve fails, or
+    that of its derivative.
     """
 
     def at(lumen):
         changed = eqx.tree_at(lambda s: s.network.lumen, sim, lumen)
-        return ffr(simulate(changed, states=("hyperemia",)).hyperemia)[vessel]
+        solution = simulate(changed, states=("hyperemia",))
+        return ffr(solution.hyperemia)[vessel], solution
 
-    by_healthy = jax.grad(at)(sim.network.lumen)
+    by_healthy, solution = jax.grad(at, has_aux=True)(sim.network.lumen)
+    if not is_traced(by_healthy):
+        check(solution)
+        if not bool(jnp.all(jnp.isfinite(by_healthy))):
+            raise SimulationError(f"the sensitivity could not be computed: {RESULTS.linear_not_converged.message}")
     return jnp.sum(by_healthy / sim.lesions.factor(sim.network), axis=1) * 1e-3
 
 

@@ -8,6 +8,8 @@ theorem dy = (I - ∂Φ/∂y)⁻¹ ∂Φ/∂θ dθ: the derivative costs cycles 
 from collections.abc import Callable
 from typing import NamedTuple
 
+from perfsim._outcome import poison
+from perfsim._results import RESULTS
 from perfsim.flow.pulsatile.arteries import Arteries
 from perfsim.flow.pulsatile.grid import Grid
 from perfsim.flow.pulsatile.march import Cycle, march
@@ -25,6 +27,8 @@ MEMORY = 6
 
 LINEAR_TOLERANCE = 1e-10
 """of the derivative's linear equation, relative to its right-hand side"""
+LINEAR_ACCEPTED = 1e-7
+"""what of it may be left for a derivative to count"""
 
 
 class Periodicity(eqx.Module):
@@ -33,6 +37,8 @@ class Periodicity(eqx.Module):
     cycles: Int[Array, ""]
     change: Float[Array, " vessels"]
     """greatest change of a vessel's lumen or flow over the last cycle, over A_d and A_d c"""
+    result: Int[Array, ""]
+    """a value of `RESULTS`"""
 
 
 def scales(s: Scheme, wave: Wave) -> Wave:
@@ -78,15 +84,23 @@ class CycleMap(eqx.Module):
         return jax.ops.segment_max(moved, self.grid.vessel, len(self.grid.cells), indices_are_sorted=True)
 
 
-def periodic_state(arteries: Arteries, grid: Grid, tolerance: float, max_cycles: int) -> tuple[Wave, Periodicity]:
-    """The state at the start of a cycle that the cycle returns to; differentiable in the arteries.
+def periodic_state(
+    arteries: Arteries, grid: Grid, tolerance: float, max_cycles: int, *, throw: bool = True
+) -> tuple[Wave, Periodicity]:
+    """Find the state at the start of a cycle that the cycle returns to; differentiable in the arteries.
 
-    It has converged when no vessel's lumen or flow changes by more than `tolerance` (relative to A_d and A_d c).
+    It has converged when no vessel's lumen or flow changes by more than `tolerance` (relative to A_d and A_d c). A
+    state that did not is NaN, with its derivatives, unless `throw` is False.
     """
     frozen, x = CycleMap.of(jax.lax.stop_gradient(arteries), grid)
     end = anderson(frozen.residual, x, lambda f: jnp.max(frozen.change(f)), tolerance, max_cycles)
-    x = _attach(max_cycles, eqx.tree_at(lambda m: m.arteries, frozen, arteries), end.x)
-    return frozen.wave(x), Periodicity(end.steps, frozen.change(end.f))
+    x = _attach(max_cycles, throw, eqx.tree_at(lambda m: m.arteries, frozen, arteries), end.x)
+    change = frozen.change(end.f)
+    result = jnp.where(jnp.max(change) <= tolerance, RESULTS.successful, RESULTS.not_periodic)
+    result = jnp.where(jnp.all(jnp.isfinite(change)), result, RESULTS.wave_not_finite).astype(int)
+    if throw:
+        x = poison(x, result != RESULTS.successful)
+    return frozen.wave(x), Periodicity(end.steps, change, result)
 
 
 class Iteration(NamedTuple):
@@ -138,28 +152,30 @@ def anderson(residual: Callable, x: Float[Array, " n"], error: Callable, toleran
 
 
 @eqx.filter_custom_jvp
-def _attach(max_steps, cycle, x):
-    """x itself, with the derivative dx = (I - ∂Φ/∂x)⁻¹ ∂Φ/∂θ dθ."""
+def _attach(max_steps, throw, cycle, x):
+    """Return x unchanged; its derivative is the implicit one, dx = (I - ∂Φ/∂x)⁻¹ ∂Φ/∂θ dθ."""
     return x
 
 
 @_attach.def_jvp
 def _attach_jvp(primals, tangents):
-    max_steps, cycle, x = primals
-    _, dphi = eqx.filter_jvp(lambda c: c.residual(x), (cycle,), (tangents[1],))
+    max_steps, throw, cycle, x = primals
+    _, dphi = eqx.filter_jvp(lambda c: c.residual(x), (cycle,), (tangents[2],))
     _, along = jax.linearize(cycle.residual, x)
 
     def solve(matvec, b):
         size = jnp.maximum(jnp.max(jnp.abs(b)), jnp.finfo(b.dtype).tiny)
-        return anderson(lambda v: b - matvec(v), b, lambda f: jnp.max(jnp.abs(f)) / size, LINEAR_TOLERANCE, max_steps).x
+        end = anderson(lambda v: b - matvec(v), b, lambda f: jnp.max(jnp.abs(f)) / size, LINEAR_TOLERANCE, max_steps)
+        missed = ~(jnp.max(jnp.abs(end.f)) <= size * LINEAR_ACCEPTED)
+        return poison(end.x, missed) if throw else end.x
 
     return x, jax.lax.custom_linear_solve(lambda v: -along(v), dphi, solve, transpose_solve=solve)
 
 
 def periodic_cycle(
-    arteries: Arteries, grid: Grid, tolerance: float, max_cycles: int
+    arteries: Arteries, grid: Grid, tolerance: float, max_cycles: int, *, throw: bool = True
 ) -> tuple[Cycle, Wave, Periodicity]:
-    """The periodic cycle as it was sampled, the state at its start, and how it was reached."""
-    wave, reached = periodic_state(arteries, grid, tolerance, max_cycles)
+    """The periodic cycle as it was sampled, the state at its start, and how it was reached (see `periodic_state`)."""
+    wave, reached = periodic_state(arteries, grid, tolerance, max_cycles, throw=throw)
     _, cycle = march(scheme(arteries, grid), arteries, grid, wave)
     return cycle, wave, reached

@@ -1,0 +1,41 @@
+"""What a row of required figures is."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a row measured."""
+
+    measured: Any
+    holds: bool
+    n: int = 1
+    """number of runs, hearts, patients … behind it"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A required figure and the function that measures it."""
+
+    name: str
+    required: str
+    measure: Callable[[], Found]
+    costly: bool = False
+    """over 2 CPU-minutes: measured on demand and stored"""
+    code: tuple[str, ...] = ("perfsim",)
+    """paths whose change makes a stored figure stale"""
+
+
+class Rows(list[Row]):
+    """The rows of an area, in order."""
+
+    def add(self, name: str, required: str, *, costly: bool = False, code: tuple[str, ...] = ("perfsim",)):
+        """Decorate the function that measures a row."""
+
+        def register(function: Callable[[], Found]) -> Callable[[], Found]:
+            self.append(Row(name, required, function, costly, code))
+            return function
+
+        return register
