@@ -18,7 +18,7 @@ from pathlib import Path
 if "--threads" not in sys.argv:  # one core
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
-import perfsim  # noqa: F401  (configures jax)
+import perfsim
 from perfsim.flow.pulsatile import (
     Arteries,
     Fourier,
@@ -41,6 +41,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 import pulse_waves
+
+perfsim.enable_x64()
 
 HEART = Fourier(8e-5, [[1e-4, 5e-5]], [[0.0, 0.5]], 1.0)
 

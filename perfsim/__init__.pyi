@@ -1,4 +1,5 @@
 from ._results import RESULTS, InputError, SimulationError
+from ._runtime import enable_compile_cache, enable_x64
 from .anatomy import EllipsoidWall, MaskWall, coronary_trunks
 from .cohorts import reference_heart, synthetic_patient
 from .coupling import GraphNetwork, Simulation, Solution, certify, check, check_inputs, pulsatile, simulate
@@ -35,6 +36,8 @@ __all__ = [
     "coronary_trunks",
     "cut_cells",
     "dilate",
+    "enable_compile_cache",
+    "enable_x64",
     "fit",
     "graft",
     "grow",

@@ -1,52 +1,91 @@
-"""Global configuration: the only module that touches it.
+"""The process that perfsim runs in: precision, the cache of compiled programs, memory.
 
-`configure` runs when `perfsim` is imported and does not import jax itself, so that `perfsim --help` is quick:
-it sets the environment that jax and equinox read when they are imported later.
+Importing perfsim changes nothing of it. The two functions that do are called by the user, or by the command line for
+its own process.
 """
 
 import os
-import sys
-import warnings
 from pathlib import Path
 
+from perfsim._results import InputError
 
-def configure() -> None:
-    """Select float64 and callback-free error handling for everything imported afterwards.
 
-    `PERFSIM_PRECISION=f32` keeps single precision. `EQX_ON_ERROR=nan` is needed because equinox's default
-    inserts a host callback into compiled code, and jax cannot cache a program that holds one.
+def enable_x64() -> None:
+    """Let jax compute in float64, which perfsim needs: call it once, before arrays are made.
+
+    The same as `jax.config.update("jax_enable_x64", True)`, or `JAX_ENABLE_X64=1` in the environment.
     """
-    double = os.environ.get("PERFSIM_PRECISION", "f64") != "f32"
-    if "equinox" in sys.modules and os.environ.get("EQX_ON_ERROR") != "nan":
-        warnings.warn(
-            "equinox was imported before perfsim, so its error checks keep host callbacks and compiled programs "
-            "cannot be cached on disk: import perfsim first, or set EQX_ON_ERROR=nan in the environment",
-            stacklevel=3,
-        )
-    os.environ.setdefault("EQX_ON_ERROR", "nan")
-    if double:
-        os.environ.setdefault("JAX_ENABLE_X64", "1")
-    if "jax" in sys.modules:
-        sys.modules["jax"].config.update("jax_enable_x64", double)
-
-
-def enable_compile_cache() -> str | None:
-    """Keep compiled programs on disk between runs (the CLI does this; `PERFSIM_CACHE=off` declines). Returns where."""
-    chosen = os.environ.get("PERFSIM_CACHE", "")
-    if chosen == "off":
-        return None
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "perfsim"
     import jax
 
-    folder = chosen or str(default)
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
-    return folder
+    jax.config.update("jax_enable_x64", True)
 
 
-def peak_memory_mb() -> float:
-    """Peak resident memory of this process [MB]."""
-    import resource
+def require_float64() -> None:
+    """Raise `InputError` where jax computes in float32 only."""
+    import jax
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+    if jax.dtypes.canonicalize_dtype("float64") != "float64":
+        raise InputError(
+            "jax computes in single precision, in which flows do not balance: call `perfsim.enable_x64()` first, or "
+            'set JAX_ENABLE_X64=1 (for float32 on purpose, then pass `precision="f32"` to `simulate`)'
+        )
+
+
+def enable_compile_cache(folder: Path | str | None = None) -> Path | None:
+    """Keep compiled programs on disk, so that the next process need not compile them again.
+
+    Arguments: `folder`, by default that of the environment variable `PERFSIM_CACHE` (`off` declines), or
+    `~/.cache/perfsim`. Returns the folder, or None where programs are kept in memory only: the cache is declined, or
+    the folder cannot be written. jax reads it from the next compilation on.
+    """
+    chosen = os.environ.get("PERFSIM_CACHE", "") if folder is None else str(folder)
+    where = None if chosen == "off" else _writable(Path(chosen) if chosen else _default_cache())
+    if where is not None:
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", str(where))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
+    return where
+
+
+def _default_cache() -> Path | None:
+    if "XDG_CACHE_HOME" in os.environ:
+        return Path(os.environ["XDG_CACHE_HOME"]) / "perfsim"
+    try:
+        return Path.home() / ".cache" / "perfsim"
+    except RuntimeError:  # nobody's process: no HOME and no entry among the users
+        return None
+
+
+def _writable(folder: Path | None) -> Path | None:
+    """The folder, made if need be, if this process may write into it."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process [MB], or None where the system keeps no peak (macOS)."""
+    import psutil
+
+    if psutil.LINUX:  # psutil leaves the peak out there
+        status = Path("/proc/self/status").read_text()
+        return float(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1e3
+    peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+    return None if peak is None else peak / 1e6
+
+
+def holds_numbers(x) -> bool:
+    """Whether an array holds numbers: one that jax traces stands for them, and the host cannot look at it."""
+    import jax
+    import numpy as np
+
+    try:
+        np.asarray(x)
+    except jax.errors.TracerArrayConversionError:
+        return False
+    return True

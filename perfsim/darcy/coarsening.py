@@ -7,7 +7,7 @@ from perfsim.network.topology import padded_columns
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from jaxtyping import Array, Float, Int
 
 BOTTOM = 100
@@ -86,7 +86,9 @@ def neighbors(pairs: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Neighbor and face lists (sides, cells); a missing neighbor is the cell itself, a missing face their number."""
     first, second = pairs.T
     number = np.tile(np.arange(1, len(pairs) + 1, dtype=np.int32), 2)
-    rows = sp.coo_matrix((number, (np.append(first, second), np.append(second, first))), (cells, cells)).tocsr()
+    rows = scipy.sparse.coo_matrix(
+        (number, (np.append(first, second), np.append(second, first))), (cells, cells)
+    ).tocsr()
     owner = np.repeat(np.arange(cells, dtype=np.int32), np.diff(rows.indptr))
     beside = padded_columns(owner, rows.indices, cells, np.arange(cells))
     return beside, padded_columns(owner, rows.data - 1, cells, len(pairs))

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
+from perfsim._extras import needed
 from perfsim._results import InputError, meant
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+with needed("io"):
+    from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 
 def quantity(kind: str, low: float, high: float, unit: str):

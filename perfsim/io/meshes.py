@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 
 import numpy as np
-import pyvista as pv
+
+with needed("io"):
+    import pyvista as pv
 
 
 def load(path: Path) -> pv.DataSet:

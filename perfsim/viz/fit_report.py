@@ -13,8 +13,6 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-matplotlib.use("Agg", force=False)
-
 
 def write_fit_report(
     path: Path,

@@ -1,10 +1,10 @@
 """The grid: cells of all vessels in one flat array."""
 
 from perfsim._results import InputError
+from perfsim._runtime import holds_numbers
 from perfsim.flow.pulsatile.arteries import Arteries
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -67,7 +67,7 @@ def cells(arteries: Arteries, dx: float | np.ndarray, samples: int) -> Grid:
 
     Raises `InputError` where the arteries hold no numbers, or for a `dx` that is not positive.
     """
-    if isinstance(arteries.length, jax.core.Tracer):
+    if not holds_numbers(arteries.length):
         raise InputError("discretize works on numbers: call it before jax.jit or jax.grad, and pass the grid on")
     if not np.min(dx) > 0:
         raise InputError(f"dx is {np.min(dx):.4g} m: it must be positive")
