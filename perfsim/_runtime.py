@@ -1,34 +1,7 @@
-"""The process that perfsim runs in: precision, the cache of compiled programs, memory.
-
-Importing perfsim changes nothing of it. The two functions that do are called by the user, or by the command line for
-its own process.
-"""
+"""The process that perfsim runs in: the cache of compiled programs, its memory. Importing perfsim changes none of it."""
 
 import os
 from pathlib import Path
-
-from perfsim._results import InputError
-
-
-def enable_x64() -> None:
-    """Let jax compute in float64, which perfsim needs: call it once, before arrays are made.
-
-    The same as `jax.config.update("jax_enable_x64", True)`, or `JAX_ENABLE_X64=1` in the environment.
-    """
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-
-
-def require_float64() -> None:
-    """Raise `InputError` where jax computes in float32 only."""
-    import jax
-
-    if jax.dtypes.canonicalize_dtype("float64") != "float64":
-        raise InputError(
-            "jax computes in single precision, in which flows do not balance: call `perfsim.enable_x64()` first, or "
-            'set JAX_ENABLE_X64=1 (for float32 on purpose, then pass `precision="f32"` to `simulate`)'
-        )
 
 
 def enable_compile_cache(folder: Path | str | None = None) -> Path | None:

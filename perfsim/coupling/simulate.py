@@ -13,6 +13,7 @@ from perfsim.coupling.system import VesselFlowLaw, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Counters, Steady, VesselSystem, elimination, solve_network
 from perfsim.flow.linearized import spread
+from perfsim.precision import Precision, cast
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -27,6 +28,8 @@ def simulate(
     tissue: TissueMethod | None = None,
     states: tuple[str, ...] | None = None,
     near: Solution | None = None,
+    *,
+    precision: Precision = "f64",
 ) -> Solution:
     """Blood flow of a simulation in all (or the named) of its states.
 
@@ -34,8 +37,9 @@ def simulate(
     it, and nothing recompiles when a physical value changes. Solvers are data: `flow` (`Steady()`, or `pulsatile(sim)`
     for a beating heart, whose means are then returned with the beat) and `tissue` choose them. Solves start from the
     pressures of `near`, a solution of the same simulation with other values. A solve that fails says so in
-    `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the host. Raises `InputError` for
-    a state that the simulation does not have, or a solution of other trees.
+    `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the host. `precision="f32"` solves in
+    float32, where flows balance to about six digits. Raises `InputError` for a state that the simulation does not have,
+    a solution of other trees, and where jax lacks float64 (see `perfsim.enable_x64`).
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
@@ -46,7 +50,12 @@ def simulate(
         )
     if near is not None:
         _check_size(sim, near)
-    return _simulate(_strongly_typed(sim), flow, tissue, states, near)
+    return _simulate(*cast((_arrays(sim), flow, tissue), precision), states, cast(near, precision))
+
+
+def _arrays(sim: Simulation) -> Simulation:
+    """Python floats, as users put them in, would each cost one compilation."""
+    return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float) else x, sim)
 
 
 def _check_size(sim: Simulation, near: Solution) -> None:
@@ -58,16 +67,6 @@ def _check_size(sim: Simulation, near: Solution) -> None:
                 f"`near` has {size[0]} nodes and {size[1]} volumes in state {name!r}, the simulation has {wanted[0]} "
                 f"and {wanted[1]}: start from a solution of the same trees and mesh, or leave it out"
             )
-
-
-def _strongly_typed(sim: Simulation) -> Simulation:
-    """Python floats and weakly typed arrays, as users put them in, would each cost one compilation."""
-    dtype = sim.network.position.dtype
-
-    def strong(x):
-        return jax.lax.convert_element_type(x, dtype) if isinstance(x, float) or eqx.is_inexact_array(x) else x
-
-    return jax.tree.map(strong, sim)
 
 
 @eqx.filter_jit
@@ -138,8 +137,9 @@ def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, ne
     start = None if near is None else near.unknowns(sim.forest, jnp.zeros(0, int))
     p0, counters = solve_network(vessels, sim.forest, flow, start)
     fields = ("terminal_flow", "terminal_pressure", "tissue_pressure", "mbf", "drainage")
-    wall = dict.fromkeys(fields, jnp.zeros(0)) | dict.fromkeys(("supplies", "compartment_pressure"), jnp.zeros((0, 0)))
-    return _Solved(vessels, p0, jnp.zeros(p0.shape), jnp.zeros(()), counters, wall)
+    wall = dict.fromkeys(fields, jnp.zeros(0, p0.dtype))
+    wall |= dict.fromkeys(("supplies", "compartment_pressure"), jnp.zeros((0, 0), p0.dtype))
+    return _Solved(vessels, p0, jnp.zeros_like(p0), jnp.zeros((), p0.dtype), counters, wall)
 
 
 def _heart(
@@ -186,7 +186,7 @@ def pressures_along_chains(sim: Simulation, law: VesselFlowLaw, p0, flows):
     forest, network = sim.forest, sim.network
     fall = jnp.cumsum(law.R * flows + law.S * flows * jnp.abs(flows))
     first = jnp.searchsorted(forest.chain, jnp.arange(forest.chains))
-    before = jnp.concatenate([jnp.zeros(1), fall])[first]
+    before = jnp.concatenate([jnp.zeros(1, fall.dtype), fall])[first]
     at_far = p0[forest.parent][forest.chain] * MMHG - (fall - before[forest.chain])
-    at_roots = jnp.zeros(len(network.position)).at[forest.node[: forest.roots]].set(p0[: forest.roots] * MMHG)
+    at_roots = jnp.zeros(len(network.position), p0.dtype).at[forest.node[: forest.roots]].set(p0[: forest.roots] * MMHG)
     return at_roots.at[network.far].set(at_far)

@@ -115,7 +115,7 @@ def lumped_outlets(sim: Simulation, law: VesselFlowLaw, state: State) -> LumpedO
     series = 1.0 / jnp.mean(tissue.supply) + 1.0 / jnp.mean(tissue.drainage)
     if tissue.compartments is not None:
         series = series + jnp.sum(1.0 / jnp.mean(tissue.compartments.exchange.reshape(2, -1), axis=1))
-    demand = jnp.zeros(len(volume)) if state.demand is None else state.demand * tissue.density * volume
+    demand = jnp.zeros_like(volume) if state.demand is None else state.demand * tissue.density * volume
     return LumpedOutlets(crown + series / volume, jnp.full(volume.shape, jnp.mean(state.back_pressure_epi)), demand)
 
 
@@ -138,7 +138,7 @@ def coupled_system(
     back = state.back_pressure(volumes.depth)
     if many is not None:  # the first is supplied, the last drains
         cells = links.weight.shape[1]
-        others = jnp.zeros(cells - len(supplied))
+        others = jnp.zeros(cells - len(supplied), supplied.dtype)
         supplied, drained = jnp.append(supplied, others), jnp.append(others, drained)
         back = jnp.tile(back, cells // len(back))
     return CoupledSystem(

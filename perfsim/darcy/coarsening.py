@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from perfsim._results import InputError
 from perfsim.network.topology import padded_columns
 
 import equinox as eqx
@@ -49,9 +50,11 @@ def coarsen(
 
     Cells are binned into cubes of twice, four times, ... the edge. Arguments: centers (cells, 3) [m], volumes (cells,)
     [m³], cells on both sides of each face, faces of each cell (see `neighbors`), and the place of each cell's cube on
-    the curve of `morton_codes`, which must not decrease.
+    the curve of `morton_codes`. Raises `InputError` where that decreases.
     """
-    assert (code[1:] >= code[:-1]).all(), "cells must be in Morton order"
+    if not (code[1:] >= code[:-1]).all():
+        at = int(np.argmax(code[1:] < code[:-1]))
+        raise InputError(f"volume {at + 1} comes before volume {at} on the curve: sort volumes by their `morton_codes`")
     center, volume, pairs = np.asarray(center), np.asarray(volume), np.asarray(face_cells, np.int32)
     mesh = _Mesh(center, volume, pairs, _distance(center, pairs), _sides(face, len(pairs)), code)
     levels = []

@@ -127,6 +127,6 @@ def _line_search(residual, x, F, d):
         return 0.5 * t, F, jnp.sum(F * d), tries + 1
 
     F1 = residual(x + d)
-    one = jnp.ones(())
+    one = jnp.ones((), x.dtype)
     t, F, _, _ = jax.lax.while_loop(too_far, halve, (one, F1, jnp.sum(F1 * d), jnp.zeros((), int)))
     return x + t * d, F

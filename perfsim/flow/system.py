@@ -60,7 +60,7 @@ class VesselSystem(eqx.Module):
         """The Hessian of the potential at p."""
         g = vessel_conductance(self.drops(forest, p), self.R, self.S)
         slope = supply_conductance(p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_demand)
-        diagonal = jnp.zeros(p.shape).at[self.outlet].add(slope)
+        diagonal = jnp.zeros_like(p).at[self.outlet].add(slope)
         return Linearized(forest, g, diagonal, self.fixed, self.bridge, 1.0 / self.bridge_resistance)
 
 
@@ -77,8 +77,8 @@ def vessel_system(
     n = forest.children.shape[0]
     inlet = forest.contracted[network.inlets]
     fixed = jnp.zeros(n, bool)
-    fixed_pressure = jnp.zeros(n)
-    injected = jnp.zeros(n)
+    fixed_pressure = jnp.zeros(n, R.dtype)
+    injected = jnp.zeros(n, R.dtype)
     if inlet_flow is None:
         fixed = fixed.at[inlet].set(True)
         fixed_pressure = fixed_pressure.at[inlet].set(inlet_pressure / MMHG)

@@ -3,6 +3,7 @@
 from perfsim._results import InputError
 from perfsim._runtime import holds_numbers
 from perfsim.flow.pulsatile.arteries import Arteries
+from perfsim.precision import require_float64
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -69,6 +70,7 @@ def cells(arteries: Arteries, dx: float | np.ndarray, samples: int) -> Grid:
     """
     if not holds_numbers(arteries.length):
         raise InputError("discretize works on numbers: call it before jax.jit or jax.grad, and pass the grid on")
+    require_float64()
     if not np.min(dx) > 0:
         raise InputError(f"dx is {np.min(dx):.4g} m: it must be positive")
     count = np.maximum(np.ceil(np.asarray(arteries.length) / dx - 1e-9).astype(int), 2)
