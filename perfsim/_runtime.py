@@ -1,4 +1,4 @@
-"""The process that perfsim runs in: the cache of compiled programs, its memory. Importing perfsim changes none of it."""
+"""The process that perfsim runs in: the cache of compiled programs, memory. Importing perfsim changes none of it."""
 
 import os
 from pathlib import Path

@@ -40,8 +40,8 @@ class ControlVolumes(eqx.Module):
     @classmethod
     def build(cls, center, volume, depth, conductor, face_cells, code, area=None, face_center=None) -> "ControlVolumes":
         """Neighbor lists and coarser meshes from host arrays, `conductor` by face; volumes in the order of their
-        `morton_codes`. With area vectors (from the first cell of a face to the second) and middles also its `faces`. Raises `InputError` for
-        another order, and where jax lacks float64.
+        `morton_codes`. With area vectors (from the first cell of a face to the second) and middles also its `faces`.
+        Raises `InputError` for another order, and where jax lacks float64.
         """
         require_float64()
         face_cells = np.asarray(face_cells, np.int32)
