@@ -41,15 +41,14 @@ def _writable(folder: Path | None) -> Path | None:
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
-def peak_memory_mb() -> float | None:
-    """Peak resident memory of this process [MB], or None where the system keeps no peak (macOS)."""
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process [MB]; NaN where the system keeps no peak, as macOS."""
     import psutil
 
     if psutil.LINUX:  # psutil leaves the peak out there
         status = Path("/proc/self/status").read_text()
         return float(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1e3
-    peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
-    return None if peak is None else peak / 1e6
+    return getattr(psutil.Process().memory_info(), "peak_wset", float("nan")) / 1e6
 
 
 def holds_numbers(x) -> bool:

@@ -37,9 +37,9 @@ def simulate(
     it, and nothing recompiles when a physical value changes. Solvers are data: `flow` (`Steady()`, or `pulsatile(sim)`
     for a beating heart, whose means are then returned with the beat) and `tissue` choose them. Solves start from the
     pressures of `near`, a solution of the same simulation with other values. A solve that fails says so in
-    `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the host.
-    `precision="f32"` solves in float32, where flows balance to about six digits. Raises `InputError` for a state that the simulation does not have,
-    a solution of other trees, and where jax lacks float64 (see `perfsim.enable_x64`).
+    `counters.result` of its state, a value of `RESULTS`; `check(solution)` raises on the host. `precision="f32"` solves
+    in float32, where flows balance to about six digits. Raises `InputError` for a state that the simulation does not
+    have, a solution of other trees, and where jax lacks float64 (see `perfsim.enable_x64`).
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
