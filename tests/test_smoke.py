@@ -6,7 +6,7 @@ import pkgutil
 import sys
 
 import perfsim
-from perfsim.coupling import simulate
+from perfsim.coupling import Solution, simulate
 from perfsim.inverse import fit
 from perfsim.observe import LongAxis, Noise, Scan, Segments, mean_mbf
 
@@ -16,17 +16,38 @@ import jax.numpy as jnp
 import pytest
 
 pytestmark = pytest.mark.smoke
+CASE = """name = "smoke"
+[tree]
+terminals = 300
+[mesh]
+spacing = "4 mm"
+[[stenosis]]
+branch = "LAD"
+position = "30 mm"
+diameter_reduction = 0.55
+length = "10 mm"
+"""
+"""`small_heart` as a file"""
 
 
 def test_every_module_is_imported():
     """With the versions that are installed: a name that a package dropped shows here."""
+    packages = [
+        perfsim,
+        *(importlib.import_module(f"perfsim.{name}") for name in ("anatomy", "growth", "io", "network")),
+    ]
+    for package in packages:  # names first: some are those of their modules, which would take their place
+        for name in package.__all__:
+            getattr(package, name)
     for module in pkgutil.walk_packages(perfsim.__path__, "perfsim."):
         importlib.import_module(module.name)
 
 
 @pytest.fixture(scope="module")
 def solution(small_heart):
-    return perfsim.check(simulate(small_heart.sim))
+    """One state at a time, as the command line solves: the case below then runs the same programs."""
+    states = ("rest", "hyperemia")
+    return perfsim.check(Solution({s: simulate(small_heart.sim, states=(s,))[s] for s in states}))
 
 
 def test_a_solve_balances(small_heart, solution):
@@ -59,7 +80,7 @@ def test_a_case_file_runs(tmp_path, monkeypatch):
     """By the command line, with all of its files: TOML, VTK, NIfTI, pictures, the report."""
     from perfsim.cli import main
 
-    (tmp_path / "case.toml").write_text('name = "smoke"\n[tree]\nterminals = 300\n[mesh]\nspacing = "4 mm"\n')
+    (tmp_path / "case.toml").write_text(CASE)
     monkeypatch.setattr(sys, "argv", ["perfsim", "run", str(tmp_path / "case.toml"), "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
         main()
