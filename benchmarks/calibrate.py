@@ -7,6 +7,7 @@ pressure, p* for a hyperemic endo/epi ratio of 1. Prints one JSON object.
 import argparse
 import json
 
+import perfsim
 from perfsim import physiology
 from perfsim.cohorts import reference_heart
 from perfsim.coupling import simulate, transmural_profile
@@ -17,6 +18,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import root
+
+perfsim.enable_x64()
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 
+import perfsim
 from perfsim import _runtime, grow
 from perfsim.coupling import assemble, simulate
 from perfsim.coupling.potential import Hessian, graph
@@ -24,6 +25,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 EDGE = 0.05  # [m], 125 mL of tissue
 STEM = 0.03  # [m] of vessel before it

@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 
+import perfsim
 from perfsim import _runtime, darcy
 from perfsim.darcy import (
     ControlVolumes,
@@ -29,6 +30,8 @@ from perfsim.darcy.coarsening import coarsen, morton_codes, neighbors
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 SIZE = 0.06
 TWO_POINT = FiniteVolumes(corrected=False)

@@ -12,12 +12,14 @@ import argparse
 import json
 import time
 
-from perfsim import _runtime
+import perfsim
 from perfsim.learn import Direct, ToneNetwork, Training, tone, train
 from perfsim.learn.tasks import HELD_OUT
 
 import jax
 import numpy as np
+
+perfsim.enable_x64()
 
 
 def error(model, examples) -> float:
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="trainings from other random parameters, averaged")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     arguments = parser.parse_args()
-    _runtime.enable_compile_cache()
+    perfsim.enable_compile_cache()
     started = time.perf_counter()
     most = max(arguments.patients)
     examples = [tone.example(k, volumes=arguments.volumes) for k in range(most)]

@@ -5,6 +5,7 @@ import json
 import statistics
 import time
 
+import perfsim
 from perfsim.coupling import network_only, simulate
 from perfsim.flow import LumpedOutlets
 from perfsim.network import VesselNetwork
@@ -14,6 +15,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 
 def tree(nodes: int = 900, ends: int = 7, seed: int = 0) -> VesselNetwork:

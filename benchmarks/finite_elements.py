@@ -8,6 +8,7 @@ of the couplings, conductances. Prints one JSON object.
 import argparse
 import json
 
+import perfsim
 from perfsim import grow
 from perfsim.coupling import assemble, check, simulate
 from perfsim.coupling.system import coupled_system, vessel_laws
@@ -21,6 +22,8 @@ import numpy as np
 import scipy.sparse as sp
 import skfem
 from scipy.sparse.linalg import spsolve
+
+perfsim.enable_x64()
 
 EDGE = 0.05  # [m], 125 mL of tissue
 STEM = 0.03  # [m] of vessel before it

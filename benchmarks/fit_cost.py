@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 
+import perfsim
 from perfsim.cohorts import reference_heart
 from perfsim.coupling import simulate
 from perfsim.inverse import Free, ToneField, fit, problem
@@ -18,6 +19,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 STATES = ("rest", "hyperemia")
 FREE = (Free("tone", spread=0.35), ToneField(0.2, 15e-3))

@@ -18,6 +18,7 @@ import json
 import sys
 import time
 
+import perfsim
 from perfsim.cohorts import Patient, synthetic_patient
 from perfsim.coupling import Simulation, Solution, pad, simulate
 from perfsim.inverse import Fit, Free, ToneField, fit, posterior, problem
@@ -28,6 +29,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial import cKDTree
+
+perfsim.enable_x64()
 
 STATES = ("rest", "hyperemia")
 FWHM, VOXEL = 7e-3, 4e-3

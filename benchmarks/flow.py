@@ -9,7 +9,6 @@ Seconds are CPU-seconds on the CPU (pin one core for the issue's figures: `tasks
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -18,7 +17,8 @@ from pathlib import Path
 if "--threads" not in sys.argv:  # one core
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
-import perfsim  # noqa: F401  (configures jax)
+import perfsim
+from perfsim._runtime import peak_memory_mb
 from perfsim.flow.pulsatile import (
     Arteries,
     Fourier,
@@ -41,6 +41,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 import pulse_waves
+
+perfsim.enable_x64()
 
 HEART = Fourier(8e-5, [[1e-4, 5e-5]], [[0.0, 0.5]], 1.0)
 
@@ -114,7 +116,7 @@ def speed(arteries: Arteries, dx: float, steps: int, repeat: int, gradient: bool
         "mcell_updates_per_cpu_s": len(grid.vessel) * count / running / 1e6, "compile_s": compiling,
     }  # fmt: skip
     if gradient:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_memory_mb()
         both = jax.jit(jax.value_and_grad(value))
         compiling, longer = seconds(lambda: both(ones), repeat)
         temporary = [
@@ -122,7 +124,7 @@ def speed(arteries: Arteries, dx: float, steps: int, repeat: int, gradient: bool
         ]
         result |= {
             "gradient_ratio": longer / running, "gradient_compile_s": compiling,
-            "gradient_rss_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3,
+            "gradient_rss_mb": peak_memory_mb() - before,
             "gradient_temporary_mib": temporary[1] - temporary[0],
         }  # fmt: skip
     return result
@@ -159,7 +161,7 @@ def periodic_gradient(arteries: Arteries, dx: float) -> dict:
         "cells": len(grid.vessel), "steps": grid.steps * grid.samples, "cycles": int(cycles),
         "volume_defect": volume_defect(arteries, cycle),
         "cpu_s": running, "gradient_cpu_s": longer, "gradient_ratio": longer / running,
-        "gradient_compile_s": compiling, "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "gradient_compile_s": compiling, "peak_rss_mb": peak_memory_mb(),
     }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ import json
 import time
 from pathlib import Path
 
-from perfsim import _runtime, certify, simulate
+import perfsim
+from perfsim import certify, simulate
 from perfsim.coupling import Predicted
 from perfsim.flow import Steady
 from perfsim.learn import TASKS, Training, load, pressure, save, subgrid, train
@@ -24,6 +25,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 STATE = ("hyperemia",)
 ACCURACY = 0.01
@@ -191,7 +194,7 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="where to keep the trained model")
     parser.add_argument("--json", action="store_true", help="one JSON object only")
     arguments = parser.parse_args()
-    _runtime.enable_compile_cache()
+    perfsim.enable_compile_cache()
     started = time.perf_counter()
     found = {"pressure": of_pressure, "subgrid": of_subgrid}[arguments.part](arguments)
     print(json.dumps({"part": arguments.part} | found | {"seconds": round(time.perf_counter() - started, 1)}))

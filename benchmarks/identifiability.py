@@ -8,6 +8,7 @@ readings of how much the entropy of the weighted draws (of a normal with their c
 import argparse
 import json
 
+import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import pad, simulate
 from perfsim.inverse import Free, fit, identifiability, next_measurement, posterior
@@ -17,6 +18,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 WIDER = 1.4
 READINGS = 60

@@ -25,6 +25,7 @@ import json
 import statistics
 import time
 
+import perfsim
 from perfsim.anatomy import EllipsoidWall
 from perfsim.darcy import (
     DarcyOperator,
@@ -46,6 +47,8 @@ import numpy as np
 import optax
 from jaxtyping import Array
 from scipy.sparse.csgraph import connected_components, dijkstra
+
+perfsim.enable_x64()
 
 CONDUCTANCE = 7e-5
 """g_a + g_v of the healthy wall [1/(Pa·s)]"""

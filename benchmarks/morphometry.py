@@ -9,6 +9,7 @@ exponents, and the spread of total length and volume over seeds.
 import argparse
 import json
 
+import perfsim
 from perfsim.growth import EllipsoidShell, grow
 from perfsim.network import (
     VesselNetwork,
@@ -21,6 +22,8 @@ from perfsim.network import (
 )
 
 import numpy as np
+
+perfsim.enable_x64()
 
 SCALE, HALF_ANGLE, ROOT_RADIUS = 1.15, 1.43, 1.59e-3
 SHELL = EllipsoidShell(SCALE * np.array([21e-3, 21e-3, 51e-3]), SCALE * np.array([30e-3, 30e-3, 60e-3]), SCALE * 15e-3)

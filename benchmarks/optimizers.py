@@ -12,6 +12,7 @@ import contextlib
 import json
 import time
 
+import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import pad, simulate
 from perfsim.inverse import fit, problem
@@ -25,6 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from scipy.optimize import least_squares, minimize
+
+perfsim.enable_x64()
 
 STATES = ("rest", "hyperemia")
 DONE = 1e-3

@@ -8,6 +8,7 @@ gram of tissue seen through the same camera, and against the MBF that lies there
 import argparse
 import json
 
+import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import simulate
 from perfsim.observe import BloodPool, LongAxis, Pose, Voxels, fractions
@@ -15,6 +16,8 @@ from perfsim.observe.tracers import Curve, Frames, Water, fit_regions, frame_mea
 
 import jax
 import numpy as np
+
+perfsim.enable_x64()
 
 FRAMES = Frames.sequence((14, 5), (3, 10), (3, 20), (4, 30))
 

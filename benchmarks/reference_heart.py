@@ -6,6 +6,7 @@ Prints one JSON object per line: `healthy`, one `stenosis` per severity, one `in
 import argparse
 import json
 
+import perfsim
 from perfsim.cohorts import Stenosis, lesions, reference_heart
 from perfsim.coupling import simulate
 from perfsim.coupling.system import vessel_laws
@@ -23,6 +24,8 @@ from perfsim.units import MMHG
 
 import equinox as eqx
 import numpy as np
+
+perfsim.enable_x64()
 
 MAINS = ("LM", "LAD", "LCx", "RCA")
 

@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 
+import perfsim
 from perfsim import _runtime
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import simulate
@@ -23,6 +24,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from scipy.sparse.linalg import spsolve
+
+perfsim.enable_x64()
 
 
 def spacing_for(volumes: int) -> float:

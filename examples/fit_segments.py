@@ -4,6 +4,7 @@ The truth is the same heart with a tighter throat than CT read, 25 % less conduc
 program that reads 6 % high. Noise of 10 % per segment. Run: python examples/fit_segments.py
 """
 
+import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import pad, simulate
 from perfsim.inverse import Free, clinical_table, fit, identifiability, next_measurement, posterior, problem
@@ -12,6 +13,8 @@ from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Wire, lesion_
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 STATES = ("rest", "hyperemia")
 FREE = (

@@ -4,6 +4,7 @@ The truth has 40 % less conductance within 12 mm of a point of the lateral wall;
 correlated by the camera. Run: python examples/fit_voxels.py
 """
 
+import perfsim
 from perfsim.cohorts import reference_heart
 from perfsim.coupling import pad, simulate
 from perfsim.inverse import ToneField, fit
@@ -12,6 +13,8 @@ from perfsim.observe import LongAxis, Noise, Scan, Voxels, correlation_factor
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 
 def main(terminals: int = 600, spacing: float = 3e-3):

@@ -5,6 +5,7 @@ and stress maps the reserve gives it away; with one stress map the scanner's sca
 Run: python examples/microvascular.py
 """
 
+import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import pad, simulate
 from perfsim.inverse import clinical_table, fit, identifiability, posterior
@@ -13,6 +14,8 @@ from perfsim.observe import LongAxis, Noise, Scan, Segments
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 FREE = ("tone", "throat", "demand", "scale", "state_scale")
 

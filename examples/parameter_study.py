@@ -4,6 +4,7 @@ One batch by `vmap` over the throats, on the CPU or on a GPU where jax has one; 
 reverse pass each. Run: python examples/parameter_study.py
 """
 
+import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import simulate
 from perfsim.observe import ffr, lesion_sites, mean_mbf
@@ -12,6 +13,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 
 def main(terminals: int = 300, spacing: float = 4e-3):

@@ -11,6 +11,7 @@ pressure wire.
 import argparse
 from pathlib import Path
 
+import perfsim
 from perfsim.coupling import check, network_only, simulate
 from perfsim.flow import LumpedOutlets
 from perfsim.io import read_swc, vessel_ends
@@ -19,6 +20,8 @@ from perfsim.observe import ffr
 from perfsim.units import ML_MIN, MMHG
 
 import numpy as np
+
+perfsim.enable_x64()
 
 REST_SHARE, LEFT_SHARE, RESERVE = 0.045, 2.0 / 3.0, 3.5
 BACK_PRESSURE, DISTAL = 15 * MMHG, 0.9

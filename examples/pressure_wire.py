@@ -21,6 +21,7 @@ import argparse
 import json
 from pathlib import Path
 
+import perfsim
 from perfsim.coupling import Simulation, check, network_only, simulate
 from perfsim.flow import LumpedOutlets
 from perfsim.io.pressure_wire import read_pressure_wire
@@ -32,6 +33,8 @@ import equinox as eqx
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import theilslopes
+
+perfsim.enable_x64()
 
 FLOW_SHARE, LEFT_SHARE, EXPONENT, HYPEREMIC = 0.04, 0.7, 2.38, 0.24
 

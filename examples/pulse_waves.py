@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+import perfsim
 from perfsim.flow.pulsatile import (
     Absorbing,
     Arteries,
@@ -27,6 +28,8 @@ from perfsim.flow.pulsatile import (
 
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 SPEED = 6.1721  # [m/s], of the pulse
 PEAKS = {0.0: (20.629, 20.629, 20.629), 4e-3: (17.409, 14.691, 12.398)}  # [Pa] at 2.5, 5, 7.5 m, by viscosity

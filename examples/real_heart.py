@@ -14,12 +14,15 @@ import argparse
 import json
 from pathlib import Path
 
+import perfsim
 from perfsim import io
 from perfsim.cli.run import run_case
 from perfsim.cohorts import Heart
 
 import numpy as np
 from scipy.spatial import cKDTree
+
+perfsim.enable_x64()
 
 CASE = Path(__file__).with_suffix(".toml")
 

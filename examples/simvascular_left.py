@@ -13,6 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
+import perfsim
 from perfsim import io
 from perfsim.blood import ConstantViscosity
 from perfsim.coupling import check, network_only, simulate
@@ -34,6 +35,8 @@ from perfsim.units import ML_MIN, MMHG
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+
+perfsim.enable_x64()
 
 
 def compare(folder: Path, loss=None) -> dict:

@@ -1,4 +1,5 @@
 from ._results import RESULTS, InputError, SimulationError
+from ._runtime import enable_compile_cache
 from .anatomy import EllipsoidWall, MaskWall, coronary_trunks
 from .cohorts import reference_heart, synthetic_patient
 from .coupling import GraphNetwork, Simulation, Solution, certify, check, check_inputs, pulsatile, simulate
@@ -8,6 +9,7 @@ from .growth import grow
 from .inverse import fit, identifiability, posterior
 from .network import Lesions, VesselNetwork
 from .observe import aha17
+from .precision import enable_x64
 from .study import collateral, dilate, graft, occlude, sensitivity
 
 __version__: str
@@ -35,6 +37,8 @@ __all__ = [
     "coronary_trunks",
     "cut_cells",
     "dilate",
+    "enable_compile_cache",
+    "enable_x64",
     "fit",
     "graft",
     "grow",

@@ -1,52 +1,51 @@
-"""Global configuration: the only module that touches it.
-
-`configure` runs when `perfsim` is imported and does not import jax itself, so that `perfsim --help` is quick:
-it sets the environment that jax and equinox read when they are imported later.
-"""
+"""The process that perfsim runs in: the cache of compiled programs, memory. Importing perfsim changes none of it."""
 
 import os
-import sys
-import warnings
 from pathlib import Path
 
 
-def configure() -> None:
-    """Select float64 and callback-free error handling for everything imported afterwards.
+def enable_compile_cache(folder: Path | str | None = None) -> Path | None:
+    """Keep compiled programs on disk, so that the next process need not compile them again.
 
-    `PERFSIM_PRECISION=f32` keeps single precision. `EQX_ON_ERROR=nan` is needed because equinox's default
-    inserts a host callback into compiled code, and jax cannot cache a program that holds one.
+    Arguments: `folder`, by default that of the environment variable `PERFSIM_CACHE` (`off` declines), or
+    `~/.cache/perfsim`. Returns the folder, or None where programs are kept in memory only: the cache is declined, or
+    the folder cannot be written. jax reads it from the next compilation on.
     """
-    double = os.environ.get("PERFSIM_PRECISION", "f64") != "f32"
-    if "equinox" in sys.modules and os.environ.get("EQX_ON_ERROR") != "nan":
-        warnings.warn(
-            "equinox was imported before perfsim, so its error checks keep host callbacks and compiled programs "
-            "cannot be cached on disk: import perfsim first, or set EQX_ON_ERROR=nan in the environment",
-            stacklevel=3,
-        )
-    os.environ.setdefault("EQX_ON_ERROR", "nan")
-    if double:
-        os.environ.setdefault("JAX_ENABLE_X64", "1")
-    if "jax" in sys.modules:
-        sys.modules["jax"].config.update("jax_enable_x64", double)
+    chosen = os.environ.get("PERFSIM_CACHE", "") if folder is None else str(folder)
+    where = None if chosen == "off" else _writable(Path(chosen) if chosen else _default_cache())
+    if where is not None:
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", str(where))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
+    return where
 
 
-def enable_compile_cache() -> str | None:
-    """Keep compiled programs on disk between runs (the CLI does this; `PERFSIM_CACHE=off` declines). Returns where."""
-    chosen = os.environ.get("PERFSIM_CACHE", "")
-    if chosen == "off":
+def _default_cache() -> Path | None:
+    if "XDG_CACHE_HOME" in os.environ:
+        return Path(os.environ["XDG_CACHE_HOME"]) / "perfsim"
+    try:
+        return Path.home() / ".cache" / "perfsim"
+    except RuntimeError:  # nobody's process: no HOME and no entry among the users
         return None
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "perfsim"
-    import jax
 
-    folder = chosen or str(default)
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
-    return folder
+
+def _writable(folder: Path | None) -> Path | None:
+    """The folder, made if need be, if this process may write into it."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 def peak_memory_mb() -> float:
-    """Peak resident memory of this process [MB]."""
-    import resource
+    """Peak resident memory of this process [MB]; NaN where the system keeps no peak, as macOS."""
+    import psutil
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+    if psutil.LINUX:  # psutil leaves the peak out there
+        status = Path("/proc/self/status").read_text()
+        return float(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1e3
+    return getattr(psutil.Process().memory_info(), "peak_wset", float("nan")) / 1e6

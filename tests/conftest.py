@@ -3,7 +3,7 @@
 import gc
 from pathlib import Path
 
-from perfsim import _runtime
+import perfsim
 
 import jax
 import pytest
@@ -13,7 +13,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 MAPS = Path("/proc/self/maps")
 
-_runtime.enable_compile_cache()  # workers, and what they run as programs of their own, compile the same code once
+perfsim.enable_x64()
+perfsim.enable_compile_cache()  # workers, and what they run as programs of their own, compile the same code once
 
 
 @pytest.fixture(autouse=True)

@@ -70,6 +70,7 @@ def test_frame_means_of_a_constant_input():
         np.testing.assert_allclose(found[row], exact, rtol=1e-10)
 
 
+@pytest.mark.smoke
 def test_closed_forms_agree_with_integration(blood):
     """Two-compartment exchange and ammonia's trap against diffrax at a tolerance of 1e-8."""
     exchange = Exchange(1 / 60, 0.5 / 60, 0.1, 0.3)

@@ -5,7 +5,7 @@ from perfsim.anatomy.frame import Frame
 from perfsim.anatomy.wall import Wall
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 MYOCARDIUM = 1050.0  # [kg/m³]
 
@@ -37,7 +37,7 @@ class EllipsoidWall(Wall):
             raise InputError(f"a left ventricle of {mass * 1e3:.4g} g is not between 20 and 1000 g")
         self.a, self.c = cavity_radius, cavity_half_length
         self.top = 0.3 * cavity_half_length  # the base plane, above the widest section
-        self.thickness = brentq(lambda t: self._volume(t) - mass / MYOCARDIUM, 1e-3, 40e-3)
+        self.thickness = scipy.optimize.brentq(lambda t: self._volume(t) - mass / MYOCARDIUM, 1e-3, 40e-3)
         outer = self.c + self.thickness
         self.frame = Frame(
             base=np.array([0.0, 0.0, self.top]),

@@ -7,7 +7,7 @@ from perfsim.anatomy.frame import Frame
 from perfsim.anatomy.wall import Wall
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 _BINS_Z, _BINS_THETA = 48, 72
 
@@ -49,9 +49,9 @@ class MaskWall(Wall):
         outside = (~flat & ~cavity & ~above).reshape(self.mask.shape)
         cavity = cavity.reshape(self.mask.shape)
         half = 0.5 * spacing
-        self._to_endo = ndimage.distance_transform_edt(~cavity, sampling=spacing) - half
-        self._to_epi = ndimage.distance_transform_edt(~outside, sampling=spacing) - half
-        into, out = (ndimage.distance_transform_edt(m, sampling=spacing) for m in (self.mask, ~self.mask))
+        self._to_endo = scipy.ndimage.distance_transform_edt(~cavity, sampling=spacing) - half
+        self._to_epi = scipy.ndimage.distance_transform_edt(~outside, sampling=spacing) - half
+        into, out = (scipy.ndimage.distance_transform_edt(m, sampling=spacing) for m in (self.mask, ~self.mask))
         self._signed = np.where(self.mask, half - into, out - half)
         self.frame = dataclasses.replace(frame, length=reach, cavity_length=float(z[cavity.ravel()].max() + half))
 
@@ -67,15 +67,15 @@ class MaskWall(Wall):
         for k in range(len(heights) - 1, -1, -1):
             point = f.base + heights[k] * f.axis + x[..., None] * f.lateral + y[..., None] * f.anterior
             wall = self._sample(solid, point.reshape(-1, 3)).reshape(x.shape) > 0.5
-            closed = ndimage.binary_closing(np.pad(wall, 4), iterations=3)[4:-4, 4:-4]
-            hole = ndimage.binary_fill_holes(closed) & ~wall
-            hole = ndimage.binary_opening(hole, iterations=2)
+            closed = scipy.ndimage.binary_closing(np.pad(wall, 4), iterations=3)[4:-4, 4:-4]
+            hole = scipy.ndimage.binary_fill_holes(closed) & ~wall
+            hole = scipy.ndimage.binary_opening(hole, iterations=2)
             if k + 1 < len(heights) and hole.sum() < 0.8 * enclosed[k + 1].sum() and heights[k] < 0.5 * f.length:
                 hole = (hole | enclosed[k + 1]) & ~wall
             enclosed[k] = hole
         t = np.radians(theta)
         at = [(z - heights[0]) / step, (rho * np.cos(t) + reach) / step, (rho * np.sin(t) + reach) / step]
-        return ndimage.map_coordinates(enclosed.astype(float), at, order=1, mode="constant") > 0.5
+        return scipy.ndimage.map_coordinates(enclosed.astype(float), at, order=1, mode="constant") > 0.5
 
     def _surfaces(self, z, rho, theta):
         """Outer and inner radius of the wall by height and angle, gaps filled from their neighbors."""
@@ -87,8 +87,8 @@ class MaskWall(Wall):
         filled = []
         for table, half in ((outer, 0.5), (inner, -0.5)):
             table = np.concatenate([table] * 3, axis=1)
-            nearest = ndimage.distance_transform_edt(np.isnan(table), return_distances=False, return_indices=True)
-            table = ndimage.gaussian_filter(table[tuple(nearest)], 1.0, mode="nearest")
+            nearest = scipy.ndimage.distance_transform_edt(np.isnan(table), return_distances=False, return_indices=True)
+            table = scipy.ndimage.gaussian_filter(table[tuple(nearest)], 1.0, mode="nearest")
             filled.append(np.maximum(table[:, _BINS_THETA : 2 * _BINS_THETA] + half * self.spacing, 0.0))
         return filled
 
@@ -96,12 +96,14 @@ class MaskWall(Wall):
         step = self._z_edges[1] - self._z_edges[0]
         row = (np.atleast_1d(z) - self._z_edges[0]) / step - 0.5
         column = np.atleast_1d(theta) % 360.0 / 360.0 * _BINS_THETA - 0.5 + _BINS_THETA
-        found = ndimage.map_coordinates(np.concatenate([table] * 3, axis=1), [row, column], order=1, mode="nearest")
+        found = scipy.ndimage.map_coordinates(
+            np.concatenate([table] * 3, axis=1), [row, column], order=1, mode="nearest"
+        )
         return found.reshape(np.shape(z))
 
     def _sample(self, field, x):
         at = (np.asarray(x) - self.origin) / self.spacing
-        return ndimage.map_coordinates(field, np.moveaxis(at, -1, 0), order=1, mode="nearest")
+        return scipy.ndimage.map_coordinates(field, np.moveaxis(at, -1, 0), order=1, mode="nearest")
 
     def signed_distance(self, x):
         # beyond the grid: the value at its edge and the way to there

@@ -16,7 +16,7 @@ from perfsim.anatomy.wall import Wall
 from perfsim.network import VesselNetwork
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+import scipy
 
 SAMPLING = 0.8e-3  # [m], spacing of centerline nodes
 RIGHT_VENTRICLE = 0.047  # [kg], free wall
@@ -182,7 +182,7 @@ def _polyline(wall: Wall, course: Course) -> np.ndarray:
     """Evenly sampled centerline of a course."""
     control = np.asarray(course.in_space if course.on_wall is None else course.on_wall, float)
     t = np.linspace(0.0, 1.0, len(control))
-    fine = PchipInterpolator(t, control)(np.linspace(0.0, 1.0, 400))
+    fine = scipy.interpolate.PchipInterpolator(t, control)(np.linspace(0.0, 1.0, 400))
     x = wall.point(fine[:, 0], fine[:, 1], fine[:, 2]) if course.on_wall is not None else fine
     s = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(x, axis=0), axis=1))])
     even = np.linspace(0.0, s[-1], max(2, round(s[-1] / SAMPLING) + 1))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 
 
@@ -90,8 +91,10 @@ def _volume_mesh(path: Path) -> list[str]:
 
 
 def _image(path: Path) -> list[str]:
-    import nibabel as nib
     import numpy as np
+
+    with needed("io"):
+        import nibabel as nib
 
     try:
         image: Any = nib.load(path)

@@ -1,10 +1,14 @@
 """The command line. Nothing heavy is imported until a command runs, so that --help is quick."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from perfsim._extras import MissingExtraError, needed
+
+with needed("cli"):
+    import typer
 
 app = typer.Typer(
     add_completion=False,
@@ -187,8 +191,12 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 2 usage, 3 wrong input, 4 a simulation that failed, 130 interrupted."""
     from perfsim._results import InputError, SimulationError
 
+    os.environ.setdefault("JAX_ENABLE_X64", "1")  # this process is ours, and jax reads it when a command imports jax
     try:
-        app()
+        with needed("cli"):
+            app()
+    except MissingExtraError as error:
+        _fail(str(error), "usage")
     except InputError as error:
         _fail(str(error), "input")
     except SimulationError as error:

@@ -87,7 +87,7 @@ def _behind(sim: Simulation, law: VesselFlowLaw, state: State, mean: Perfusion, 
     cuts = len(flow.cut)
 
     def gathered(of_terminals, of_outlets):
-        found = jnp.zeros(cuts).at[flow.cut_of_terminal].add(of_terminals)
+        found = jnp.zeros(cuts, of_terminals.dtype).at[flow.cut_of_terminal].add(of_terminals)
         return found.at[flow.cut_of_outlet].add(of_outlets)
 
     p = mean.total_pressure[flow.chains.node[flow.cut]]

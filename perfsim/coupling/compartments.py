@@ -37,7 +37,7 @@ class Compartments(eqx.Module):
         """Of faces within each compartment, and of the exchange with the next one and the one before."""
         n, beta = len(one.volume), self.exchanged(one, transmural).ravel()
         K = jnp.broadcast_to(self.mobility.reshape(COUNT, -1), (COUNT, n)).ravel()
-        none, step = jnp.zeros(n), self.volumes.neighbor - jnp.arange(COUNT * n)
+        none, step = jnp.zeros(n, beta.dtype), self.volumes.neighbor - jnp.arange(COUNT * n)
         exchange = jnp.where(step == n, jnp.append(beta, none), 0.0) + jnp.where(
             step == -n, jnp.append(none, beta), 0.0
         )

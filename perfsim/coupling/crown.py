@@ -29,11 +29,12 @@ def crown_resistance(
     Arguments: terminal diameter D_t [m], volume fed V [m³], γ, D_ref [m], c.
     """
     generations = jnp.maximum(exponent * jnp.log2(diameter / reference), 0.0)
-    k = 0.5 + 0.5 * (1.0 + _NODES) * generations[:, None]
+    nodes, weights = (jnp.asarray(x, generations.dtype) for x in (_NODES, _WEIGHTS))
+    k = 0.5 + 0.5 * (1.0 + nodes) * generations[:, None]
     D = diameter[:, None] * 2.0 ** (-k / exponent)
     L = length_factor * jnp.cbrt(volume)[:, None] * 2.0 ** (-k / 3.0)
     f = 128.0 * viscosity(D) * L / (jnp.pi * D**4) / 2.0**k
-    return 0.5 * generations * jnp.sum(_WEIGHTS * f, axis=1)
+    return 0.5 * generations * jnp.sum(weights * f, axis=1)
 
 
 def supply_from(

@@ -7,7 +7,9 @@ A flux belongs to an edge: what leaves one end enters the other, whatever its co
 """
 
 from collections.abc import Callable
+from typing import Any
 
+from perfsim._extras import needed
 from perfsim.coupling.potential import Graph
 from perfsim.coupling.system import CoupledSystem
 from perfsim.darcy.columns import take
@@ -16,14 +18,14 @@ from perfsim.flow.edges import vessel_flow
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jraph
 from jaxtyping import Array, Bool, Float, Int
 
 
 class FVGraph(eqx.Module):
-    """The coupled system as a `jraph.GraphsTuple`, with features on nodes and edges."""
+    """The coupled system as a graph, with features on nodes and edges."""
 
-    graph: jraph.GraphsTuple
+    graph: Any
+    """a `jraph.GraphsTuple`"""
     present: Bool[Array, " edges"]
     """False for what only fills lists up"""
     face_slot: Int[Array, " faces"]
@@ -94,8 +96,8 @@ class FVGraph(eqx.Module):
     def outflow(self, fluxes: Float[Array, " edges"]) -> Float[Array, " nodes"]:
         """What leaves every node along its edges, every flux once with either sign."""
         count = len(self.graph.nodes)
-        left = jraph.segment_sum(fluxes, self.graph.senders, count)
-        return left - jraph.segment_sum(fluxes, self.graph.receivers, count)
+        left = jax.ops.segment_sum(fluxes, self.graph.senders, count)
+        return left - jax.ops.segment_sum(fluxes, self.graph.receivers, count)
 
     def with_features(self, nodes: Float[Array, "nodes f"], edges: Float[Array, "edges g"]) -> "FVGraph":
         """The same graph with these numbers on it."""
@@ -107,7 +109,7 @@ class FVGraph(eqx.Module):
         """
         count, there = len(self.graph.nodes), self.present[:, None]
         ones = self.present.astype(self.graph.nodes.dtype)
-        ends = (jraph.segment_sum(ones, i, count) for i in (self.graph.senders, self.graph.receivers))
+        ends = (jax.ops.segment_sum(ones, i, count) for i in (self.graph.senders, self.graph.receivers))
         degree = jnp.maximum(sum(ends), 1.0)[:, None]
 
         def edges(e, sent, received, _):
@@ -116,12 +118,19 @@ class FVGraph(eqx.Module):
         def nodes(h, sent, received, _):
             return jax.vmap(node)(h, (sent + received) / degree)
 
-        return eqx.tree_at(lambda g: g.graph, self, jraph.GraphNetwork(edges, nodes)(self.graph))
+        return eqx.tree_at(lambda g: g.graph, self, _jraph().GraphNetwork(edges, nodes)(self.graph))
 
 
-def _bare(nodes: int, senders, receivers) -> jraph.GraphsTuple:
+def _jraph():
+    """jraph, loaded when a graph is made: most of perfsim does without."""
+    with needed("learn"):
+        import jraph
+    return jraph
+
+
+def _bare(nodes: int, senders, receivers):
     """A graph without features."""
-    return jraph.GraphsTuple(
+    return _jraph().GraphsTuple(
         nodes=jnp.zeros((nodes, 0)),
         edges=jnp.zeros((len(senders), 0)),
         senders=senders,

@@ -3,8 +3,8 @@
 from perfsim.flow.pulsatile import Sampled, Waveform
 
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.integrate import cumulative_trapezoid
 
 
 class Swinging(Waveform):
@@ -33,7 +33,7 @@ def aortic_shape(period: float, systole: float = 0.35, time_constant: float = 1.
     t = np.linspace(0.0, period, 2001)
     inflow = np.where(t < systole * period, np.sin(np.pi * t / (systole * period)), 0.0)
     decay = np.exp(-t / time_constant)
-    filled = cumulative_trapezoid(inflow / decay, t, initial=0.0)
+    filled = scipy.integrate.cumulative_trapezoid(inflow / decay, t, initial=0.0)
     pressure = decay * (filled + filled[-1] * decay[-1] / (1.0 - decay[-1]))
     return Sampled(t[::10], (pressure / np.mean(pressure[:-1]))[None, ::10])
 

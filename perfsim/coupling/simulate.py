@@ -15,6 +15,7 @@ from perfsim.coupling.system import VesselFlowLaw, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Counters, Steady, VesselSystem, elimination, solve_network
 from perfsim.flow.linearized import spread
+from perfsim.precision import Precision, cast
 from perfsim.units import ML_MIN, ML_MIN_G, MMHG
 
 import equinox as eqx
@@ -31,6 +32,7 @@ def simulate(
     near: Solution | None = None,
     *,
     throw: bool = True,
+    precision: Precision = "f64",
 ) -> Solution:
     """Compute the blood flow of a simulation in all (or the named) of its states.
 
@@ -39,12 +41,14 @@ def simulate(
 
     Arguments: `flow`, `Steady()` or `pulsatile(sim)` for a beating heart, whose means are then returned with the beat;
     `tissue`, how the wall is solved; `states`, one name or several, default all; `near`, a solution of the same
-    simulation with other values, from whose pressures the solves start; `throw`, see below.
+    simulation with other values, from whose pressures the solves start; `throw`, see below; `precision`, "f64" or
+    "f32", in which flows balance to about six digits.
 
     Returns a `Solution`. Raises `SimulationError` for a solve that fails, and `InputError` for a state that the
-    simulation does not have, or a solution of other trees. Under `jit`, `grad` and `vmap`, where nothing can be raised,
-    all floats of a failed state are NaN, and so are their derivatives (`check` names the members of a batch that
-    failed). With `throw=False` the last iterate is returned, with its result in `counters.result` of its state.
+    simulation does not have, a solution of other trees, and where jax lacks float64 (see `perfsim.enable_x64`). Under
+    `jit`, `grad` and `vmap`, where nothing can be raised, all floats of a failed state are NaN, and so are their
+    derivatives (`check` names the members of a batch that failed). With `throw=False` the last iterate is returned,
+    with its result in `counters.result` of its state.
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
@@ -58,16 +62,21 @@ def simulate(
     if near is not None:
         _check_size(sim, near, names)
         starts = tuple(near[name] for name in names)
-    sim = _strongly_typed(sim)
+    sim, flow, tissue, starts = cast((_arrays(sim), flow, tissue, starts), precision)
     chosen = tuple(s.unnamed() for s in sim.states if s.name in names)
     bare = eqx.tree_at(lambda s: s.states, sim, ())
-    if is_traced((sim, flow, tissue, near)):
+    if is_traced((sim, flow, tissue, starts)):
         found = _solve_states(bare, chosen, flow, tissue, starts, throw)
         return Solution(dict(zip(names, found, strict=True)))
     # one after the other: a single program serves all states
     each = zip(names, chosen, starts, strict=True)
     solved = {name: _solve_states(bare, (s,), flow, tissue, (start,), throw)[0] for name, s, start in each}
     return check(Solution(solved)) if throw else Solution(solved)
+
+
+def _arrays(sim: Simulation) -> Simulation:
+    """Python floats, as users put them in, would each cost one compilation."""
+    return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float) else x, sim)
 
 
 @eqx.filter_jit
@@ -114,14 +123,6 @@ def _check_size(sim: Simulation, near: Solution, names: tuple[str, ...]) -> None
             )
 
 
-def _strongly_typed(sim: Simulation) -> Simulation:
-    """Python floats and weakly typed arrays, as users put them in, would each cost one compilation."""
-    dtype = sim.network.position.dtype
-
-    def strong(x):
-        return jax.lax.convert_element_type(x, dtype) if isinstance(x, float) or eqx.is_inexact_array(x) else x
-
-    return jax.tree.map(strong, sim)
 
 
 class _Solved(NamedTuple):
@@ -174,8 +175,9 @@ def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, ne
     start = None if near is None else near.unknowns(sim.forest, jnp.zeros(0, int))
     p0, counters = solve_network(vessels, sim.forest, flow, start)
     fields = ("terminal_flow", "terminal_pressure", "tissue_pressure", "mbf", "drainage")
-    wall = dict.fromkeys(fields, jnp.zeros(0)) | dict.fromkeys(("supplies", "compartment_pressure"), jnp.zeros((0, 0)))
-    return _Solved(vessels, p0, jnp.zeros(p0.shape), jnp.zeros(()), counters, wall)
+    wall = dict.fromkeys(fields, jnp.zeros(0, p0.dtype))
+    wall |= dict.fromkeys(("supplies", "compartment_pressure"), jnp.zeros((0, 0), p0.dtype))
+    return _Solved(vessels, p0, jnp.zeros_like(p0), jnp.zeros((), p0.dtype), counters, wall)
 
 
 def _heart(
@@ -222,7 +224,7 @@ def pressures_along_chains(sim: Simulation, law: VesselFlowLaw, p0, flows):
     forest, network = sim.forest, sim.network
     fall = jnp.cumsum(law.R * flows + law.S * flows * jnp.abs(flows))
     first = jnp.searchsorted(forest.chain, jnp.arange(forest.chains))
-    before = jnp.concatenate([jnp.zeros(1), fall])[first]
+    before = jnp.concatenate([jnp.zeros(1, fall.dtype), fall])[first]
     at_far = p0[forest.parent][forest.chain] * MMHG - (fall - before[forest.chain])
-    at_roots = jnp.zeros(len(network.position)).at[forest.node[: forest.roots]].set(p0[: forest.roots] * MMHG)
+    at_roots = jnp.zeros(len(network.position), p0.dtype).at[forest.node[: forest.roots]].set(p0[: forest.roots] * MMHG)
     return at_roots.at[network.far].set(at_far)

@@ -13,6 +13,7 @@ from perfsim.coupling.transmural import transmural_profile
 from perfsim.darcy import ControlVolumes, Samples
 from perfsim.flow import Bridges, JetExpansion, LumpedOutlets, StenosisLaw, no_bridges, no_outlets
 from perfsim.network import Forest, Lesions, VesselNetwork, branch_table, contract, no_lesions, vessel_into
+from perfsim.precision import require_float64
 
 import equinox as eqx
 import jax
@@ -262,6 +263,7 @@ def _simulation(
     profile=2.0,
     reference_diameter=physiology.REFERENCE_DIAMETER,
 ) -> Simulation:
+    require_float64()
     vessel_to = vessel_into(network)
     return Simulation(
         network=network,

@@ -7,8 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.spatial import cKDTree
 
 
 class SoftTerritories(eqx.Module):
@@ -44,7 +44,7 @@ def soft_territories(sim: Simulation, width: float, feeders: int = 8) -> tuple[S
     volumes, _, _ = sim.parts()
     where = np.asarray(sim.network.position)[np.asarray(sim.network.terminals)]
     feeders, cells = min(feeders, len(where)), len(volumes.volume)
-    nearest = cKDTree(where).query(np.asarray(volumes.center), feeders)[1].reshape(cells, feeders)
+    nearest = scipy.spatial.cKDTree(where).query(np.asarray(volumes.center), feeders)[1].reshape(cells, feeders)
     cell = np.repeat(np.arange(cells), feeders)
     links = couplings(cell, np.sort(nearest, axis=1).ravel(), np.ones(cells * feeders), cells, len(where))
     soft = SoftTerritories(width)

@@ -148,7 +148,7 @@ def coupled_system(
     back = state.back_pressure(volumes.depth)
     if many is not None:  # the first is supplied, the last drains
         cells = links.weight.shape[1]
-        others = jnp.zeros(cells - len(supplied))
+        others = jnp.zeros(cells - len(supplied), supplied.dtype)
         supplied, drained = jnp.append(supplied, others), jnp.append(others, drained)
         back = jnp.tile(back, cells // len(back))
     return CoupledSystem(

@@ -8,8 +8,8 @@ from perfsim.network.topology import padded_columns
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float, Int
-from scipy.spatial import cKDTree
 
 TERRITORIES = ("LAD", "LCx", "RCA")
 
@@ -54,7 +54,7 @@ def nearest_terminals(network: VesselNetwork, volumes: ControlVolumes, samples: 
     where there are more terminals than volumes.
     """
     where = np.asarray(network.position)[np.asarray(network.terminals)]
-    tree, cells, terminals = cKDTree(where), len(volumes.volume), len(where)
+    tree, cells, terminals = scipy.spatial.cKDTree(where), len(volumes.volume), len(where)
     found = []
     for cell, point in samples.points():
         _, feeder = tree.query(point, workers=-1)

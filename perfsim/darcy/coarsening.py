@@ -2,12 +2,13 @@
 
 import dataclasses
 
+from perfsim._results import InputError
 from perfsim.network.topology import padded_columns
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from jaxtyping import Array, Float, Int
 
 BOTTOM = 100
@@ -49,9 +50,11 @@ def coarsen(
 
     Cells are binned into cubes of twice, four times, ... the edge. Arguments: centers (cells, 3) [m], volumes (cells,)
     [m³], cells on both sides of each face, faces of each cell (see `neighbors`), and the place of each cell's cube on
-    the curve of `morton_codes`, which must not decrease.
+    the curve of `morton_codes`. Raises `InputError` where that decreases.
     """
-    assert (code[1:] >= code[:-1]).all(), "cells must be in Morton order"
+    if not (code[1:] >= code[:-1]).all():
+        at = int(np.argmax(code[1:] < code[:-1]))
+        raise InputError(f"volume {at + 1} comes before volume {at} on the curve: sort volumes by their `morton_codes`")
     center, volume, pairs = np.asarray(center), np.asarray(volume), np.asarray(face_cells, np.int32)
     mesh = _Mesh(center, volume, pairs, _distance(center, pairs), _sides(face, len(pairs)), code)
     levels = []
@@ -86,7 +89,9 @@ def neighbors(pairs: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Neighbor and face lists (sides, cells); a missing neighbor is the cell itself, a missing face their number."""
     first, second = pairs.T
     number = np.tile(np.arange(1, len(pairs) + 1, dtype=np.int32), 2)
-    rows = sp.coo_matrix((number, (np.append(first, second), np.append(second, first))), (cells, cells)).tocsr()
+    rows = scipy.sparse.coo_matrix(
+        (number, (np.append(first, second), np.append(second, first))), (cells, cells)
+    ).tocsr()
     owner = np.repeat(np.arange(cells, dtype=np.int32), np.diff(rows.indptr))
     beside = padded_columns(owner, rows.indices, cells, np.arange(cells))
     return beside, padded_columns(owner, rows.data - 1, cells, len(pairs))

@@ -6,7 +6,7 @@ from perfsim.network.topology import padded_columns
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from jaxtyping import Array, Float, Int
 
 ENOUGH = 5
@@ -57,8 +57,10 @@ class Faces(eqx.Module):
 def _least_squares(center: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Stencils (slots, volumes) and their slopes (slots, volumes, 3)."""
     n = len(center)
-    one = sp.coo_matrix((np.ones(2 * len(pairs), bool), (pairs.T.ravel(), pairs[:, ::-1].T.ravel())), (n, n)).tocsr()
-    few = sp.diags((np.diff(one.indptr) < ENOUGH).astype(float)).astype(bool)
+    one = scipy.sparse.coo_matrix(
+        (np.ones(2 * len(pairs), bool), (pairs.T.ravel(), pairs[:, ::-1].T.ravel())), (n, n)
+    ).tocsr()
+    few = scipy.sparse.diags((np.diff(one.indptr) < ENOUGH).astype(float)).astype(bool)
     stencil = (one + few @ one @ one).tocoo()
     apart = stencil.row != stencil.col
     i, k = stencil.row[apart], stencil.col[apart]

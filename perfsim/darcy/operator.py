@@ -7,7 +7,7 @@ from perfsim.darcy.volumes import ControlVolumes
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
+import scipy
 from jaxtyping import Array, Float, Int
 
 
@@ -57,13 +57,13 @@ class DarcyOperator(eqx.Module):
         terms = self.neighbor.shape[0] + 4
         return terms * jnp.finfo(p.dtype).eps * (2.0 * self.diagonal * size - self(size))
 
-    def to_scipy(self) -> sp.csr_matrix:
+    def to_scipy(self) -> "scipy.sparse.csr_matrix":
         """The matrix, for other solvers (host)."""
         T, j, n = np.asarray(self.transmissibility), np.asarray(self.neighbor), len(self.sink)
         there = T > 0
         row = np.broadcast_to(np.arange(n), T.shape)
-        off = sp.coo_matrix((-T[there], (row[there], j[there])), (n, n)).tocsr()
-        return (off + sp.diags(np.asarray(self.sink) - np.asarray(off.sum(1)).ravel())).tocsr()
+        off = scipy.sparse.coo_matrix((-T[there], (row[there], j[there])), (n, n)).tocsr()
+        return (off + scipy.sparse.diags(np.asarray(self.sink) - np.asarray(off.sum(1)).ravel())).tocsr()
 
 
 def transmissibility(

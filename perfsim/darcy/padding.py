@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from perfsim._results import InputError
 from perfsim.darcy.coarsening import Coarsening
 from perfsim.darcy.volumes import ControlVolumes
 
@@ -24,11 +25,14 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
     """The mesh with `count` volumes, the added ones next to nothing, connected to nothing; coarser meshes likewise.
 
     Sizes of the coarser meshes follow from `count` where it leaves room, so that meshes of one size share them. A mesh
-    with `faces` cannot be padded.
+    with `faces` cannot be padded. Raises `InputError` for such a mesh, and for a `count` below its size.
     """
     n = len(volumes.volume)
     more = count - n
-    assert more >= 0 and volumes.faces is None
+    if more < 0:
+        raise InputError(f"a mesh of {n} volumes cannot be padded to {count}: give at least {n}")
+    if volumes.faces is not None:
+        raise InputError("a mesh with `faces`, as for fibers, cannot be padded: leave `faces` out when it is made")
     own = np.arange(n, count)
     levels, cells = [], (n, count)
     sides, coarse = volumes.neighbor.shape[0], count

@@ -9,8 +9,7 @@ from perfsim.darcy.coarsening import morton_codes
 from perfsim.darcy.volumes import ControlVolumes
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 FACES = {
     4: np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]]),
@@ -173,8 +172,8 @@ def _shared_faces(points, cells, center, order):
 
 
 def _check_whole(pairs, count, order) -> None:
-    graph = sp.coo_matrix((np.ones(len(pairs), bool), pairs.T), (count, count))
-    parts, label = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_matrix((np.ones(len(pairs), bool), pairs.T), (count, count))
+    parts, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
     if parts > 1:
         size = np.bincount(label)
         loose = order[np.flatnonzero(label == np.argmin(size))[0]]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from perfsim.darcy.coarsening import Coarsening, coarsen, neighbors
 from perfsim.darcy.faces import Faces
+from perfsim.precision import require_float64
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -40,7 +41,9 @@ class ControlVolumes(eqx.Module):
     def build(cls, center, volume, depth, conductor, face_cells, code, area=None, face_center=None) -> "ControlVolumes":
         """Neighbor lists and coarser meshes from host arrays, `conductor` by face; volumes in the order of their
         `morton_codes`. With area vectors (from the first cell of a face to the second) and middles also its `faces`.
+        Raises `InputError` for another order, and where jax lacks float64.
         """
+        require_float64()
         face_cells = np.asarray(face_cells, np.int32)
         neighbor, face = neighbors(face_cells, len(volume))
         return cls(

@@ -45,7 +45,7 @@ def factor(
         series = series.at[c].set(jnp.where(free, g[c] * s / pivot, g[c]))
         return (ratio, inverse, series), None
 
-    empty = jnp.zeros(chains + 1)
+    empty = jnp.zeros(chains + 1, g.dtype)
     (ratio, inverse, series), _ = jax.lax.scan(level, (empty, empty, empty), forest.levels, reverse=True)
     s = diagonal[:roots] + jnp.sum(series[forest.children[:roots]], axis=1)
     return Factor(ratio, inverse, jnp.where(fixed[:roots], 0.0, 1.0 / jnp.where(fixed[:roots], 1.0, s)))
@@ -60,7 +60,7 @@ def gather(forest: Forest, up: Factor, rhs: Float[Array, " contracted"]) -> tupl
         below = forest.children[node]
         return y.at[c].set(jnp.where(c < chains, rhs[node] + jnp.sum(up.ratio[below] * y[below], axis=1), 0.0)), None
 
-    y, _ = jax.lax.scan(level, jnp.zeros(chains + 1), forest.levels, reverse=True)
+    y, _ = jax.lax.scan(level, jnp.zeros(chains + 1, rhs.dtype), forest.levels, reverse=True)
     below = forest.children[:roots]
     return y, rhs[:roots] + jnp.sum(up.ratio[below] * y[below], axis=1)
 
@@ -73,7 +73,9 @@ def solve(forest: Forest, up: Factor, rhs: Float[Array, " contracted"]) -> Float
 
 def subtree_sum(forest: Forest, at_node: Float[Array, " contracted"]) -> tuple[Array, Array]:
     """Sum of a nodal quantity over everything at and below each chain's far node, and below each root."""
-    one = Factor(jnp.ones(forest.chains + 1).at[-1].set(0.0), jnp.zeros(0), jnp.zeros(forest.roots))
+    dtype = at_node.dtype
+    ones = jnp.ones(forest.chains + 1, dtype).at[-1].set(0.0)
+    one = Factor(ones, jnp.zeros(0, dtype), jnp.zeros(forest.roots, dtype))
     y, at_root = gather(forest, one, at_node)
     return y[:-1], at_root
 
@@ -82,13 +84,13 @@ def path_sum(
     forest: Forest, at_root: Float[Array, " roots"], along: Float[Array, " chains"]
 ) -> Float[Array, " contracted"]:
     """At every node the value at its root plus the sum of a chain quantity along the path from there."""
-    return _descend(forest, at_root, jnp.ones(forest.chains + 1), jnp.append(along, 0.0))
+    return _descend(forest, at_root, jnp.ones(forest.chains + 1, along.dtype), jnp.append(along, 0.0))
 
 
 def _descend(forest: Forest, at_root, ratio, more) -> Float[Array, " contracted"]:
     """x at every node: as given at the roots, ratio · x above + more at the far end of each chain (both padded)."""
     roots = forest.roots
-    x, parent = jnp.concatenate([at_root, jnp.zeros(forest.chains + 1)]), jnp.append(forest.parent, 0)
+    x, parent = jnp.concatenate([at_root, jnp.zeros(forest.chains + 1, at_root.dtype)]), jnp.append(forest.parent, 0)
 
     def level(x, c):
         return x.at[roots + c].set(more[c] + ratio[c] * x[parent[c]]), None

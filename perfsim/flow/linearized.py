@@ -43,11 +43,12 @@ class Linearized(eqx.Module):
 
     def inverse(self) -> "Inverse":
         up = elimination.factor(self.forest, self.conductance, self.diagonal, self.fixed)
-        tree = Inverse(self.forest, up, self.fixed, self.ends, jnp.zeros((0, len(self.fixed))), jnp.zeros((0, 0)))
+        none = jnp.zeros((0, len(self.fixed)), self.diagonal.dtype)
+        tree = Inverse(self.forest, up, self.fixed, self.ends, none, none[:, :0])
         count = self.ends.shape[1]
         if count == 0:
             return tree
-        columns = jax.vmap(lambda a, b: jnp.zeros(len(self.fixed)).at[a].add(1.0).at[b].add(-1.0))(*self.ends)
+        columns = jax.vmap(lambda a, b: jnp.zeros_like(self.diagonal).at[a].add(1.0).at[b].add(-1.0))(*self.ends)
         reach = jax.lax.map(tree.without_bridges, columns)
         seen = jax.vmap(lambda y: across(y, self.ends))(reach)
         small = jnp.linalg.solve(jnp.eye(count) + self.bridge[:, None] * seen, jnp.diag(self.bridge))

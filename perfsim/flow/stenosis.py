@@ -97,7 +97,7 @@ class JetExpansion(StenosisLaw):
         u = 1.0 / (jnp.pi * radius**2)
         last = len(network.tail)
         pad = (
-            jnp.concatenate([u, jnp.ones((1, 2)) * u[:1]]),
+            jnp.concatenate([u, u[:1]]),
             jnp.append(length, 1e-3),
             jnp.append(radius.sum(1), 1e-3),
         )
@@ -120,8 +120,8 @@ class JetExpansion(StenosisLaw):
             # the same rounding makes the core's velocity smooth where the jet begins
             return jnp.where(stop, 0.0, ends[-1]), (loss, jnp.sqrt(end + (0.02 * u.mean(1)) ** 2) - 0.02 * u.mean(1))
 
-        _, (loss, excess) = jax.lax.scan(step, jnp.zeros(table.shape[1]), (u, L, D, joined[table]))
-        S, jet = (jnp.zeros(last + 1).at[table].add(x)[:-1] for x in (self.k_t * DENSITY * loss, excess))
+        _, (loss, excess) = jax.lax.scan(step, jnp.zeros(table.shape[1], u.dtype), (u, L, D, joined[table]))
+        S, jet = (jnp.zeros(last + 1, x.dtype).at[table].add(x)[:-1] for x in (self.k_t * DENSITY * loss, excess))
         return VesselLosses(friction, S, full_lumen(network, radius) + jet)
 
 

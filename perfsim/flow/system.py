@@ -70,7 +70,7 @@ class VesselSystem(eqx.Module):
         slope = supply_conductance(
             p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_inverse_demand
         )
-        diagonal = jnp.zeros(p.shape).at[self.outlet].add(slope)
+        diagonal = jnp.zeros_like(p).at[self.outlet].add(slope)
         return Linearized(forest, g, diagonal, self.fixed, self.bridge, 1.0 / self.bridge_resistance)
 
 
@@ -87,8 +87,8 @@ def vessel_system(
     n = forest.children.shape[0]
     inlet = forest.contracted[network.inlets]
     fixed = jnp.zeros(n, bool)
-    fixed_pressure = jnp.zeros(n)
-    injected = jnp.zeros(n)
+    fixed_pressure = jnp.zeros(n, R.dtype)
+    injected = jnp.zeros(n, R.dtype)
     if inlet_flow is None:
         fixed = fixed.at[inlet].set(True)
         fixed_pressure = fixed_pressure.at[inlet].set(inlet_pressure / MMHG)

@@ -9,7 +9,7 @@ from perfsim.growth.rules import CLEAR, Rules, closest_points, split_needs, with
 from perfsim.growth.vectors import norm
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 CANDIDATES = 10
 NEIGHBORS = 24
@@ -76,7 +76,7 @@ def _nearest_vessels(forest: GrowingForest, index: VesselIndex, points: np.ndarr
     near = index.nearest(points, NEIGHBORS)
     sprouts = forest.free_sprouts()
     if len(sprouts):
-        tree = cKDTree(forest.position[sprouts])
+        tree = scipy.spatial.cKDTree(forest.position[sprouts])
         _, found = tree.query(points, k=np.arange(1, min(SPROUTS, len(sprouts)) + 1))
         near = np.concatenate([sprouts[found], near], axis=1)
     return _distinct(near)

@@ -6,7 +6,7 @@ from functools import cached_property
 from perfsim.growth.forest import GrowingForest
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 REBUILD = 0.1
 """share of changed vessels from which on the index is made anew"""
@@ -37,19 +37,23 @@ class Pieces:
         return cls(nodes[owner], middle, reach)
 
     @cached_property
-    def tree(self) -> cKDTree:
+    def tree(self) -> "scipy.spatial.cKDTree":
         """All middles."""
-        return cKDTree(self.middle, balanced_tree=False, compact_nodes=False)
+        return scipy.spatial.cKDTree(self.middle, balanced_tree=False, compact_nodes=False)
 
     @cached_property
-    def by_size(self) -> list[tuple[np.ndarray, cKDTree, float]]:
+    def by_size(self) -> list[tuple[np.ndarray, "scipy.spatial.cKDTree", float]]:
         """(pieces, their tree, largest reach) by octaves of reach: a few large ones must not make every search wide."""
         if not len(self.node):
             return []
         octave = np.floor(np.log2(self.reach / self.reach.min() + 1e-9)).astype(int)
         groups = [np.flatnonzero(octave == k) for k in np.unique(octave)]
         return [
-            (g, cKDTree(self.middle[g], balanced_tree=False, compact_nodes=False), float(self.reach[g].max()))
+            (
+                g,
+                scipy.spatial.cKDTree(self.middle[g], balanced_tree=False, compact_nodes=False),
+                float(self.reach[g].max()),
+            )
             for g in groups
         ]
 

@@ -11,9 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
-from scipy.optimize import minimize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def refine(
         value, gradient = penalized(jnp.asarray(x))
         return float(value), np.asarray(gradient, float)
 
-    found = minimize(
+    found = scipy.optimize.minimize(
         value_and_gradient, np.zeros(3 * len(movable)), jac=True, method="L-BFGS-B", options={"maxiter": steps}
     )
     moved = placed(jnp.asarray(found.x))

@@ -10,7 +10,7 @@ from perfsim.growth.vectors import norm
 from perfsim.network.topology import accumulate
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 CANDIDATES = 6, 30
 """nearest vessels that a subtree is tried on, of those that feed no less than it does: at least and at most"""
@@ -172,7 +172,7 @@ def _pairs(forest: GrowingForest, node: np.ndarray) -> tuple[np.ndarray, np.ndar
     onto = pieces.node[near]
     sprouts = forest.free_sprouts()
     if len(sprouts):
-        _, near = cKDTree(forest.position[sprouts]).query(at)
+        _, near = scipy.spatial.cKDTree(forest.position[sprouts]).query(at)
         onto = np.concatenate([onto, sprouts[near][:, None]], axis=1)
     pairs = np.repeat(node, onto.shape[1]), onto.ravel()
     fits = (forest.flow[pairs[1]] >= forest.flow[pairs[0]]) | (pairs[1] < forest.trunk)

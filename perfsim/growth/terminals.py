@@ -4,7 +4,7 @@ from perfsim._results import InputError
 from perfsim.growth.domain import Domain
 
 import numpy as np
-from scipy.stats import qmc
+import scipy
 
 
 def sampled_volume(domain: Domain, count: int) -> float:
@@ -45,7 +45,7 @@ def terminal_points(domain: Domain, count: int, seed: int) -> np.ndarray:
     Raises `InputError` where a hundred thousand points find nothing inside.
     """
     low, high = domain.bounds()
-    sequence = qmc.Sobol(3, scramble=True, seed=seed)
+    sequence = scipy.stats.qmc.Sobol(3, scramble=True, seed=seed)
     found: list[np.ndarray] = []
     total = tried = 0
     while total < count:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
+from perfsim._extras import needed
 from perfsim._results import InputError, meant
 from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+with needed("io"):
+    from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 
 def quantity(kind: str, low: float, high: float, unit: str):

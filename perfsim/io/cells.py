@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.darcy import CellSamples, ControlVolumes, mesh_cells
 from perfsim.io.walls import read_volume_mesh
 from perfsim.units import MM
 
 import numpy as np
-import pyvista as pv
+
+with needed("io"):
+    import pyvista as pv
 
 
 def volumes_from_mesh(

@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.io.meshes import load
 from perfsim.network import Centerlines, depths, unbranched_runs
 from perfsim.units import MM
 
 import numpy as np
-import pyvista as pv
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+import scipy
+
+with needed("io"):
+    import pyvista as pv
 
 if TYPE_CHECKING:
     from perfsim.network import VesselNetwork
@@ -51,8 +53,8 @@ def read_centerlines(path: str | Path, unit: float = MM) -> Centerlines:
     edges = edges.reshape(-1, 2)
     first = np.array([int(np.flatnonzero(label == n)[0]) for n in nodes])
     starts = np.array([int(np.searchsorted(nodes, label[l[0]])) for l in lines])
-    _, piece = connected_components(
-        coo_matrix((np.ones(len(edges)), edges.T), (len(nodes), len(nodes))), directed=False
+    _, piece = scipy.sparse.csgraph.connected_components(
+        scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (len(nodes), len(nodes))), directed=False
     )
     inlets = [_inlet(path, edges, starts, radius[first], np.flatnonzero(piece == p)) for p in range(piece.max() + 1)]
     return tree_from_edges(position[first] * unit, radius[first] * unit, edges, inlets, str(path))

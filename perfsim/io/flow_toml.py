@@ -4,12 +4,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.io.case import Length, Pressure, Section, ViscosityValue, explained, quantity
 from perfsim.io.flow_case import FlowCase
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+
+with needed("io"):
+    from pydantic import Field, ValidationError, model_validator
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 
-import nibabel as nib
 import numpy as np
+
+with needed("io"):
+    import nibabel as nib
 
 TO_RAS = np.diag([-1e3, -1e3, 1e3, 1.0])
 """from perfsim's world to NIfTI's"""

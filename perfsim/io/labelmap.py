@@ -7,7 +7,7 @@ from perfsim.anatomy import Frame, MaskWall
 from perfsim.io.images import read_image
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 
 def wall_from_labels(
@@ -42,7 +42,7 @@ def _resampled(labels, to_world, values, spacing) -> tuple[np.ndarray, list[np.n
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), 0)
     inverse = np.linalg.inv(to_world)
     at = np.einsum("ij,jxyz->ixyz", inverse[:3, :3], grid) + inverse[:3, 3][:, None, None, None]
-    soft = [ndimage.map_coordinates((labels == v).astype(np.float32), at, order=1) for v in values]
+    soft = [scipy.ndimage.map_coordinates((labels == v).astype(np.float32), at, order=1) for v in values]
     return low, [s > 0.5 for s in soft]
 
 
@@ -60,7 +60,7 @@ def _frame(origin, spacing, wall, cavity, right) -> Frame:
     axis = axis * np.sign(along[near].mean())
     depth = (inside - center) @ axis
     base = center + np.quantile(depth, 0.005) * axis
-    contact = ndimage.binary_dilation(right, iterations=max(2, round(3e-3 / spacing))) & wall
+    contact = scipy.ndimage.binary_dilation(right, iterations=max(2, round(3e-3 / spacing))) & wall
     touching = (origin + spacing * np.argwhere(contact) if contact.any() else other) - base
     touching = touching - np.outer(touching @ axis, axis)
     unit = touching / np.linalg.norm(touching, axis=1)[:, None]

@@ -1,15 +1,19 @@
 """Meshes that VTK reads, checked before any filter touches them."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 
 import numpy as np
-import pyvista as pv
+
+with needed("io"):
+    import pyvista as pv
 
 
 def load(path: Path) -> pv.DataSet:
@@ -32,15 +36,22 @@ def load(path: Path) -> pv.DataSet:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without VTK's own account of what it stumbles over: the checks decide what is usable, and say it better."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+    """Without VTK's own account of what it stumbles over, which pyvista sends to the root logger from this thread: the
+    checks decide what is usable, and say it better. All other records pass.
+    """
+    here = threading.get_ident()
+
+    def not_of_vtk(record: logging.LogRecord) -> bool:
+        return record.thread != here or "pyvista" not in record.pathname
+
+    root = logging.getLogger()
+    root.addFilter(not_of_vtk)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        root.removeFilter(not_of_vtk)
 
 
 def _check_cells(path: Path, mesh: pv.DataSet) -> None:

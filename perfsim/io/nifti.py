@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.coupling import Solution
 from perfsim.darcy import Samples
 from perfsim.io.images import TO_RAS, read_image
 
-import nibabel as nib
 import numpy as np
+
+with needed("io"):
+    import nibabel as nib
 
 
 def write_mbf(path: Path, solution: Solution, samples: Samples, like: Path | None = None) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.io.flow_case import FlowCase, refuse_unknown
 
@@ -40,7 +41,8 @@ def read_openbf(path: str | Path) -> FlowCase:
 
 def checked_openbf(path: Path) -> dict[str, Any]:
     """The file as it is, its keys checked. Raises `InputError` naming file, vessel and key."""
-    import yaml
+    with needed("io"):
+        import yaml
 
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))

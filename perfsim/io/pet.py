@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.io.images import read_image
 from perfsim.io.segments import check_mbf
 from perfsim.io.tables import read_rows
 
-import nibabel as nib
 import numpy as np
+
+with needed("io"):
+    import nibabel as nib
 
 if TYPE_CHECKING:
     from perfsim.darcy import ControlVolumes
@@ -53,9 +56,9 @@ def read_frames(path: str | Path) -> tuple["Frames", dict]:
         sidecar = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
-    for needed in ("FrameTimesStart", "FrameDuration"):
-        if needed not in sidecar:
-            raise InputError(f"{path}: no field {needed!r}, which BIDS-PET requires")
+    for field in ("FrameTimesStart", "FrameDuration"):
+        if field not in sidecar:
+            raise InputError(f"{path}: no field {field!r}, which BIDS-PET requires")
     units = sidecar.get("Units", "Bq/mL")
     if units not in ("Bq/mL", "kBq/mL"):
         raise InputError(f"{path}: Units {units!r} are no activity concentration: use Bq/mL or kBq/mL")

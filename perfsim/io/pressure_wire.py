@@ -7,7 +7,7 @@ from pathlib import Path
 from perfsim._results import InputError
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
+import scipy
 
 BEAT = 1.2  # [s]: any artery's pressure moves within this time
 PULSE = 5.0  # [mmHg]: least movement of a live signal
@@ -67,7 +67,7 @@ def _analyze(path: Path, time, aortic, distal) -> PressureTrace:
     step = float(np.median(np.diff(time)))
     beat = max(2, round(BEAT / step))
     # the middle of a flat stretch tells that it is flat; widening by the same window covers it to its ends
-    live = ~maximum_filter1d(_range(aortic, beat) <= PULSE, beat + 1)
+    live = ~scipy.ndimage.maximum_filter1d(_range(aortic, beat) <= PULSE, beat + 1)
     valid = live & (aortic > 10) & (aortic <= 250) & (distal > 10) & (distal <= 250)
     width = max(3, round(WINDOW / step))
     kernel = np.ones(width)
@@ -90,4 +90,4 @@ def _analyze(path: Path, time, aortic, distal) -> PressureTrace:
 
 def _range(x: np.ndarray, width: int) -> np.ndarray:
     """Largest minus smallest value within `width` samples around each sample."""
-    return maximum_filter1d(x, width) - minimum_filter1d(x, width)
+    return scipy.ndimage.maximum_filter1d(x, width) - scipy.ndimage.minimum_filter1d(x, width)

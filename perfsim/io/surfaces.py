@@ -3,14 +3,17 @@
 import dataclasses
 from pathlib import Path
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.anatomy.winding import winding_number
 from perfsim.io.meshes import load
 from perfsim.io.trees import UNITS
 
 import numpy as np
-import pyvista as pv
-from scipy.spatial import cKDTree
+import scipy
+
+with needed("io"):
+    import pyvista as pv
 
 EXTENT = (40e-3, 300e-3)
 """[m], the longest side of a plausible ventricle or heart"""
@@ -53,7 +56,7 @@ class Surface:
     def distance(self, points: np.ndarray, limit: float) -> np.ndarray:
         """Distance of points to the vertices of the surface divided once, infinite beyond the limit."""
         fine = pv.PolyData.from_regular_faces(self.vertices, self.triangles).subdivide(1)
-        return cKDTree(fine.points).query(points, distance_upper_bound=limit)[0]
+        return scipy.spatial.cKDTree(fine.points).query(points, distance_upper_bound=limit)[0]
 
     def check_unit(self, unit: float) -> None:
         """Raise `InputError` where the surface is not the size of a heart in `unit` [m]."""

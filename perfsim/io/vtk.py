@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from perfsim._extras import needed
 from perfsim.coupling import Simulation, Solution
 from perfsim.coupling.system import vessel_laws
 from perfsim.coupling.territories import trunk_branch
@@ -11,7 +12,9 @@ from perfsim.observe import ffr
 from perfsim.units import ML_MIN, MMHG
 
 import numpy as np
-import pyvista as pv
+
+with needed("io"):
+    import pyvista as pv
 
 
 def write_network(path: Path, sim: Simulation, solution: Solution) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.anatomy import Frame, MaskWall
 from perfsim.io.meshes import load
@@ -9,8 +10,10 @@ from perfsim.io.surfaces import Surface
 from perfsim.units import MM
 
 import numpy as np
-import pyvista as pv
-from scipy import ndimage
+import scipy
+
+with needed("io"):
+    import pyvista as pv
 
 FREE_WALL = 14e-3  # [m]: muscle farther than this from the left cavity belongs to the right ventricle
 CROSSING = 0.1  # share of a cavity that may lie where it cannot before its surfaces are said to cross
@@ -91,7 +94,7 @@ def _grid(corners: np.ndarray, spacing: float, margin: float, unit: float) -> np
 
 def _solid(mask: np.ndarray) -> np.ndarray:
     """The largest piece of the mask, without sheets a voxel or two thick (where surfaces almost touch)."""
-    label, count = ndimage.label(ndimage.binary_opening(mask))
+    label, count = scipy.ndimage.label(scipy.ndimage.binary_opening(mask))
     if count == 0:
         raise InputError("the surfaces enclose no wall: are they of one heart, in one frame and unit?")
     return label == 1 + np.argmax(np.bincount(label.ravel())[1:])

@@ -39,7 +39,7 @@ class Forest(eqx.Module):
 
     def chain_sum(self, per_vessel: Float[Array, " vessels"]) -> Float[Array, " chains"]:
         """Sum over the vessels of each chain."""
-        return jnp.zeros(self.chains).at[self.chain].add(per_vessel, indices_are_sorted=True)
+        return jnp.zeros(self.chains, per_vessel.dtype).at[self.chain].add(per_vessel, indices_are_sorted=True)
 
 
 def contract(network: VesselNetwork, keep: np.ndarray | tuple[int, ...] = ()) -> Forest:

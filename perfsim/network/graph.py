@@ -1,8 +1,6 @@
 """`VesselNetwork` to and from `networkx.DiGraph`, without loss."""
 
-import gc
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 
 from perfsim._results import InputError
 from perfsim.network.vessels import VesselNetwork
@@ -16,19 +14,6 @@ _GLOBAL = ("root_radius", "exponent", "demand", "outlet_demand", "inlets", "term
 _NAMES = ("branch_names", "inlet_names", "outlet_names")
 
 
-@contextmanager
-def _many_objects() -> Iterator[None]:
-    """Without garbage collection, which would look at every new dictionary again and again: half of the time."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
-@_many_objects()
 def to_networkx(network: VesselNetwork) -> nx.DiGraph:
     """A graph with one node per network node and one edge per vessel, from tail to head.
 
@@ -85,7 +70,6 @@ def _radii(graph, a, b, data):
         raise InputError(f"edge {a!r} → {b!r} has no 'radius' [m], nor do both of its nodes") from None
 
 
-@_many_objects()
 def _restore(graph: nx.DiGraph) -> VesselNetwork:
     edges = sorted(graph.edges(data=True), key=lambda edge: edge[2]["index"])
     place = nx.get_node_attributes(graph, "position")

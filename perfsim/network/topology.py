@@ -3,8 +3,7 @@
 from perfsim._results import InputError
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+import scipy
 
 
 def depth_first(nodes, tail, head, inlets):
@@ -62,8 +61,8 @@ def by_depth(depth: np.ndarray) -> list[np.ndarray]:
 def _rooted(nodes, tail, head, inlets) -> tuple[np.ndarray, np.ndarray]:
     """Which inlets are roots (indices), and the node above each; complains of loops and of what nothing reaches."""
     both = np.append(tail, head), np.append(head, tail)
-    links = coo_matrix((np.ones(2 * len(tail)), both), (nodes, nodes)).tocsr()
-    count, piece = connected_components(links, directed=False)
+    links = scipy.sparse.coo_matrix((np.ones(2 * len(tail)), both), (nodes, nodes)).tocsr()
+    count, piece = scipy.sparse.csgraph.connected_components(links, directed=False)
     first = np.full(count, -1)
     for k in range(len(inlets) - 1, -1, -1):
         first[piece[inlets[k]]] = k
@@ -76,9 +75,11 @@ def _rooted(nodes, tail, head, inlets) -> tuple[np.ndarray, np.ndarray]:
         )
     roots = np.sort(first[first >= 0])
     # one breadth-first search from an extra node that is tied to all roots
-    extra = coo_matrix((np.ones(len(roots)), (np.full(len(roots), nodes), inlets[roots])), (nodes + 1, nodes + 1))
+    extra = scipy.sparse.coo_matrix(
+        (np.ones(len(roots)), (np.full(len(roots), nodes), inlets[roots])), (nodes + 1, nodes + 1)
+    )
     links.resize(nodes + 1, nodes + 1)
-    _, above = breadth_first_order((links + extra).tocsr(), nodes, directed=True)
+    _, above = scipy.sparse.csgraph.breadth_first_order((links + extra).tocsr(), nodes, directed=True)
     above = above[:nodes]
     above[above == nodes] = -1
     used = (above[head] == tail) | (above[tail] == head)

@@ -9,6 +9,7 @@ cumulative sum, differentiable and without scatter.
 import dataclasses
 
 from perfsim.network.centerlines import Centerlines
+from perfsim.precision import require_float64
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -60,7 +61,8 @@ class VesselNetwork(eqx.Module):
 
     @classmethod
     def of(cls, lines: Centerlines) -> "VesselNetwork":
-        """Centerlines on the device."""
+        """Centerlines on the device. Raises `InputError` where jax lacks float64."""
+        require_float64()
         fields = {f.name: getattr(lines, f.name) for f in dataclasses.fields(lines)}
         return cls(**{k: jnp.asarray(v) if isinstance(v, np.ndarray) else v for k, v in fields.items()})
 
@@ -81,15 +83,15 @@ class VesselNetwork(eqx.Module):
 
     def downstream_sum(self, at_node: Float[Array, " nodes"]) -> Float[Array, " vessels"]:
         """Sum of a nodal quantity over everything downstream of each vessel, its far end included."""
-        total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(at_node[self.far])])
+        total = jnp.concatenate([jnp.zeros(1, at_node.dtype), jnp.cumsum(at_node[self.far])])
         return total[self.subtree_end] - total[:-1]
 
     def design_flow(self) -> tuple[Float[Array, " vessels"], Float[Array, " inlets"]]:
         """Design flow [m³ of tissue] through each vessel and each inlet: what lies downstream of it."""
-        at_node = jnp.zeros(len(self.position)).at[self.terminals].add(self.demand)
+        at_node = jnp.zeros(len(self.position), self.demand.dtype).at[self.terminals].add(self.demand)
         at_node = at_node.at[self.outlets].add(self.outlet_demand)
         flow = self.downstream_sum(at_node)
-        inlet_flow = jnp.zeros(len(self.inlets)).at[self.root].add(at_node[self.far])
+        inlet_flow = jnp.zeros(len(self.inlets), at_node.dtype).at[self.root].add(at_node[self.far])
         return flow, inlet_flow
 
 

@@ -12,8 +12,8 @@ from perfsim.observe.views import View
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float, Int
-from scipy.spatial import cKDTree
 
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """full width at half maximum of a Gaussian, over its σ"""
@@ -71,7 +71,7 @@ class Voxels(View):
         real = np.asarray(volumes.volume) > 1e-6 * np.max(volumes.volume)
         edge = float(np.cbrt(np.max(volumes.volume)))
         reach = REACH * np.sqrt((fwhm / FWHM) ** 2 + (edge**2 + voxel**2) / 12.0) + margin
-        found = cKDTree(center[real]).query_ball_point(np.asarray(point), reach)
+        found = scipy.spatial.cKDTree(center[real]).query_ball_point(np.asarray(point), reach)
         index = np.flatnonzero(real)
         source = np.full((len(point), max(map(len, found), default=0)), len(center), np.int32)
         for row, seen in zip(source, found, strict=True):
@@ -96,7 +96,7 @@ class Voxels(View):
         low, high = center.min(0) - voxel, center.max(0) + voxel
         steps = [np.arange(a, b, voxel) for a, b in zip(low, high, strict=True)]
         point = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
-        near, _ = cKDTree(center).query(point)
+        near, _ = scipy.spatial.cKDTree(center).query(point)
         view = cls.at(volumes, axis, point[near <= fwhm + voxel], fwhm, voxel, per=per)
         return view.only(np.asarray(view.fraction(volumes, Pose())) >= fraction)
 

@@ -1,12 +1,15 @@
 """Pictures and reports."""
 
-from perfsim.viz.fit_report import outcome, parameter_rows, quantity_rows, write_fit_report
-from perfsim.viz.frames import frames_picture
-from perfsim.viz.polar import polar_grid, polar_maps
-from perfsim.viz.pullback import pullback, pullback_figure
-from perfsim.viz.report import tables, write_report
-from perfsim.viz.scene import scene
-from perfsim.viz.tree import tree_picture
+from perfsim._extras import needed
+
+with needed("viz"):
+    from perfsim.viz.fit_report import outcome, parameter_rows, quantity_rows, write_fit_report
+    from perfsim.viz.frames import frames_picture
+    from perfsim.viz.polar import polar_grid, polar_maps
+    from perfsim.viz.pullback import pullback, pullback_figure
+    from perfsim.viz.report import tables, write_report
+    from perfsim.viz.scene import scene
+    from perfsim.viz.tree import tree_picture
 
 __all__ = [
     "frames_picture",

@@ -1,19 +1,16 @@
 """The report of a fit: measured against fitted maps, what the data tell, what to measure next."""
 
-import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from perfsim.inverse import Fit, Identifiability, Posterior, Quantity, Value
+from perfsim.viz.pages import write_page
 from perfsim.viz.polar import RINGS, SECTORS, middle_of, name_walls
-from perfsim.viz.report import embedded, page, table
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-
-matplotlib.use("Agg", force=False)
 
 
 def write_fit_report(
@@ -29,28 +26,25 @@ def write_fit_report(
     residuals [standard deviations]: of the 17 segments, or bull's eyes as `polar_grid` makes them.
     """
     fit = known.fit
-    parts = [f"<h1>perfsim: fit of {html.escape(name)}</h1>", f"<p>{html.escape(outcome(fit))}</p>"]
-    if not fit.converged:
-        parts.append(f'<p class="warn">{html.escape(fit.result.message)}</p>')
-    parts.append(
-        "<h2>What the data tell</h2><ul>" + "".join(f"<li>{html.escape(x)}</li>" for x in said.lines()) + "</ul>"
-    )
-    parts.append("<h2>Measured and fitted</h2>" + _picture(_maps(maps), "measured and fitted maps"))
-    header, rows = quantity_rows(quantities)
-    parts.append("<h2>Derived quantities</h2>" + _picture(_known_of(quantities), "intervals before and after the data"))
-    parts.append(table(header, rows))
-    parts.append("<h2>Parameters</h2>" + _picture(_intervals(said), "posterior against prior of every parameter"))
-    parts.append(table(*parameter_rows(known, said)))
-    parts.append("<h2>Information</h2>" + _picture(_spectrum(said), "spectrum of the prior-whitened Fisher matrix"))
+    figures = {
+        "maps": _maps(maps),
+        "quantities": _known_of(quantities),
+        "parameters": _intervals(said),
+        "information": _spectrum(said),
+    }
     if next_values:
-        parts.append(
-            "<h2>What to measure next</h2>" + _picture(_bars(next_values), "information of the next measurement")
-        )
-    parts.append(
-        '<p class="note">Intervals hold 90 % of the posterior under the model and the stated noise and priors. '
-        "Research software, not a medical device.</p>"
+        figures["next"] = _bars(next_values)
+    write_page(
+        path,
+        "fit",
+        name=f"fit of {name}",
+        outcome=outcome(fit),
+        warnings=[] if fit.converged else [fit.result.message],
+        told=said.lines(),
+        pictures={"next": None} | {key: _png(figure) for key, figure in figures.items()},
+        quantities=quantity_rows(quantities),
+        parameters=parameter_rows(known, said),
     )
-    path.write_text(page(f"fit of {name}", parts), encoding="utf-8")
 
 
 def outcome(fit: Fit) -> str:
@@ -87,10 +81,10 @@ def parameter_rows(known: Posterior, said: Identifiability) -> tuple[list[str], 
     return ["parameter", "before", "after", "unit", "uncertainty left"], rows
 
 
-def _picture(figure: Figure, alt: str) -> str:
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110, format="png")
-    return embedded(buffer.getvalue(), alt)
+    return buffer.getvalue()
 
 
 def _maps(maps) -> Figure:

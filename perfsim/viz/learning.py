@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 
 def draw_learning(path: Path, history: list[float], scores: dict[str, dict[str, list[float]]], title: str) -> None:
     """Loss by step with its running mean, and the errors of patients held out, one point each."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    (left, right) = figure.subplots(1, 2)
     loss, steps = np.asarray(history), np.arange(1, len(history) + 1)
     left.plot(steps, loss, lw=0.8, alpha=0.4, label="each step")
     window = max(1, len(loss) // 20)
@@ -30,4 +28,3 @@ def draw_learning(path: Path, history: list[float], scores: dict[str, dict[str, 
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=130)
-    plt.close(figure)

@@ -6,12 +6,10 @@ from perfsim.anatomy import Frame
 from perfsim.observe import aha17
 from perfsim.observe.polar import APEX, polar_radius
 
-import matplotlib
 import numpy as np
+import scipy
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter
 
-matplotlib.use("Agg", force=False)
 RADIAL, ANGULAR = 40, 120
 RINGS = (0.0, *(APEX + (1.0 - APEX) * k / 3 for k in range(4)))
 SECTORS = (
@@ -34,7 +32,8 @@ def polar_grid(
     np.add.at(total, (i, j), weight * value)
     np.add.at(mass, (i, j), weight)
     sigma, modes = (0.8 * smoothing, 1.2 * smoothing), ("nearest", "wrap")
-    return gaussian_filter(total, sigma, mode=modes) / np.maximum(gaussian_filter(mass, sigma, mode=modes), 1e-30)
+    total, mass = (scipy.ndimage.gaussian_filter(x, sigma, mode=modes) for x in (total, mass))
+    return total / np.maximum(mass, 1e-30)
 
 
 def polar_maps(path: Path, frame: Frame, center, volume, maps: dict[str, tuple[np.ndarray, str]], title: str) -> None:

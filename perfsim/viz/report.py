@@ -1,23 +1,17 @@
 """A self-contained HTML report of a run: it opens from a file, offline."""
 
-import base64
-import html
 from pathlib import Path
 from typing import Any
 
 from perfsim.coupling import Simulation, Solution
 from perfsim.darcy import Samples
 from perfsim.viz.lumen import lumen_figure
+from perfsim.viz.pages import write_page
 from perfsim.viz.pullback import pullback_figure
 from perfsim.viz.scene import scene
 
 import numpy as np
 from plotly.offline import get_plotlyjs
-
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;
-text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}.note{color:#666;font-size:13px}
-.warn{background:#fff4d6;padding:.5em 1em;border-left:4px solid #e0a800}h2{margin-top:1.6em}"""
 
 GAIN = "gain of FFR, 0.1 mm × 5 mm"
 CAUTIONS = (
@@ -44,42 +38,34 @@ def write_report(
 
     `gain` holds the vessel whose FFR is read and, per vessel, what it gains by more lumen there (`study.lumen_gain`).
     """
-    parts = [f"<h1>perfsim: {html.escape(name)}</h1>", f"<p>{html.escape(in_words(summary))}</p>"]
-    parts += [f'<p class="warn">{html.escape(warning)}</p>' for warning in summary["warnings"]]
-    for caption, picture in pictures.items():
-        parts.append(f"<h2>{html.escape(caption)}</h2>{embedded(picture.read_bytes(), caption)}")
-    parts.append("<h2>Tree and wall</h2>" + _figure(scene(sim, solution, samples, {GAIN: gain[1]}), "scene"))
-    parts.append("<h2>Pull-back</h2>" + _figure(pullback_figure(sim, solution.hyperemia), "pullback"))
-    parts.append(_where_lumen_matters(sim, *gain))
-    for title, header, rows in tables(summary):
-        parts.append(f"<h2>{html.escape(title)}</h2>{table(header, rows)}")
-    parts.append("<h2>What not to trust</h2><ul>" + "".join(f"<li>{html.escape(c)}</li>" for c in CAUTIONS) + "</ul>")
-    if parameters:
-        rows = [list(row) for row in parameters]
-        parts.append(f"<h2>Parameters</h2>{table(['parameter', 'value', 'origin'], rows)}")
-    parts.append(f'<p class="note">perfsim {summary.get("perfsim", "")}. Research software, not a medical device.</p>')
-    path.write_text(page(name, parts, f"<script>{get_plotlyjs()}</script>"), encoding="utf-8")
-
-
-def page(name: str, parts: list[str], head: str = "") -> str:
-    """A whole HTML page, with more for its head."""
-    head = f"<meta charset=utf-8><title>perfsim: {html.escape(name)}</title><style>{_STYLE}</style>{head}"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>"
-
-
-def embedded(png: bytes, alt: str) -> str:
-    """A picture within the page."""
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    vessel, by_vessel = gain
+    write_page(
+        path,
+        "run",
+        name=name,
+        outcome=in_words(summary),
+        warnings=summary["warnings"],
+        pictures={caption: picture.read_bytes() for caption, picture in pictures.items()},
+        figures={
+            "scene": _figure(scene(sim, solution, samples, {GAIN: by_vessel}), "scene"),
+            "pullback": _figure(pullback_figure(sim, solution.hyperemia), "pullback"),
+            "lumen": _figure(lumen_figure(sim, vessel, by_vessel), "lumen"),
+        },
+        lumen=_where_lumen_matters(sim, vessel, by_vessel),
+        tables=tables(summary),
+        cautions=CAUTIONS,
+        parameters=parameters,
+        version=summary.get("perfsim", ""),
+        plotly=get_plotlyjs(),
+    )
 
 
 def _where_lumen_matters(sim: Simulation, vessel: int, gain: np.ndarray) -> str:
     best = int(np.argmax(gain))
-    words = (
+    return (
         f"FFR is read on the {_place(sim, vessel)}. To first order it gains most, {gain[best]:+.3f}, where 5 mm of the "
         f"{_place(sim, best)} get 0.1 mm more radius."
     )
-    figure = _figure(lumen_figure(sim, vessel, gain), "lumen")
-    return f"<h2>Where a millimetre of lumen matters</h2><p>{html.escape(words)}</p>{figure}"
 
 
 def _place(sim: Simulation, vessel: int) -> str:
@@ -150,10 +136,3 @@ def tables(summary: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]
 
 def _figure(figure, name: str) -> str:
     return figure.to_html(include_plotlyjs=False, full_html=False, div_id=name)
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """An HTML table."""
-    head = "".join(f"<th>{html.escape(h)}</th>" for h in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"

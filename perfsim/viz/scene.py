@@ -10,7 +10,7 @@ from perfsim.units import ML_MIN, MMHG
 import numpy as np
 import plotly.graph_objects as go
 import pyvista as pv
-from scipy.spatial import cKDTree
+import scipy
 
 SIDES = 8  # of a tube
 WALL_POINTS = 9000
@@ -143,7 +143,7 @@ def _surface(samples: Samples, values: dict[str, np.ndarray]) -> dict:
     if surface.n_points > WALL_POINTS:
         surface = surface.decimate(1.0 - WALL_POINTS / surface.n_points)
     center = (samples.origin + samples.spacing * samples.index) * 1e3
-    nearest = cKDTree(center).query(surface.points)[1]
+    nearest = scipy.spatial.cKDTree(center).query(surface.points)[1]
     i, j, k = surface.faces.reshape(-1, 4)[:, 1:].T
     x, y, z = np.round(surface.points, 2).T
     return {"mesh": {"x": x, "y": y, "z": z, "i": i, "j": j, "k": k}} | {

@@ -5,11 +5,8 @@ from pathlib import Path
 from perfsim.flow.pulsatile import Cycle
 from perfsim.units import ML, MMHG
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 SHOWN = 8
 
@@ -19,7 +16,8 @@ def draw_waveforms(path: Path, names: tuple[str, ...], cycle: Cycle, title: str)
     time = np.append(cycle.time, cycle.period)
     P, Q = (np.asarray(x)[:, 1] for x in (cycle.pressure / MMHG, cycle.flow / ML))
     most = np.argsort(-np.abs(Q).mean(axis=0))[:SHOWN]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    axes = figure.subplots(1, 2)
     for axis, values, label in zip(axes, (P, Q), ("pressure [mmHg]", "flow [mL/s]"), strict=True):
         for v in most:
             axis.plot(time, np.append(values[:, v], values[0, v]), label=names[v])
@@ -30,4 +28,3 @@ def draw_waveforms(path: Path, names: tuple[str, ...], cycle: Cycle, title: str)
     figure.suptitle(f"{title}: middle of each vessel over the periodic cycle{rest}", fontsize=11)
     axes[1].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)
-    plt.close(figure)

@@ -1,6 +1,7 @@
 """`Arteries`: compliant vessels, where blood enters and leaves, and what narrows them, as one pytree of parameters."""
 
 from perfsim._results import InputError
+from perfsim._outcome import is_traced
 from perfsim.blood import DENSITY
 from perfsim.flow.pulsatile.arrays import indices, pairs, vector
 from perfsim.flow.pulsatile.outlets import Outlet
@@ -8,7 +9,6 @@ from perfsim.flow.pulsatile.tube import SquareRoot, TubeLaw
 from perfsim.flow.pulsatile.waveform import Waveform
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -183,7 +183,7 @@ def _per_knot(key: str, value, n: int, count: int):
 
 
 def _positive(key: str, value, names) -> None:
-    if isinstance(value, jax.core.Tracer):  # what it stands for was checked when the case was built
+    if is_traced(value):  # what it stands for was checked when the case was built
         return
     host = np.asarray(value).reshape(len(names), -1)
     bad = ~(np.isfinite(host) & (host > 0)).all(axis=1)

@@ -1,10 +1,11 @@
 """The grid: cells of all vessels in one flat array."""
 
 from perfsim._results import InputError
+from perfsim._outcome import is_traced
 from perfsim.flow.pulsatile.arteries import Arteries
+from perfsim.precision import require_float64
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -67,8 +68,9 @@ def cells(arteries: Arteries, dx: float | np.ndarray, samples: int) -> Grid:
 
     Raises `InputError` where the arteries hold no numbers, or for a `dx` that is not positive.
     """
-    if isinstance(arteries.length, jax.core.Tracer):
+    if is_traced(arteries.length):
         raise InputError("discretize works on numbers: call it before jax.jit or jax.grad, and pass the grid on")
+    require_float64()
     if not np.min(dx) > 0:
         raise InputError(f"dx is {np.min(dx):.4g} m: it must be positive")
     count = np.maximum(np.ceil(np.asarray(arteries.length) / dx - 1e-9).astype(int), 2)

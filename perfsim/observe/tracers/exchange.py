@@ -5,7 +5,6 @@ from collections.abc import Callable
 from perfsim.observe.tracers.curves import Curve, Frames
 from perfsim.observe.tracers.kinetics import convolved, convolved_at, frame_means
 
-import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -75,6 +74,8 @@ def by_integration(
     For what has no closed form: rates that change during the scan, or that saturate. Steps end where the blood curve
     bends.
     """
+
+    import diffrax  # here, not above: it takes a second to load, and few need it
 
     def slope(t, y, _):
         C, _total = y

@@ -7,7 +7,6 @@ from perfsim.observe.tracers.tissue import Tracer
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optimistix as optx
 from jaxtyping import Array, Float
 
 
@@ -46,6 +45,8 @@ def fit_regions(
 
 @eqx.filter_jit
 def _fitted(curves, tracer: Tracer, blood: Curve, frames: Frames, steps: int):
+    import optimistix as optx  # here, not above: few need it
+
     weight = jnp.sqrt(frames.duration / jnp.mean(frames.duration))
     size = jnp.maximum(jnp.max(jnp.abs(curves), axis=1), 1e-30)
 
