@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from perfsim._maps import make_room
 from perfsim._results import InputError
 from perfsim.coupling.beat import pulsed
 from perfsim.coupling.methods import TissueMethod, posed, start_of
@@ -46,6 +47,7 @@ def simulate(
         )
     if near is not None:
         _check_size(sim, near)
+    make_room()
     return _simulate(_strongly_typed(sim), flow, tissue, states, near)
 
 

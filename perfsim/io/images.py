@@ -20,9 +20,19 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{path}: no such file")
     try:
         image: Any = nib.load(path)
+        _check_length(path, image)
         values, affine = np.asanyarray(image.dataobj), np.asarray(image.affine, float)
     except Exception as error:
         raise InputError(f"{path}: nibabel cannot read it ({error})") from None
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path}: its affine is singular, so voxels have no place in space")
     return values, TO_LPS @ affine
+
+
+def _check_length(path: Path, image: Any) -> None:
+    """A damaged header may ask for terabytes, which would be reserved before the file is found to be shorter."""
+    packed = {".nii": 1, ".nii.gz": 1100}  # deflate packs 1,032 to 1 at most
+    limit = path.stat().st_size * packed.get("".join(path.suffixes[-2:]).lower(), packed.get(path.suffix.lower(), np.inf))
+    asked = np.dtype(image.get_data_dtype()).itemsize * float(np.prod(np.asarray(image.shape, float)))
+    if asked > limit:
+        raise ValueError(f"its header promises {asked:.3g} bytes, the file holds less")
