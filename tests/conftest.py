@@ -4,6 +4,7 @@ A program costs 10 to 30 CPU-seconds to compile whatever the size of its arrays.
 changes its values and not its shapes, and solves both states where other tests do.
 """
 
+import os
 from pathlib import Path
 
 from perfsim import _runtime
@@ -16,6 +17,16 @@ pytest_plugins = ["programs"]
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 _runtime.enable_compile_cache()  # workers, and what they run as programs of their own, compile the same code once
+
+
+def pytest_configure(config):
+    """Without LLVM's optimization programs compile in three quarters of the time, and small ones hardly run longer. The
+    slow tests run as users' programs do.
+    """
+    if "not slow" in config.option.markexpr:
+        level = "--xla_backend_optimization_level=0"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {level}".strip()
+
 
 _RANDOM = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("dev", max_examples=25, **_RANDOM)
@@ -79,4 +90,3 @@ def heart():
     from perfsim.cohorts import reference_heart
 
     return reference_heart()
-

@@ -12,7 +12,7 @@ import time
 import jax
 import pytest
 
-BUDGET, SMALL = 8, 400
+BUDGET, SMALL = 25, 400
 """programs, and single operations, that a test may compile with its fixtures; `@pytest.mark.programs(n)` allows more"""
 EVENT = "/jax/core/compile/backend_compile_duration"
 _made: collections.Counter = collections.Counter()
@@ -66,7 +66,7 @@ def pytest_runtest_call(item):
     marker = item.get_closest_marker("programs")
     budget = marker.args[0] if marker else BUDGET
     before, _ = item.stash[_START]
-    for kind, most in (("program", budget), ("small", max(SMALL, 50 * budget))):
+    for kind, most in (("program", budget), ("small", max(SMALL, 20 * budget))):
         made = _made[kind] - before.get(kind, 0)
         if made > most:
             pytest.fail(f"compiles {made} programs ({kind}) where {most} are allowed: share a heart or a fit", False)

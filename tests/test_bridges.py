@@ -6,7 +6,7 @@ from perfsim.blood import ConstantViscosity
 from perfsim.coupling import bridge, certify, check, network_only, simulate
 from perfsim.coupling.sparse import to_scipy
 from perfsim.flow import LumpedOutlets, NoLoss
-from perfsim.network import VesselNetwork, no_lesions
+from perfsim.network import VesselNetwork
 from perfsim.study import collateral, graft, occlude
 from perfsim.units import ML_MIN, MMHG
 

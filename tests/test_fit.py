@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from programs import compiled
 
 STATES = ("rest", "hyperemia")
 FREE = ("tone", "throat", "scale")
@@ -87,6 +88,17 @@ def test_checkpoint_resumes_to_the_same_answer(patient, truth, tmp_path, method)
         fit(patient.nominal, data, free, checkpoint=file)
 
 
+def test_a_second_fit_compiles_nothing(patient, truth):
+    """Of other data, from another start, with another tolerance."""
+    how = {"method": "krylov", "max_steps": 2}
+    fit(patient.nominal, [by_segment(patient, truth)], FREE, **how)
+    before = compiled()
+    other = eqx.tree_at(lambda s: s.tissue.tone, patient.nominal, 1.1 * patient.nominal.tissue.tone)
+    data = eqx.tree_at(lambda s: s.value, by_segment(patient, truth), replace_fn=lambda x: 0.9 * x)
+    fit(other, [data], FREE, **how, tolerance=0.02)
+    assert compiled() == before
+
+
 def test_passes_are_a_linear_map_that_tends_to_the_derivative(patient, truth):
     """Products of a fit: a digit a pass at least, and J and its transpose belong to one matrix all the same."""
     tissue = FiniteVolumes(single=False)  # linear to round-off, not to that of 32 bits
@@ -126,6 +138,7 @@ def test_a_solution_is_where_the_next_solve_starts(patient, truth, small_heart):
         np.testing.assert_allclose(warm[state].mbf, cold[state].mbf, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_shared_scale_hides_microvascular_disease(patient, truth):
     """One program's scale cancels in the reserve; with a scale for each state nothing tells it from tone."""
     from perfsim.inverse import posterior
@@ -138,6 +151,7 @@ def test_a_shared_scale_hides_microvascular_disease(patient, truth):
     assert left(0.05) < 0.8 * left(0.5)
 
 
+@pytest.mark.slow
 def test_a_field_of_tone_is_recovered_where_it_matters(patient, truth):
     """A field sees what no territory's tone can: half the misfit of a patch is not left."""
     away = np.linalg.norm(np.asarray(patient.truth.volumes.center - patient.truth.volumes.center[40]), axis=1)
@@ -239,6 +253,7 @@ def test_a_misfit_that_is_not_finite_is_named(patient, truth):
     assert fitted.result is RESULTS.fit_not_finite and not fitted.converged
 
 
+@pytest.mark.slow
 def test_wire_and_cuff_are_fitted(patient, truth):
     site = lesion_sites(patient.truth)[1]
     wire = float(truth.hyperemia.static_pressure[site] / truth.hyperemia.aortic_pressure)

@@ -100,6 +100,7 @@ def test_a_map_of_a_scar_is_fitted(heart, grid, tmp_path):
         assert mean == pytest.approx(true, rel=0.06)
 
 
+@pytest.mark.slow
 def test_a_border_keeps_a_scar_sharp(heart):
     """A scar with an edge, 8 % noise per voxel: the level-set field halves the error of the smooth one."""
     volumes, axis = heart.sim.volumes, LongAxis.of(heart.wall.frame)

@@ -139,6 +139,7 @@ def test_gradients_go_through_network_and_wall(sim, network):
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_fit_through_an_untrained_network_is_the_finite_volume_fit(small_heart, sim, plain):
     view = Segments(LongAxis.of(small_heart.wall.frame))
     value = jnp.stack(

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+import pytest
 
 STATES = ("hyperemia",)
 
@@ -30,6 +31,7 @@ def error(model: Closures, sim, image, truth) -> float:
     return float(jnp.average(jnp.abs(found / truth - 1.0), weights=sim.volumes.volume))
 
 
+@pytest.mark.slow
 def test_a_law_of_supply_is_learned_from_segments_and_holds_on_another_tree_and_mesh():
     sim, image, truth, view = case(4e-3, 0)
     seen = view(sim.volumes, truth, Pose())

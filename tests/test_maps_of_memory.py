@@ -88,7 +88,7 @@ def mean(tone, sim):
 
 for terminals in range(60, 120):
     sim = reference_heart(terminals=terminals, spacing=8e-3).sim
-    print(mean(sim.tissue.tone, sim), jax.jit(jax.grad(mean))(sim.tissue.tone, sim).sum(), _maps.count_maps(), flush=True)
+    print(mean(sim.tissue.tone, sim), eqx.filter_jit(jax.grad(mean))(sim.tissue.tone, sim).sum(), _maps.count_maps(), flush=True)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-300:] + run.stderr[-2000:]

@@ -198,6 +198,7 @@ def test_profile_is_flat_where_nothing_is_known(stress):
     assert min(cost[0], cost[2]) > cost[1] + 0.5
 
 
+@pytest.mark.slow
 def test_pose_error_is_recovered(heart, sim):
     """A polar map turned by 10°, noise-free: the fit finds it to 2°, against a prior of 5°."""
     view = PolarMap(LongAxis.of(heart.wall.frame), rings=16, sectors=24)

@@ -16,7 +16,7 @@ def vessel_conductance(drop: Float[Array, " e"], R: Float[Array, " e"], S: Float
     return 1.0 / jnp.sqrt(R**2 + 4.0 * S * jnp.abs(drop))
 
 
-def supply(drop: Float[Array, " e"], conductance: Float[Array, " e"], demand: Float[Array, " e"] | None):
+def supply(drop: Float[Array, "*e"], conductance: Float[Array, "*e"], demand: Float[Array, "..."] | None):
     """Autoregulated supply q = smoothmin(demand, conductance·Δp); None is maximal dilation, q = conductance·Δp.
 
     With a = demand, b = conductance·Δp and ε = 0.05 a, q = m(a, b) - m(a, 0), m(a, b) = ½(a + b - √((a-b)² + ε²)):
@@ -28,7 +28,7 @@ def supply(drop: Float[Array, " e"], conductance: Float[Array, " e"], demand: Fl
     return 0.5 * (b - jnp.hypot(demand - b, SOFTNESS * demand) + jnp.hypot(demand, SOFTNESS * demand))
 
 
-def supply_conductance(drop: Float[Array, " e"], conductance: Float[Array, " e"], demand: Float[Array, " e"] | None):
+def supply_conductance(drop: Float[Array, "*e"], conductance: Float[Array, "*e"], demand: Float[Array, "..."] | None):
     """dq/dΔp of `supply`."""
     if demand is None:
         return conductance
