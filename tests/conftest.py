@@ -1,31 +1,43 @@
-"""Shared fixtures: a small heart, and the data beside the project."""
+"""Shared fixtures: few hearts, whose programs all tests share, and the data beside the project.
 
-import gc
+A program costs 10 to 30 CPU-seconds to compile whatever the size of its arrays. So a test takes one of these hearts,
+changes its values and not its shapes, and solves both states where other tests do.
+"""
+
+import os
 from pathlib import Path
 
 import perfsim
 
-import jax
 import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["programs"]
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-MAPS = Path("/proc/self/maps")
 
 perfsim.enable_x64()
 perfsim.enable_compile_cache()  # workers, and what they run as programs of their own, compile the same code once
 
 
-@pytest.fixture(autouse=True)
-def few_programs():
-    """Each compiled program holds memory maps (a heart's 1,300), of which Linux gives a process 65,530 and LLVM then
-    crashes: forget the programs in time.
+def pytest_configure(config):
+    """Without LLVM's optimization programs compile in three quarters of the time, and small ones hardly run longer. The
+    slow tests run as users' programs do.
     """
-    yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 25_000:
-        jax.clear_caches()
-        gc.collect()
+    if "not slow" in config.option.markexpr:
+        level = "--xla_backend_optimization_level=0"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {level}".strip()
+
+
+_RANDOM = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("dev", max_examples=25, **_RANDOM)
+settings.register_profile("nightly", max_examples=200, **_RANDOM)
+
+
+@pytest.fixture(params=["dev", pytest.param("nightly", marks=pytest.mark.slow)])
+def examples(request) -> settings:
+    """How many random examples hypothesis draws: 25, or 200 among the slow tests."""
+    return settings.get_profile(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +63,26 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def small_heart():
-    """300 terminals, 4 mm mesh, a 55 % LAD lesion: seconds to solve, every term of the equations active."""
+    """300 terminals, 4 mm mesh, a 55 % LAD lesion: milliseconds to solve, every term of the equations active."""
     from perfsim.cohorts import Stenosis, reference_heart
 
     return reference_heart(terminals=300, spacing=4e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
+
+
+@pytest.fixture(scope="session")
+def small_solution(small_heart):
+    """Flow of the small heart at rest and in hyperemia."""
+    from perfsim.coupling import simulate
+
+    return simulate(small_heart.sim)
+
+
+@pytest.fixture(scope="session")
+def padded_sim(small_heart):
+    """The small heart in arrays of standard sizes, as fits run on it."""
+    from perfsim.coupling import pad
+
+    return pad(small_heart.sim)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from perfsim import InputError
 from perfsim.anatomy import EllipsoidWall, coronary_trunks
-from perfsim.cohorts import couple, grow_heart, reference_heart
+from perfsim.cohorts import couple, grow_heart
 from perfsim.coupling import coarsened, simulate, three_compartments
 
 import equinox as eqx
@@ -12,8 +12,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def fine():
-    return reference_heart(terminals=300, spacing=3e-3).sim
+def fine(small_heart):
+    return small_heart.sim
 
 
 def with_mobility(sim, K):
@@ -44,6 +44,7 @@ def test_where_tissue_mixes_freely_the_merged_heart_is_the_fine_one(fine):
     np.testing.assert_allclose(simulate(coarse).hyperemia.mbf, mean, rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_merging_is_closer_than_cutting_anew():
     """At the default screening length, against 27,000 volumes, both with about as many: total flow, and mean error."""
     wall = EllipsoidWall()

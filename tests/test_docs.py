@@ -9,12 +9,23 @@ import pytest
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 SMALLER = (
     ("steps=20", "steps=5"),
-    ("terminals=2000", "terminals=150, spacing=5e-3"),
+    ("terminals=2000", "terminals=300, spacing=4e-3"),
     ("jnp.linspace(0.25, 1.0, 8)", "jnp.linspace(0.4, 1.0, 2)"),
 )
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text()], ids=lambda p: p.stem)
+QUICK = ("tutorial", "python")
+"""pages whose examples run by default; those of the others are slow tests"""
+
+
+def _marks(page: Path) -> list:
+    return [pytest.mark.docs] if page.stem in QUICK else [pytest.mark.docs, pytest.mark.slow]
+
+
+@pytest.mark.programs(40)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=_marks(p), id=p.stem) for p in PAGES if "```python" in p.read_text()]
+)
 def test_examples_run(page, tmp_path, monkeypatch):
     """On a smaller heart than the text says, so that it takes seconds."""
     monkeypatch.chdir(tmp_path)

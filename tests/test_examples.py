@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 
+@pytest.mark.slow
 def test_real_heart(data, tmp_path):
     """A real wall and a real left tree: everything is fed, balanced, and off the septum's right side."""
     import json
@@ -129,6 +130,7 @@ def test_bad_trees_are_refused(tmp_path):
             read_swc(tmp_path / "t.swc")
 
 
+@pytest.mark.slow
 def test_simvascular_left_with_its_outlets(data):
     """The left tree alone, the reference's own junctions, steady and pulsatile: mean flows to 1 %, Pd/Pa to 0.003."""
     import simvascular_left
@@ -149,6 +151,7 @@ def test_pressure_wire_traces(data):
         assert not trace.valid.all() and trace.valid.mean() > 0.9
 
 
+@pytest.mark.slow
 def test_pressure_wire_patients(data):
     """The protocol runs and separates the two patients; it is reported, never tuned."""
     import pressure_wire
@@ -177,6 +180,7 @@ def test_flush_is_rejected(tmp_path):
     assert trace.ffr == pytest.approx(0.75, abs=2e-3) and trace.rest_ratio == pytest.approx(0.95, abs=5e-3)
 
 
+@pytest.mark.slow
 def test_fit_of_segments():
     """The hidden throat and tone lie in their intervals, FFR in its own; a wire is worth more than the cuff."""
     import fit_segments
@@ -191,6 +195,7 @@ def test_fit_of_segments():
     assert values[0].name == "pressure wire"
 
 
+@pytest.mark.slow
 def test_fit_of_voxels():
     import fit_voxels
 
@@ -198,6 +203,7 @@ def test_fit_of_voxels():
     assert fitted.converged and inside < 0.85 < 0.93 < outside < 1.07
 
 
+@pytest.mark.slow
 def test_microvascular_disease_is_told_from_a_stenosis():
     """With rest and stress the tones are found low and the artery open; from stress alone they are less certain."""
     import microvascular
@@ -210,6 +216,7 @@ def test_microvascular_disease_is_told_from_a_stenosis():
     assert np.all(both.sd[:3] < alone.sd[:3])
 
 
+@pytest.mark.slow
 def test_parameter_study():
     import parameter_study
 

@@ -80,7 +80,8 @@ def test_under_jit_and_grad_a_failure_is_nan(failure):
     """Values and derivatives of all floats; the result and the steps stay readable."""
     name, sim, flow = failure
     value, state, slope = value_and_gradient(sim, flow, sim.network.lumen)
-    assert np.isnan(value) and bool(jnp.all(jnp.isnan(slope)))
+    measured = np.asarray(sim.network.measured)  # the others follow the radius law
+    assert np.isnan(value) and np.isnan(np.asarray(slope)[measured]).all()
     floats = eqx.filter(
         eqx.tree_at(lambda s: s.counters, state, None, is_leaf=lambda x: x is None), eqx.is_inexact_array
     )
@@ -136,7 +137,7 @@ def test_causes_count_more_than_symptoms():
 
 
 def test_no_flow_is_not_maintained():
-    with pytest.raises(InputError, match="demand of 0 .* cannot be maintained"):
+    with pytest.raises(InputError, match=r"demand of 0 .* cannot be maintained"):
         State("rest", 1.2e4, 1e3, 2e3, 0.0)
 
 
@@ -227,7 +228,7 @@ def test_hematocrit_is_fitted_up_to_what_case_files_allow(small_heart, scan):
     assert fitted.converged and np.isfinite(fitted.after).all() and 0.0 < fitted.after[-1] < 0.75
     assert np.isfinite(posterior(fitted).sd).all()
     thicker = eqx.tree_at(lambda s: s.viscosity.hematocrit, small_heart.sim, jnp.asarray(0.76))
-    with pytest.raises(InputError, match="'hematocrit' starts at 0.76, but a fit needs a value between 0 and 0.75"):
+    with pytest.raises(InputError, match=r"'hematocrit' starts at 0\.76, but a fit needs a value between 0 and 0\.75"):
         fit(thicker, [scan], ("hematocrit",))
 
 

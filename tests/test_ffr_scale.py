@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 

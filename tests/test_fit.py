@@ -2,7 +2,7 @@
 
 import perfsim
 from perfsim._results import RESULTS
-from perfsim.cohorts import Stenosis, reference_heart, synthetic_patient
+from perfsim.cohorts import synthetic_patient
 from perfsim.coupling import pad, pulsatile, simulate, trunk_branch
 from perfsim.darcy import FiniteVolumes
 from perfsim.inverse import PARAMETERS, Free, ToneField, fit, problem
@@ -13,8 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from programs import compiled
 
 STATES = ("rest", "hyperemia")
+FREE = ("tone", "throat", "scale")
+"""what most fits here look for, so that they share their programs"""
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +64,7 @@ def test_same_model_fit_recovers_the_maps(patient, truth):
 def test_methods_agree(patient, truth):
     """The optimum does not depend on how it is found: all tangents, conjugate gradients, quasi-Newton."""
     data = [by_segment(patient, truth)]
-    free = ("tone", "throat", "scale")
-    ends = [fit(patient.nominal, data, free, method=m, tolerance=0.01) for m in ("dense", "krylov", "lbfgs")]
+    ends = [fit(patient.nominal, data, FREE, method=m, tolerance=0.01) for m in ("dense", "krylov", "lbfgs")]
     assert all(e.converged for e in ends)
     for other in ends[1:]:
         np.testing.assert_allclose(other.xi, ends[0].xi, atol=0.03)
@@ -71,7 +73,7 @@ def test_methods_agree(patient, truth):
 
 @pytest.mark.parametrize("method", ["dense", "krylov"])
 def test_checkpoint_resumes_to_the_same_answer(patient, truth, tmp_path, method):
-    data, free, file = [by_segment(patient, truth)], ("tone", "throat"), tmp_path / "fit.npz"
+    data, free, file = [by_segment(patient, truth)], FREE, tmp_path / "fit.npz"
     how = {"tolerance": 1e-3, "method": method}
     whole = fit(patient.nominal, data, free, **how)
     cut = fit(patient.nominal, data, free, **how, max_steps=1, checkpoint=file)
@@ -79,11 +81,22 @@ def test_checkpoint_resumes_to_the_same_answer(patient, truth, tmp_path, method)
     resumed = fit(patient.nominal, data, free, **how, checkpoint=file)
     np.testing.assert_array_equal(resumed.xi, whole.xi)
     assert resumed.iterations == whole.iterations and resumed.cost_before == whole.cost_before
-    with pytest.raises(perfsim.InputError, match="checkpoint is of 6 parameters"):
+    with pytest.raises(perfsim.InputError, match="checkpoint is of 7 parameters"):
         fit(patient.nominal, data, ("tone",), checkpoint=file)
     np.savez(file, xi=whole.xi, iteration=1)
     with pytest.raises(perfsim.InputError, match="of another version"):
         fit(patient.nominal, data, free, checkpoint=file)
+
+
+def test_a_second_fit_compiles_nothing(patient, truth):
+    """Of other data, from another start, with another tolerance."""
+    how = {"method": "krylov", "max_steps": 2}
+    fit(patient.nominal, [by_segment(patient, truth)], FREE, **how)
+    before = compiled()
+    other = eqx.tree_at(lambda s: s.tissue.tone, patient.nominal, 1.1 * patient.nominal.tissue.tone)
+    data = eqx.tree_at(lambda s: s.value, by_segment(patient, truth), replace_fn=lambda x: 0.9 * x)
+    fit(other, [data], FREE, **how, tolerance=0.02)
+    assert compiled() == before
 
 
 def test_passes_are_a_linear_map_that_tends_to_the_derivative(patient, truth):
@@ -110,15 +123,14 @@ def test_passes_are_a_linear_map_that_tends_to_the_derivative(patient, truth):
     assert errors[0] <= 0.1 and errors[1] <= 0.3 * errors[0] and errors[2] <= 0.3 * errors[1]
 
 
-def test_a_solution_is_where_the_next_solve_starts(patient, truth):
+def test_a_solution_is_where_the_next_solve_starts(patient, truth, small_heart):
     """Of the same values nothing is left to do, also behind crowns; of others the answer is the same in fewer steps."""
     again = simulate(patient.truth, near=truth)
     for state in STATES:
         assert int(again[state].counters.newton) <= 1
         np.testing.assert_allclose(again[state].mbf, truth[state].mbf, rtol=1e-8, atol=1e-9)
-    other = reference_heart(terminals=100, spacing=6e-3).sim
     with pytest.raises(perfsim.InputError, match=r"nodes and .* volumes in state .* the same trees and mesh"):
-        simulate(other, near=truth)
+        simulate(small_heart.sim, near=truth)
     other = eqx.tree_at(lambda s: s.tissue.tone, patient.truth, 1.05 * patient.truth.tissue.tone)
     cold, warm = simulate(other), simulate(other, near=truth)
     for state in STATES:
@@ -126,6 +138,7 @@ def test_a_solution_is_where_the_next_solve_starts(patient, truth):
         np.testing.assert_allclose(warm[state].mbf, cold[state].mbf, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_shared_scale_hides_microvascular_disease(patient, truth):
     """One program's scale cancels in the reserve; with a scale for each state nothing tells it from tone."""
     from perfsim.inverse import posterior
@@ -138,6 +151,7 @@ def test_a_shared_scale_hides_microvascular_disease(patient, truth):
     assert left(0.05) < 0.8 * left(0.5)
 
 
+@pytest.mark.slow
 def test_a_field_of_tone_is_recovered_where_it_matters(patient, truth):
     """A field sees what no territory's tone can: half the misfit of a patch is not left."""
     away = np.linalg.norm(np.asarray(patient.truth.volumes.center - patient.truth.volumes.center[40]), axis=1)
@@ -235,10 +249,11 @@ def test_wrong_input_is_refused(patient, truth):
 
 def test_a_misfit_that_is_not_finite_is_named(patient, truth):
     broken = eqx.tree_at(lambda s: s.tissue.tone, patient.nominal, jnp.full(3, jnp.nan))
-    fitted = fit(broken, [by_segment(patient, truth)], ("scale",))
+    fitted = fit(broken, [by_segment(patient, truth)], FREE)
     assert fitted.result is RESULTS.fit_not_finite and not fitted.converged
 
 
+@pytest.mark.slow
 def test_wire_and_cuff_are_fitted(patient, truth):
     site = lesion_sites(patient.truth)[1]
     wire = float(truth.hyperemia.static_pressure[site] / truth.hyperemia.aortic_pressure)
@@ -255,12 +270,12 @@ def test_no_callbacks_in_a_fit_step(patient, truth):
     assert "callback" not in jax.jit(lambda xi: jax.jacfwd(posed.residual)(xi)).lower(jnp.zeros(3)).as_text()
 
 
-def test_pulsatile_flow_is_fitted():
+@pytest.mark.slow
+def test_pulsatile_flow_is_fitted(small_heart):
     """A stress map made with pulsatile flow in the trunks gives its tone and its stenosis back through the same flow."""
-    heart = reference_heart(terminals=100, spacing=5e-3, stenoses=(Stenosis("LAD", 0.03, 0.6, 0.010),))
-    sim, flow = heart.sim, pulsatile(heart.sim, dx=5e-3, tolerance=1e-4)
+    sim, flow = small_heart.sim, pulsatile(small_heart.sim, dx=5e-3, tolerance=1e-4)
     free = (Free("tone", spread=0.4), "throat")
-    empty = Scan(("hyperemia",), jnp.zeros((1, 17)), Noise(0.02, 0.01), Segments(LongAxis.of(heart.wall.frame)))
+    empty = Scan(("hyperemia",), jnp.zeros((1, 17)), Noise(0.02, 0.01), Segments(LongAxis.of(small_heart.wall.frame)))
     posed, _ = problem(sim, [empty], free, flow=flow)
     xi = jnp.asarray(np.random.default_rng(0).normal(size=posed.size))
     model, solution = posed.solved(xi)

@@ -16,7 +16,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-SMALL = '[tree]\nterminals = 150\n[mesh]\nspacing = "4.5 mm"\n'
+SMALL = """[tree]
+terminals = 300
+[mesh]
+spacing = "4 mm"
+[[stenosis]]
+branch = "LAD"
+position = "30 mm"
+diameter_reduction = 0.2
+length = "10 mm"
+"""
 FIT = '[fit]\nparameters = ["tone_field"]\nnoise = 0.05\n'
 
 
@@ -91,6 +100,7 @@ def test_a_map_of_a_scar_is_fitted(heart, grid, tmp_path):
         assert mean == pytest.approx(true, rel=0.06)
 
 
+@pytest.mark.slow
 def test_a_border_keeps_a_scar_sharp(heart):
     """A scar with an edge, 8 % noise per voxel: the level-set field halves the error of the smooth one."""
     volumes, axis = heart.sim.volumes, LongAxis.of(heart.wall.frame)

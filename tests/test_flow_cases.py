@@ -266,9 +266,9 @@ ZERO_D_FILE = {
 
 
 @pytest.mark.parametrize("name", ["case.toml", "small.yaml", "zero.json"])
-def test_damaged_files(written, tmp_path, name):
-    """200 damaged copies of a sound file: each is read, or refused with a message that names the file."""
-    from hypothesis import HealthCheck, given, settings
+def test_damaged_files(written, tmp_path, name, examples):
+    """Damaged copies of a sound file: each is read, or refused with a message that names the file."""
+    from hypothesis import given
     from test_readers import damage, mutate
 
     t = np.linspace(0, 1, 51)
@@ -276,7 +276,7 @@ def test_damaged_files(written, tmp_path, name):
     text = {"case.toml": TOML, "small.yaml": OPENBF, "zero.json": json.dumps(ZERO_D_FILE)}[name]
     read_flow(written(text, name))
 
-    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @examples
     @given(damage)
     def attempt(steps):
         path = written(mutate(text, steps), f"broken-{name}")

@@ -2,7 +2,7 @@
 
 from perfsim.coupling import simulate
 from perfsim.flow import Steady
-from perfsim.observe import ffr, lesion_sites
+from perfsim.observe import lesion_sites
 
 import equinox as eqx
 import jax
@@ -32,6 +32,37 @@ KINDS = {
 }
 
 
+def seen(sim):
+    """What the readouts of this file are made of."""
+    solution = simulate(sim, flow=TIGHT)
+    stress = solution.hyperemia
+    return solution.rest.mbf, stress.mbf, stress.static_pressure, stress.aortic_pressure, stress.flow
+
+
+def _split(sim):
+    """(its floating-point leaves, what is seen as a function of them)."""
+    arrays, static = eqx.partition(sim, eqx.is_inexact_array)
+    return arrays, lambda arrays: seen(eqx.combine(arrays, static))
+
+
+@eqx.filter_jit
+def adjoint(sim, weights):
+    """Jᵀw, from all that is seen to all floating-point leaves: the gradient of any readout, by one program."""
+    arrays, function = _split(sim)
+    return jax.vjp(function, arrays)[1](weights)[0]
+
+
+@eqx.filter_jit
+def tangent(sim, direction):
+    """(what is seen, J times a direction)."""
+    arrays, function = _split(sim)
+    return jax.jvp(function, (arrays,), (direction,))
+
+
+def dot(a, b) -> float:
+    return float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b))))
+
+
 @pytest.fixture(scope="module")
 def readout(small_heart):
     """One number that depends on MBF at rest and in hyperemia and on FFR behind the lesion, with its gradient."""
@@ -39,13 +70,11 @@ def readout(small_heart):
     site = lesion_sites(sim)[0]
     weight = jnp.asarray(np.random.default_rng(5).random(len(sim.volumes.volume)))
 
-    @eqx.filter_jit
-    def value(sim):
-        solution = simulate(sim, flow=TIGHT)
-        mbf = jnp.mean(weight * solution.hyperemia.mbf) + jnp.mean(weight * solution.rest.mbf)
-        return mbf + ffr(solution.hyperemia)[site]
+    def number(of):
+        rest, stress, pressure, aortic, _ = of
+        return jnp.mean(weight * stress) + jnp.mean(weight * rest) + pressure[site] / aortic
 
-    return sim, value, eqx.filter_jit(eqx.filter_grad(value))(sim)
+    return sim, lambda sim: number(seen(sim)), adjoint(sim, jax.grad(number)(seen(sim)))
 
 
 def direction(leaf, rng):
@@ -67,7 +96,7 @@ def test_gradient_matches_central_differences(readout, kind):
     def at(t):
         return float(value(eqx.tree_at(where, sim, jax.tree.map(lambda x, v: x + t * v, where(sim), d))))
 
-    exact = float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, where(gradient), d))))
+    exact = dot(where(gradient), d)
     # Richardson's extrapolation takes the truncation error of the difference below the tolerance that is tested
     h = 5e-5
     difference = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
@@ -80,7 +109,7 @@ def test_taylor_remainder_is_quadratic(readout, kind):
     sim, value, gradient = readout
     where = KINDS[kind]
     d = direction(where(sim), np.random.default_rng(1))
-    slope = float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, where(gradient), d))))
+    slope = dot(where(gradient), d)
     base = float(value(sim))
     h = np.array([8e-3, 4e-3, 2e-3, 1e-3])
     moved = [float(value(eqx.tree_at(where, sim, jax.tree.map(lambda x, v, t=t: x + t * v, where(sim), d)))) for t in h]
@@ -90,23 +119,14 @@ def test_taylor_remainder_is_quadratic(readout, kind):
 
 
 def test_forward_and_reverse_agree(small_heart):
-    """⟨J v, w⟩ = ⟨v, Jᵀ w⟩ to 1e-10, from all floating-point leaves to both MBF maps."""
-    arrays, static = eqx.partition(small_heart.sim, eqx.is_inexact_array)
-
-    def maps(arrays):
-        solution = simulate(eqx.combine(arrays, static), flow=TIGHT)
-        return solution.rest.mbf, solution.hyperemia.mbf, solution.hyperemia.static_pressure / 1e4
-
+    """⟨J v, w⟩ = ⟨v, Jᵀ w⟩ to 1e-10, from all floating-point leaves to flows and pressures of both states."""
+    arrays = eqx.filter(small_heart.sim, eqx.is_inexact_array)
     rng = np.random.default_rng(0)
     v = jax.tree.map(lambda x: jnp.asarray(1e-3 * rng.standard_normal(x.shape)) * x, arrays)
-    out, tangent = jax.jvp(maps, (arrays,), (v,))
-    w = jax.tree.map(lambda x: jnp.asarray(rng.standard_normal(x.shape)), out)
-    (back,) = jax.vjp(maps, arrays)[1](w)
-
-    def dot(a, b):
-        return float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b))))
-
-    assert dot(tangent, w) == pytest.approx(dot(v, back), rel=1e-10)
+    out, along = tangent(small_heart.sim, v)
+    scale = (1.0, 1.0, 1e-4, 1e-4, 1e6)  # of Pa and m³/s to numbers of the size of MBF
+    w = tuple(c * jnp.asarray(rng.standard_normal(x.shape)) for c, x in zip(scale, out, strict=True))
+    assert dot(along, w) == pytest.approx(dot(v, adjoint(small_heart.sim, w)), rel=1e-10)
 
 
 def test_vmap_over_parameters(small_heart):
@@ -115,7 +135,7 @@ def test_vmap_over_parameters(small_heart):
     throats = jnp.array([[0.3], [0.5], [0.9]])
 
     def mbf(throat):
-        return simulate(eqx.tree_at(lambda s: s.lesions.throat, sim, throat)).hyperemia.mbf
+        return simulate(eqx.tree_at(lambda s: s.lesions.throat, sim, throat), flow=TIGHT).hyperemia.mbf
 
     batch = jax.vmap(mbf)(throats)
     for row, throat in zip(batch, throats, strict=True):
@@ -136,15 +156,16 @@ def test_gradient_is_finite_at_degenerate_states(small_heart):
         (jnp.asarray(2e3), jnp.asarray(2e3), jnp.asarray(2e3), jnp.array([1.0])),
     )
 
-    def total(sim):
-        state = simulate(sim, states=("hyperemia",)).hyperemia
-        return jnp.sum(state.mbf) + jnp.sum(state.flow) * 1e6
+    def total(of):
+        _, mbf, _, _, flow = of
+        return jnp.sum(mbf) + jnp.sum(flow) * 1e6
 
-    value, gradient = eqx.filter_value_and_grad(total)(still)
+    value, weights = jax.value_and_grad(total)(seen(still))
     assert abs(float(value)) < 1e-8
-    for leaf in jax.tree.leaves(eqx.filter(gradient, eqx.is_inexact_array)):
+    gradient = adjoint(still, weights)
+    for leaf in jax.tree.leaves(gradient):
         assert bool(jnp.all(jnp.isfinite(leaf)))
     h = 1.0
     moved = [eqx.tree_at(lambda s: s.states[1].aortic_pressure, still, jnp.asarray(2e3 + t)) for t in (h, -h)]
-    slope = (float(total(moved[0])) - float(total(moved[1]))) / (2 * h)
+    slope = (float(total(seen(moved[0]))) - float(total(seen(moved[1])))) / (2 * h)
     assert float(gradient.states[1].aortic_pressure) == pytest.approx(slope, rel=1e-6)

@@ -2,7 +2,7 @@
 
 import perfsim
 from perfsim import GraphNetwork, InputError
-from perfsim.cohorts import Stenosis, reference_heart
+from perfsim.cohorts import reference_heart
 from perfsim.coupling import FVGraph, simulate, three_compartments
 from perfsim.coupling.graph_network import described
 from perfsim.coupling.methods import posed
@@ -24,18 +24,13 @@ STATES = ("rest", "hyperemia")
 
 
 @pytest.fixture(scope="module")
-def heart():
-    return reference_heart(terminals=300, spacing=4e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
+def sim(small_heart):
+    return small_heart.sim
 
 
 @pytest.fixture(scope="module")
-def sim(heart):
-    return heart.sim
-
-
-@pytest.fixture(scope="module")
-def plain(sim):
-    return simulate(sim)
+def plain(small_solution):
+    return small_solution
 
 
 def moved(model: Closures, size: float, seed: int = 0) -> Closures:
@@ -144,8 +139,9 @@ def test_gradients_go_through_network_and_wall(sim, network):
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_fit_through_an_untrained_network_is_the_finite_volume_fit(heart, sim, plain):
-    view = Segments(LongAxis.of(heart.wall.frame))
+@pytest.mark.slow
+def test_a_fit_through_an_untrained_network_is_the_finite_volume_fit(small_heart, sim, plain):
+    view = Segments(LongAxis.of(small_heart.wall.frame))
     value = jnp.stack(
         [view(sim.volumes, plain[s].mbf, Scan(STATES, jnp.zeros((2, 17)), Noise(), view).pose) for s in STATES]
     )

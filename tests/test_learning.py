@@ -2,7 +2,7 @@
 
 import perfsim
 from perfsim import GraphNetwork
-from perfsim.cohorts import reference_heart
+from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.learn import Closures
 from perfsim.observe import LongAxis, Pose, Segments
 
@@ -10,13 +10,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+import pytest
 
 STATES = ("hyperemia",)
 
 
 def case(spacing: float, seed: int):
     """(heart, image, the same heart with a supply that follows the image, what sees its segments)."""
-    heart = reference_heart(terminals=300, spacing=spacing, seed=seed)
+    lesion = (Stenosis("LAD", 0.03, 0.2, 0.010),)
+    heart = reference_heart(terminals=300, spacing=spacing, seed=seed, stenoses=lesion)
     sim, view = heart.sim, Segments(LongAxis.of(heart.wall.frame))
     x, y, z = sim.volumes.center.T / 10e-3
     image = (jnp.sin(0.9 * x + 0.3 * y + 0.2 * z) + jnp.cos(-0.2 * x + 0.8 * y + 0.5 * z))[:, None]
@@ -29,6 +31,7 @@ def error(model: Closures, sim, image, truth) -> float:
     return float(jnp.average(jnp.abs(found / truth - 1.0), weights=sim.volumes.volume))
 
 
+@pytest.mark.slow
 def test_a_law_of_supply_is_learned_from_segments_and_holds_on_another_tree_and_mesh():
     sim, image, truth, view = case(4e-3, 0)
     seen = view(sim.volumes, truth, Pose())

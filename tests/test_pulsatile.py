@@ -291,7 +291,10 @@ HARD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HARD)
+QUICK = ("zero inflow", "95 % stenosis")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in HARD])
 def test_hard_cases_are_finite(name):
     """Where other codes give NaN: a periodic state, and a finite gradient of it."""
     arteries = HARD[name]()

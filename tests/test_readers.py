@@ -26,7 +26,8 @@ from perfsim.network import VesselNetwork
 import numpy as np
 import pytest
 import pyvista as pv
-from hypothesis import HealthCheck, given, settings
+from command import perfsim as command
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -259,15 +260,15 @@ def mutate(text: str, steps) -> str:
 @pytest.mark.parametrize(
     "kind", ["swc", "in", "json", "trace", "segments", "case", "guide points", "vtp", "obj", "stl", "vtu"]
 )
-def test_damaged_files(sound, kind):
-    """200 damaged copies of a sound file: each is read, or refused with a message that names the file."""
+def test_damaged_files(sound, kind, examples):
+    """Damaged copies of a sound file: each is read, or refused with a message that names the file."""
     folder, files = sound
     path, reader = files[kind]
     text = path.read_text()
     reader(path)
     broken = folder / f"broken-{kind}{path.suffix}"
 
-    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @examples
     @given(damage)
     def attempt(steps):
         broken.write_text(mutate(text, steps), encoding="utf-8")
@@ -279,15 +280,15 @@ def test_damaged_files(sound, kind):
     attempt()
 
 
-def test_damaged_images(tmp_path):
-    """200 damaged NIfTI files: a label that is not there, or a file that cannot be read, is said so."""
+def test_damaged_images(tmp_path, examples):
+    """Damaged NIfTI files: a label that is not there, or a file that cannot be read, is said so."""
     import nibabel as nib
 
     nib.save(nib.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8) % 3, np.eye(4)), tmp_path / "a.nii")
     data = (tmp_path / "a.nii").read_bytes()
     place = st.integers(0, len(data) - 1)
 
-    @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @examples
     @given(st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=6), st.booleans(), place)
     def attempt(changes, cut, end):
         broken = bytearray(data)
@@ -300,13 +301,6 @@ def test_damaged_images(tmp_path):
     attempt()
 
 
-def command(*arguments, cwd):
-    code = "from perfsim.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
-    )
-
-
 def test_looking_at_files_does_not_load_jax(sound, tmp_path, without_jax):
     """--help, inspect on every format, convert."""
     _, files = sound
@@ -317,7 +311,6 @@ def test_looking_at_files_does_not_load_jax(sound, tmp_path, without_jax):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=300,
         )
         assert run.returncode == 0, run.stdout + run.stderr
 

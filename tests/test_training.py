@@ -1,9 +1,6 @@
 """Training that resumes to the same bits, models as files, the command line."""
 
 import json
-import os
-import subprocess
-import sys
 
 from perfsim import InputError
 from perfsim.learn import Closures, PressureNetwork, ToneNetwork, Training, described, load, save, train
@@ -13,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command import perfsim
 
 
 def loss(model, sample):
@@ -110,13 +108,6 @@ def test_a_file_that_is_no_such_model_is_refused(tmp_path, model):
     path.write_bytes(b"PK\x03\x04 something else")
     with pytest.raises(InputError, match="not a model of perfsim"):
         load(path)
-
-
-def perfsim(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-c", "from perfsim.cli import main; main()", *arguments],
-        cwd=cwd, capture_output=True, text=True, env=os.environ | {"PERFSIM_CACHE": str(cwd / "cache")},
-    )  # fmt: skip
 
 
 def test_a_network_is_trained_and_evaluated_from_the_command_line(tmp_path):

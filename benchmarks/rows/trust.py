@@ -1,7 +1,6 @@
 """Trust: failures that cannot be missed, no side effects, true dependencies, tests that answer."""
 
 import functools
-import json
 import os
 import statistics
 import subprocess

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+from perfsim._maps import make_room
 from perfsim._outcome import is_traced, poison, worst_of
 from perfsim._results import RESULTS, InputError
 from perfsim.coupling.beat import pulsed
@@ -65,6 +66,7 @@ def simulate(
     sim, flow, tissue, starts = cast((_arrays(sim), flow, tissue, starts), precision)
     chosen = tuple(s.unnamed() for s in sim.states if s.name in names)
     bare = eqx.tree_at(lambda s: s.states, sim, ())
+    make_room()
     if is_traced((sim, flow, tissue, starts)):
         found = _solve_states(bare, chosen, flow, tissue, starts, throw)
         return Solution(dict(zip(names, found, strict=True)))
@@ -121,8 +123,6 @@ def _check_size(sim: Simulation, near: Solution, names: tuple[str, ...]) -> None
                 f"`near` has {size[0]} nodes and {size[1]} volumes in state {name!r}, the simulation has {wanted[0]} "
                 f"and {wanted[1]}: start from a solution of the same trees and mesh, or leave it out"
             )
-
-
 
 
 class _Solved(NamedTuple):

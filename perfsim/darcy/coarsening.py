@@ -22,9 +22,9 @@ class Coarsening(eqx.Module):
     """the coarse cell each cell is part of"""
     members: Int[Array, "slots coarse"]
     """cells of each coarse cell, padded with their number"""
-    bundle: Int[Array, "slots coarsefaces"]
+    bundle: Int[Array, "parts coarsefaces"]
     """faces of each coarse face, each as a flat position among the finer cells' sides"""
-    stretch: Float[Array, "slots coarsefaces"]
+    stretch: Float[Array, "parts coarsefaces"]
     """distance of the cells on both sides of each of these faces over that of the coarse cells, 0 where padded"""
     neighbor: Int[Array, "sides coarse"]
     """see `ControlVolumes`"""

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 Slots = Int[Array, "slots owners"]
 
 
-def take(x: Float[Array, " n"], index: Int[Array, " m"]) -> Float[Array, " m"]:
+def take(x: Float[Array, " n"], index: Int[Array, "*any"]) -> Float[Array, "*any"]:
     """x[index], for indices that are known to be valid."""
     return x.at[index].get(mode="promise_in_bounds")
 

@@ -8,6 +8,7 @@ from perfsim.darcy.volumes import ControlVolumes
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 EMPTY = 1e-9
 """volume of an added cell, over the mean cell"""
@@ -40,45 +41,49 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
         coarse = max(-(-coarse // 4), rung(level.members.shape[1] + 1))
         levels.append(_pad_level(level, *cells, coarse))
         cells = level.members.shape[1], coarse
+    center, volume, neighbor = (np.asarray(x) for x in (volumes.center, volumes.volume, volumes.neighbor))
     return dataclasses.replace(
         volumes,
-        center=filled(volumes.center, count, jnp.mean(volumes.center, axis=0)),
-        volume=filled(volumes.volume, count, EMPTY * jnp.mean(volumes.volume)),
+        center=filled(center, count, center.mean(0)),
+        volume=filled(volume, count, EMPTY * volume.mean()),
         depth=filled(volumes.depth, count, 0.5),
-        neighbor=jnp.concatenate([volumes.neighbor, jnp.tile(jnp.asarray(own, volumes.neighbor.dtype), (sides, 1))], 1),
-        conductor=jnp.pad(volumes.conductor, ((0, 0), (0, more))),
+        neighbor=jnp.asarray(np.concatenate([neighbor, np.tile(own.astype(neighbor.dtype), (sides, 1))], 1)),
+        conductor=jnp.asarray(np.pad(np.asarray(volumes.conductor), ((0, 0), (0, more)))),
         levels=tuple(levels),
     )
 
 
-def filled(x, count: int, value):
-    """x with rows of a value added, `count` in all."""
-    rest = jnp.broadcast_to(jnp.asarray(value, x.dtype), (count - len(x), *x.shape[1:]))
-    return jnp.concatenate([x, rest])
+def filled(x, count: int, value) -> Array:
+    """x with rows of a value added, `count` in all. On the host: jax would compile a program for every size."""
+    x = np.asarray(x)
+    rest = np.broadcast_to(np.asarray(value, x.dtype), (count - len(x), *x.shape[1:]))
+    return jnp.asarray(np.concatenate([x, rest]))
 
 
 def _pad_level(level: Coarsening, n: int, count: int, coarse: int) -> Coarsening:
     """A coarsening of n cells and of its coarse cells, with added ones: those of the finer mesh join the last coarse
     cell, which keeps out of it (its members are none), so that nothing reaches them.
     """
-    old, sides = level.members.shape[1], level.neighbor.shape[0]
-    faces = level.bundle.shape[1]
+    members, bundle, face, neighbor = (np.asarray(x) for x in (level.members, level.bundle, level.face, level.neighbor))
+    old, sides = members.shape[1], len(neighbor)
+    faces = bundle.shape[1]
     room = max(3 * coarse, rung(faces))
 
-    def slots(x, width, fill):
-        x = jnp.pad(x, ((0, 0), (0, width - x.shape[1])), constant_values=fill)
-        return jnp.pad(x, ((0, rung(x.shape[0]) - x.shape[0]), (0, 0)), constant_values=fill)
+    def widened(x, width, fill):
+        return np.pad(x, ((0, 0), (0, width - x.shape[1])), constant_values=fill)
 
-    extra = jnp.broadcast_to(jnp.arange(old, coarse, dtype=level.neighbor.dtype), (sides, coarse - old))
+    def slots(x, width, fill):
+        x = widened(x, width, fill)
+        return jnp.asarray(np.pad(x, ((0, rung(len(x)) - len(x)), (0, 0)), constant_values=fill))
+
+    extra = np.broadcast_to(np.arange(old, coarse, dtype=neighbor.dtype), (sides, coarse - old))
     return Coarsening(
         aggregate=filled(level.aggregate, count, coarse - 1),
-        members=slots(jnp.where(level.members == n, count, level.members), coarse, count),
-        bundle=slots(_sides_of(level.bundle, n, count), room, 0),
-        stretch=slots(level.stretch, room, 0.0),
-        neighbor=jnp.concatenate([level.neighbor, extra], axis=1),
-        face=jnp.pad(
-            jnp.where(level.face == faces, room, level.face), ((0, 0), (0, coarse - old)), constant_values=room
-        ),
+        members=slots(np.where(members == n, count, members), coarse, count),
+        bundle=slots(_sides_of(bundle, n, count), room, 0),
+        stretch=slots(np.asarray(level.stretch), room, 0.0),
+        neighbor=jnp.asarray(np.concatenate([neighbor, extra], axis=1)),
+        face=jnp.asarray(widened(np.where(face == faces, room, face), coarse, room)),
     )
 
 

@@ -16,7 +16,7 @@ def vessel_conductance(drop: Float[Array, " e"], R: Float[Array, " e"], S: Float
     return 1.0 / jnp.sqrt(R**2 + 4.0 * S * jnp.abs(drop))
 
 
-def supply(drop: Float[Array, " e"], conductance: Float[Array, " e"], inverse_demand: Float[Array, " e"]):
+def supply(drop: Float[Array, "*e"], conductance: Float[Array, "*e"], inverse_demand: Float[Array, "..."]):
     """Autoregulated supply q = smoothmin(demand, conductance·Δp); an inverse demand of 0 is maximal dilation, where
     q = conductance·Δp.
 
@@ -33,7 +33,7 @@ def supply(drop: Float[Array, " e"], conductance: Float[Array, " e"], inverse_de
     return jnp.where(inverse_demand == 0.0, b, limited)
 
 
-def supply_conductance(drop: Float[Array, " e"], conductance: Float[Array, " e"], inverse_demand: Float[Array, " e"]):
+def supply_conductance(drop: Float[Array, "*e"], conductance: Float[Array, "*e"], inverse_demand: Float[Array, "..."]):
     """dq/dΔp of `supply`."""
     gap = 1.0 - conductance * drop * inverse_demand
     limited = 0.5 * conductance * (1.0 + gap / jnp.hypot(gap, SOFTNESS))

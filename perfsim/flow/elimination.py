@@ -17,8 +17,8 @@ from jaxtyping import Array, Bool, Float
 class Factor(eqx.Module):
     """Pivots of one elimination. The last entry of each per-chain array stands for the padding chain."""
 
-    ratio: Float[Array, " chains+1"]
-    inverse: Float[Array, " chains+1"]
+    ratio: Float[Array, " entries"]
+    inverse: Float[Array, "..."]
     root_inverse: Float[Array, " roots"]
 
 

@@ -23,9 +23,19 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{path}: no such file")
     try:
         image: Any = nib.load(path)
+        _check_length(path, image)
         values, affine = np.asanyarray(image.dataobj), np.asarray(image.affine, float)
     except Exception as error:
         raise InputError(f"{path}: nibabel cannot read it ({error})") from None
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{path}: its affine is singular, so voxels have no place in space")
     return values, TO_LPS @ affine
+
+
+def _check_length(path: Path, image: Any) -> None:
+    """A damaged header may ask for terabytes, which would be reserved before the file is found to be shorter."""
+    name = path.name.lower()
+    packing = 1100 if name.endswith(".nii.gz") else 1 if name.endswith(".nii") else np.inf  # deflate: 1,032 at most
+    asked = np.dtype(image.get_data_dtype()).itemsize * float(np.prod(np.asarray(image.shape, float)))
+    if asked > packing * path.stat().st_size:
+        raise ValueError(f"its header promises {asked:.3g} bytes, the file holds less")

@@ -51,7 +51,7 @@ def stenosis(network: VesselNetwork, branch: str, position: float, diameter_redu
         known = ", ".join(name for name in network.branch_names)
         raise InputError(f"there is no branch {branch!r}: the network has {known}")
     index = network.branch_names.index(branch)
-    end = float(jnp.max(jnp.where(network.branch == index, network.coordinate[:, 1], 0.0)))
+    end = float(np.max(np.asarray(network.coordinate)[np.asarray(network.branch) == index, 1], initial=0.0))
     if not 0.0 <= position <= end:
         raise InputError(
             f"a stenosis at {position * 1e3:.4g} mm does not lie on {branch}, which is {end * 1e3:.4g} mm long"

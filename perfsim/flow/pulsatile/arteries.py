@@ -1,7 +1,7 @@
 """`Arteries`: compliant vessels, where blood enters and leaves, and what narrows them, as one pytree of parameters."""
 
-from perfsim._results import InputError
 from perfsim._outcome import is_traced
+from perfsim._results import InputError
 from perfsim.blood import DENSITY
 from perfsim.flow.pulsatile.arrays import indices, pairs, vector
 from perfsim.flow.pulsatile.outlets import Outlet

@@ -1,7 +1,7 @@
 """The grid: cells of all vessels in one flat array."""
 
-from perfsim._results import InputError
 from perfsim._outcome import is_traced
+from perfsim._results import InputError
 from perfsim.flow.pulsatile.arteries import Arteries
 from perfsim.precision import require_float64
 
