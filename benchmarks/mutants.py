@@ -39,7 +39,9 @@ COMPARISONS = {
     ast.NotEq: ("!=", "=="), ast.In: ("in", "not in"), ast.Is: ("is", "is not"), ast.IsNot: ("is not", "is"),
 }  # fmt: skip
 CALLS = {"minimum": "maximum", "maximum": "minimum", "min": "max", "max": "min", "argmin": "argmax", "argmax": "argmin"}
-CRASHES = re.compile(r"(Type|Attribute|Index|Key|Name|Value|Import|ZeroDivision|Memory|Recursion|Unbound\w*)Error|^ERROR")
+CRASHES = re.compile(
+    r"(Type|Attribute|Index|Key|Name|Value|Import|ZeroDivision|Memory|Recursion|Unbound\w*)Error|^ERROR"
+)
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,9 @@ class Laboratory:
             store = self.state / "reached" / f"{path.stem}-{key}.json"
             if not store.exists():
                 store.parent.mkdir(exist_ok=True)
-                status, said, cost = self.run([self.tree / "benchmarks" / "mutants.py", "--reach", path.name, store], limit)
+                status, said, cost = self.run(
+                    [self.tree / "benchmarks" / "mutants.py", "--reach", path.name, store], limit
+                )
                 if status or not store.exists():
                     store.unlink(missing_ok=True)
                     print(f"{name}: left out, it fails or takes over {limit:g} s ({status})\n{said[-800:]}", flush=True)

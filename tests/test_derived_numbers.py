@@ -115,7 +115,10 @@ def test_shares_of_supply_by_hand(sim):
     np.testing.assert_array_equal(belongs, (lad < 0.5).astype(int))
     assert float(mean_mbf(sim, state)) == pytest.approx(4.5)
     weight = first[np.asarray(sim.volumes.depth) > 0.5], first[np.asarray(sim.volumes.depth) < 0.5]
-    mbf = np.arange(1.0, 9.0)[np.asarray(sim.volumes.depth) > 0.5], np.arange(1.0, 9.0)[np.asarray(sim.volumes.depth) < 0.5]
+    mbf = (
+        np.arange(1.0, 9.0)[np.asarray(sim.volumes.depth) > 0.5],
+        np.arange(1.0, 9.0)[np.asarray(sim.volumes.depth) < 0.5],
+    )
     expected = np.average(mbf[0], weights=weight[0]) / np.average(mbf[1], weights=weight[1])
     assert float(endo_epi(sim, state, jnp.array([True, False, False]))) == pytest.approx(expected)
     assert float(endo_epi(sim, state)) == pytest.approx(mbf[0].mean() / mbf[1].mean())
@@ -233,7 +236,9 @@ def test_populations(sim, name):
 
 def test_names_and_groups_of_parameters(sim):
     """Every entry is moved by the number that its name says."""
-    scans = [Scan((s,), jnp.zeros((1, 8)), Noise(), instrument=camera) for s, camera in (("rest", "A"), ("hyperemia", "B"))]
+    scans = [
+        Scan((s,), jnp.zeros((1, 8)), Noise(), instrument=camera) for s, camera in (("rest", "A"), ("hyperemia", "B"))
+    ]
     free = ["tone", "throat", Free("terminal_tone", by="branch"), Free("lumen", by="branch"), "rotation", "shift"]
     posed, names = problem(sim, scans, free)
     lumen = [f"lumen[{b}]" for b in ("LM", "LAD", "LCx")]

@@ -24,9 +24,7 @@ def tiny_heart() -> Simulation:
         inlets=[0], terminals=[5, 6, 7], branch=[0, 1, 1, 2, 3, 3, 3], branch_names=("LM", "LAD", "LCx", "grown"),
         measured=[True] * 4 + [False] * 3,
     )  # fmt: skip
-    lesions = join(
-        stenosis(network, "LAD", 10 * MM, 0.55, 6 * MM), stenosis(network, "LCx", 4 * MM, 0.4, 2 * MM)
-    )
+    lesions = join(stenosis(network, "LAD", 10 * MM, 0.55, 6 * MM), stenosis(network, "LCx", 4 * MM, 0.4, 2 * MM))
     return assemble(network, *box([0.02] * 3, [2, 2, 2]), lesions=lesions)
 
 
