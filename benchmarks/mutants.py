@@ -180,7 +180,7 @@ class Places(ast.NodeVisitor):
 
 
 def draw(count: int, seed: int, packages) -> list[Mutant]:
-    """Mutants drawn without replacement; each kind is as likely as it is frequent, those that do not compile are not."""
+    """Mutants drawn without replacement from all places; those that do not compile are left out."""
     found: list[Mutant] = []
     for package in packages:
         at = ROOT / "perfsim" / package
@@ -222,7 +222,7 @@ class Laboratory:
         self.reached: dict[str, dict] = {}
 
     def run(self, arguments, limit: float) -> tuple[int, str, float]:
-        """(exit status, output, CPU-seconds) of Python in the copy; -9 when it takes longer than `limit` seconds of CPU."""
+        """(exit status, output, CPU-seconds) of Python in the copy, ended after `limit` CPU-seconds."""
 
         def confine():
             resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
@@ -255,7 +255,7 @@ class Laboratory:
             self.reached[name] = json.loads(store.read_text())
 
     def plan(self, mutant: Mutant) -> list[tuple[list[str], float]]:
-        """Runs of tests to show a mutant, each with what it costs unchanged: the tests that reach it, then their files."""
+        """Runs of tests with what each costs unchanged: the quickest tests that reach a mutant, then their files."""
         tests: dict[str, float] = {}
         files: dict[str, float] = {}
         for name, found in self.reached.items():

@@ -30,7 +30,7 @@ from perfsim.observe import (
     vessel_at,
 )
 from perfsim.observe.pressure import mean_terminal_pressure
-from perfsim.units import ML_MIN_G, MMHG
+from perfsim.units import MMHG
 
 import jax.numpy as jnp
 import numpy as np

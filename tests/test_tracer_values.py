@@ -1,5 +1,7 @@
 """Every tracer's curve against an integration of its equations by scipy, and curves against plain arithmetic."""
 
+import itertools
+
 import perfsim
 from perfsim.observe.tracers import (
     AMMONIA,
@@ -41,7 +43,7 @@ def integrated(rates, compartments: int = 1) -> np.ndarray:
         C = y[:-1]
         return [*rates(C, np.interp(t, TIME, np.asarray(BLOOD.activity))), C.sum()]
 
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in itertools.pairwise(edges):
         y = solve_ivp(slope, (a, b), y, rtol=1e-10, atol=1e-12).y[:, -1]
         total[b] = y[-1]
     start, duration = np.asarray(FRAMES.start), np.asarray(FRAMES.duration)
