@@ -614,6 +614,10 @@ def test_labels_by_value(tmp_path):
     np.testing.assert_allclose(frame.base * 1e3, [-45, -42, 65], atol=2.0)
     np.testing.assert_allclose(frame.lateral, [-1, 0, 0], atol=0.05)  # away from the right ventricle, in LPS
     assert frame.cavity_length * 1e3 == pytest.approx(50, abs=3)
+    for scale in (0.1, 10.0):  # an affine in cm, or in tenths of a millimetre
+        nib.save(nib.Nifti1Image(labels, np.diag([h * scale] * 3 + [1.0])), tmp_path / "l.nii")
+        with pytest.raises(perfsim.InputError, match=r"l\.nii: the labels are .* mm across: no heart"):
+            wall_from_labels(tmp_path / "l.nii", wall=1, cavity=2, right_ventricle=3)
 
 
 def test_surfaces_by_value(write):
