@@ -9,8 +9,10 @@ from perfsim.growth.bifurcation import fermat_points
 from perfsim.growth.domain import Ball, Box, OuterLayer, check_bounds, leaves
 from perfsim.growth.forest import GrowingForest
 from perfsim.growth.index import Pieces, usual_spacing
+from perfsim.growth.report import crown_factor
 from perfsim.growth.rules import among, closest_points, distinct, room, split_needs, thicker_below, with_room
 from perfsim.growth.shares import find_price, goal_of
+from perfsim.io.build import FrameMismatch, same_frame
 from perfsim.network import (
     VesselNetwork,
     branch_table,
@@ -239,6 +241,32 @@ def test_domains_by_hand():
     assert leaves(outside, np.array([[-2.0, 1.1, 0]]), np.array([[2.0, 1.1, 0]]), 1e-3, 0.1).tolist() == [False]
 
 
+def symmetric(generations: int, c: float, volume: float) -> GrowingForest:
+    """A tree that splits evenly, vessels of generation k as long as c V_k^(1/3), V_k = V/2^k."""
+    n = 2**generations
+    f = GrowingForest(np.zeros((1, 3)), np.zeros(1, int), [True], [1 * MM], 3.0, np.ones(n))
+    f.size = 2 * n
+    for i in range(1, 2 * n):  # vessel i has the daughters 2i and 2i + 1
+        above, k = (i // 2, int(np.log2(i)))
+        f._parent[i], f._alive[i] = above, True
+        f._position[i] = f._position[above] + [0.0, 0.0, c * (volume * 2.0**-k) ** (1 / 3)]
+        if i < n:
+            f._child[i] = [2 * i, 2 * i + 1]
+        else:
+            f._terminal[i] = i - n
+    f._child[0, 0] = 1
+    f.update()
+    return f
+
+
+@pytest.mark.parametrize("c", [0.3, 0.45])
+def test_crown_factor_of_a_symmetric_tree(c):
+    """What is read off a tree that was made with a c is that c; without crowns of 32 to 127 terminals it is NaN."""
+    mean, deviation = crown_factor(symmetric(7, c, 1e-6), 1e-6)
+    assert mean == pytest.approx(c, rel=1e-9) and deviation < 1e-12
+    assert np.isnan(crown_factor(symmetric(4, c, 1e-6), 1e-6)[0])
+
+
 def test_the_outer_layer_of_a_wall():
     wall = EllipsoidWall()
     layer = OuterLayer(wall, 0.25, wall.thickness)
@@ -448,3 +476,19 @@ def test_the_embedded_wall_by_quadrature():
     )
     around, direct = wall.point(1.2, 70.0), wall.point(0.8, 250.0)
     np.testing.assert_allclose(around, direct, atol=1e-12)
+
+
+def test_how_far_a_tree_lies_from_its_wall():
+    """Distances 0 to 9 mm outside: median 4.5, 95th percentile 8.55 mm, each to a whole millimetre."""
+    wall = EllipsoidWall()
+    off = MM * np.linspace(0.0, 9.9, 12)
+    x = np.stack([np.full(12, 1.0), np.zeros(12), np.zeros(12)], 1) * (wall.a + wall.thickness + off)[:, None]
+    tree = VesselNetwork.build(x, np.arange(11), np.arange(11) + 1, np.full(11, 1 * MM), inlets=[0], outlets=[11])
+    assert "its nodes lie 5 mm from the wall's surface (median; 95th percentile 9 mm)" in same_frame(
+        tree, wall, "t.swc"
+    )
+    away = relabel(tree, np.zeros(11, int), ("vessel",), position=x + np.array([7.2 * MM, 0, 0]))
+    with pytest.raises(FrameMismatch, match=r"t\.swc: its nodes lie 12 mm .* 95th percentile 17 mm"):
+        same_frame(away, wall, "t.swc")
+    near = relabel(tree, np.zeros(11, int), ("vessel",), position=x + np.array([7.0 * MM, 0, 0]))
+    assert "taken as it lies" in same_frame(near, wall, "t.swc")
