@@ -107,7 +107,7 @@ def test_without_a_prior_it_is_least_squares(sim):
 def test_what_fits_are_asked_wrongly(sim):
     with pytest.raises(perfsim.InputError, match="no method 'newton'"):
         fit(sim, [measured(sim)], FREE, method="newton")
-    with pytest.raises(perfsim.InputError, match="no prior|without a prior"):
+    with pytest.raises(perfsim.InputError, match=r"no prior|without a prior"):
         posterior(fit(sim, [measured(sim)], FREE, prior=False))
 
 
