@@ -88,7 +88,7 @@ def harmonic(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_a_network_rings_as_transmission_lines_do():
-    """Two harmonics of all pressures and flows to 0.3 % of the greatest; sampled times, volumes, conservation."""
+    """Two harmonics of all pressures to 0.1 % of the greatest, beside the throat to 0.6 %, of all flows to 0.3 %."""
     arteries = fork()
     grid = discretize(arteries, 8e-3, samples=16, cfl=0.45)
     cycle = solve_periodic(arteries, grid, tolerance=1e-9)
@@ -99,10 +99,10 @@ def test_a_network_rings_as_transmission_lines_do():
         p, q, middle = harmonic(k)
         p, q, middle = (-1j * x for x in (p, q, middle))  # sines
         size = np.abs(p).max()
-        np.testing.assert_allclose(node[k], p, atol=3e-3 * size)
-        np.testing.assert_allclose(P[k, 0], p[TAIL], atol=3e-3 * size)
-        np.testing.assert_allclose(P[k, 2], p[HEAD], atol=3e-3 * size)
-        np.testing.assert_allclose(P[k, 1], middle, atol=3e-3 * size)
+        near = np.where(np.isin(np.arange(6), [3, 4]), 6e-3, 1e-3) * size  # beside the throat: seen a step late
+        assert (np.abs(node[k] - p) <= near).all()
+        assert (np.abs(P[k, 0] - p[TAIL]) <= near[TAIL]).all() and (np.abs(P[k, 2] - p[HEAD]) <= near[HEAD]).all()
+        np.testing.assert_allclose(P[k, 1], middle, atol=2e-3 * size)  # without the viscous part of the wall
         np.testing.assert_allclose(Q[k, 0], q, atol=3e-3 * np.abs(q).max())
     np.testing.assert_allclose(cycle.mean_node_pressure, REST, rtol=1e-6)
     assert np.abs(cycle.volume).max() < 1e-3 * 1e-9 * PERIOD
