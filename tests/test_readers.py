@@ -1,5 +1,6 @@
 """Readers: round trips, and damaged files: a clear error or a correct read, never a traceback, never a hang."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from perfsim.io import (
     read_segments,
     read_svzerod,
     read_swc,
+    resolved,
     write_centerlines,
     write_swc,
 )
@@ -207,19 +209,111 @@ def sound(tree, tmp_path_factory):
     cubes.clear_data()
     cubes.save(folder / "m.vtu", binary=False)
     readers = {
-        "swc": ("t.swc", read_tree),
-        "vtp": ("t.vtp", read_tree),
-        "in": ("m.in", read_one_dimensional),
-        "json": ("z.json", lambda p: read_svzerod(p).solve()),
-        "trace": ("w.csv", read_pressure_wire),
-        "segments": ("s.csv", lambda p: read_segments(p, 0.2)),
-        "guide points": ("g.txt", lambda p: frame_from_guide_points(read_guide_points(p), p)),
-        "obj": ("s.obj", lambda p: read_surface(p).inside(np.zeros((1, 3)))),
-        "stl": ("s.stl", lambda p: read_surface(p).volume()),
-        "vtu": ("m.vtu", lambda p: read_volume_mesh(p).n_cells),
-        "case": ("c.toml", lambda p: parse_case(p.read_text(encoding="utf-8", errors="replace"), str(p))),
+        "swc": ("t.swc", read_tree, same_again(write_swc, ".swc")),
+        "vtp": ("t.vtp", read_tree, same_again(write_centerlines, ".vtp")),
+        "in": ("m.in", read_one_dimensional, lengths_are_those_of_the_cards),
+        "json": ("z.json", lambda p: read_svzerod(p).solve(), what_enters_leaves),
+        "trace": ("w.csv", read_pressure_wire, columns_are_those_of_the_table),
+        "segments": ("s.csv", lambda p: read_segments(p, 0.2), rows_are_those_of_the_table),
+        "guide points": ("g.txt", lambda p: frame_from_guide_points(read_guide_points(p), p), frame_is_one),
+        "obj": ("s.obj", read_surface, volume_is_that_of_the_triangles),
+        "stl": ("s.stl", read_surface, volume_is_that_of_the_triangles),
+        "vtu": ("m.vtu", read_volume_mesh, cells_are_those_of_the_file),
+        "case": (
+            "c.toml",
+            lambda p: parse_case(p.read_text(encoding="utf-8", errors="replace"), str(p)),
+            says_it_again,
+        ),
     }
-    return folder, {k: (folder / name, reader) for k, (name, reader) in readers.items()}
+    return folder, {k: (folder / name, reader, check) for k, (name, reader, check) in readers.items()}
+
+
+# What must hold of a file that is read, however it is damaged: what another reading of the same text says
+
+
+def same_again(write, ending):
+    """A tree that is written and read again is the tree."""
+
+    def check(path, found):
+        lines = found[0]
+        written = path.with_name(f"again{ending}")
+        write(written, lines)
+        again, _ = read_tree(written, "mm")
+        assert len(again.tail) == len(lines.tail) and len(again.inlets) == len(lines.inlets)
+        size = float(np.abs(lines.position).max())
+        assert float(again.length.sum()) == pytest.approx(float(lines.length.sum()), rel=1e-4, abs=1e-6 * size)
+
+    return check
+
+
+def lengths_are_those_of_the_cards(path, found):
+    """Segments by name, their areas in cm², as the last card of that name has them."""
+    cards = [w for w in (line.split("#")[0].split() for line in path.read_text().splitlines()) if w[:1] == ["SEGMENT"]]
+    assert sorted(found.segment_names) == sorted(w[1] for w in cards)
+    area = np.sort(1e4 * np.pi * found.lines.lumen.ravel() ** 2)
+    np.testing.assert_allclose(area, np.sort([float(w[k]) for w in cards for k in (7, 8)]), rtol=1e-9)
+
+
+def what_enters_leaves(path, found):
+    """The outlets' flows add up to the mean inflow of the file."""
+    case = json.loads(path.read_text())
+    known = {c["bc_name"]: c for c in case["boundary_conditions"]}
+    into = 0.0
+    for v in case["vessels"]:
+        name = v.get("boundary_conditions", {}).get("inlet")
+        if name is not None:
+            values = known[name]["bc_values"]
+            Q = np.atleast_1d(np.asarray(values["Q"], float))
+            t = np.asarray(values.get("t", np.linspace(0, 1, len(Q))), float)
+            into += float(Q[0]) if len(Q) == 1 else float(np.trapezoid(Q, t) / (t[-1] - t[0]))
+    assert sum(found[1].values()) == pytest.approx(into, rel=1e-6, abs=1e-12)
+
+
+def columns_are_those_of_the_table(path, found):
+    """Time, aortic and distal pressure by the names of the header."""
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    for name, column in (("t_s", found.time), ("Pa_mmHg", found.aortic), ("Pd_mmHg", found.distal)):
+        np.testing.assert_array_equal(column, [float(row[name]) for row in rows])
+    live = found.distal[found.valid] / found.aortic[found.valid]
+    assert live.min() - 1e-9 <= found.ffr <= live.max() + 1e-9
+
+
+def rows_are_those_of_the_table(path, found):
+    value, sd = found
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    said = {int(float(row["segment"])): float(row["mbf_mL_min_g"]) for row in rows}
+    assert said == {k + 1: v for k, v in enumerate(value) if np.isfinite(v)} and (sd > 0).all()
+
+
+def frame_is_one(path, found):
+    """Two unit vectors at right angles, inserts on either side of the septum's middle."""
+    assert np.linalg.norm(found.axis) == pytest.approx(1.0) == np.linalg.norm(found.lateral)
+    assert abs(found.axis @ found.lateral) < 1e-9 and found.length > 0
+    assert 0.0 < found.anterior_insert < 180.0 < found.inferior_insert < 360.0
+
+
+def volume_is_that_of_the_triangles(path, found):
+    """By VTK from the same triangles, openings filled; both are of the volume inside, however it is bounded."""
+    assert np.isfinite(found.volume()) and (found.extent > 0).all()
+    assert not found.inside(found.vertices.max(0)[None] + 2.0 * found.extent).any()
+    mesh = pv.PolyData.from_regular_faces(found.vertices, found.triangles)
+    if not found.openings and found.pieces == 1:
+        assert found.volume() == pytest.approx(mesh.volume, rel=1e-3)
+
+
+def cells_are_those_of_the_file(path, found):
+    """Every cell has its volume, and together they fill what their boundary encloses."""
+    sizes = np.asarray(found.compute_cell_sizes(length=False, area=False)["Volume"])
+    assert (np.abs(sizes) > 0).all() and len({*np.sign(sizes)}) == 1
+
+
+def says_it_again(path, found):
+    """The case that is written out says the same."""
+    if not any(
+        f for f in (*found.anatomy.files.values(), found.anatomy.labels, found.vessels.left, found.tissue.tone_map)
+    ):
+        again = parse_case(resolved(found), "again")
+        assert resolved(again) == resolved(found)
 
 
 damage = st.lists(
@@ -261,11 +355,13 @@ def mutate(text: str, steps) -> str:
     "kind", ["swc", "in", "json", "trace", "segments", "case", "guide points", "vtp", "obj", "stl", "vtu"]
 )
 def test_damaged_files(sound, kind, examples):
-    """Damaged copies of a sound file: each is read, or refused with a message that names the file."""
+    """Damaged copies of a sound file: each is refused with a message that names the file, or read as it is: what was
+    read agrees with another reading of the same text.
+    """
     folder, files = sound
-    path, reader = files[kind]
+    path, reader, check = files[kind]
     text = path.read_text()
-    reader(path)
+    check(path, reader(path))
     broken = folder / f"broken-{kind}{path.suffix}"
 
     @examples
@@ -273,20 +369,32 @@ def test_damaged_files(sound, kind, examples):
     def attempt(steps):
         broken.write_text(mutate(text, steps), encoding="utf-8")
         try:
-            reader(broken)
+            found = reader(broken)
         except perfsim.InputError as error:
             assert broken.name in str(error)
+        else:
+            check(broken, found)
 
     attempt()
 
 
 def test_damaged_images(tmp_path, examples):
-    """Damaged NIfTI files: a label that is not there, or a file that cannot be read, is said so."""
+    """Damaged copies of a label image of a cup: each is refused by name, or read as another reader has its voxels.
+
+    A wall is as large as its voxels are many and large; where nothing but a note in the header changed, it is the same.
+    """
     import nibabel as nib
 
-    nib.save(nib.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8) % 3, np.eye(4)), tmp_path / "a.nii")
-    data = (tmp_path / "a.nii").read_bytes()
-    place = st.integers(0, len(data) - 1)
+    grid = np.indices((16, 16, 16)).transpose(1, 2, 3, 0) - np.array([7.5, 7.5, 3.0])
+    across, z = np.linalg.norm(grid[..., :2], axis=-1), grid[..., 2]
+    cavity, cup = (across < 3.2) & (z > 2) & (z < 12), (across < 6.2) & (z > -2) & (z < 12)
+    right = (grid[..., 0] < -3) & ~cup & (np.abs(grid[..., 1]) < 4) & (z > 1) & (z < 11)
+    labels = (2 * cavity + 1 * (cup & ~cavity) + 3 * right).astype(np.int16)
+    nib.save(nib.Nifti1Image(labels, np.diag([5.0, 5.0, 5.0, 1.0])), tmp_path / "a.nii")
+    values = {"wall": 1, "cavity": 2, "right_ventricle": 3}
+    sound, data = wall_from_labels(tmp_path / "a.nii", **values, spacing=4e-3), (tmp_path / "a.nii").read_bytes()
+    place = st.one_of(st.integers(0, 351), st.integers(0, len(data) - 1))  # the header is as often hit as the voxels
+    read = []
 
     @examples
     @given(st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=6), st.booleans(), place)
@@ -295,16 +403,27 @@ def test_damaged_images(tmp_path, examples):
         for at, value in changes:
             broken[at] = value
         (tmp_path / "b.nii").write_bytes(broken[:end] if cut else broken)
-        with pytest.raises(perfsim.InputError, match=r"b\.nii"):
-            wall_from_labels(tmp_path / "b.nii", wall=99, cavity=1, right_ventricle=2)
+        try:
+            found = wall_from_labels(tmp_path / "b.nii", **values, spacing=4e-3)
+        except perfsim.InputError as error:
+            assert "b.nii" in str(error)
+            return
+        image = nib.load(tmp_path / "b.nii")
+        known = np.asanyarray(image.dataobj)
+        voxel = abs(np.linalg.det(image.affine[:3, :3])) * 1e-9
+        assert found.mask.sum() * 4e-3**3 == pytest.approx((known == 1).sum() * voxel, rel=0.15)
+        if np.array_equal(known, labels) and np.array_equal(image.affine, np.diag([5.0, 5.0, 5.0, 1.0])):
+            np.testing.assert_array_equal(found.mask, sound.mask)
+        read.append(found)
 
     attempt()
+    assert len(read) > examples.max_examples / 10
 
 
 def test_looking_at_files_does_not_load_jax(sound, tmp_path, without_jax):
     """--help, inspect on every format, convert."""
     _, files = sound
-    look = [str(path) for path, _ in files.values()]
+    look = [str(path) for path, *_ in files.values()]
     for arguments in (["--help"], ["inspect", *look], ["convert", str(files["swc"][0]), str(tmp_path / "c.vtp")]):
         run = subprocess.run(
             [sys.executable, "-c", without_jax + "from perfsim.cli import main; main()", *arguments],
@@ -317,7 +436,7 @@ def test_looking_at_files_does_not_load_jax(sound, tmp_path, without_jax):
 
 def test_inspect_names_what_is_wrong(sound, tmp_path):
     _, files = sound
-    fine = command("inspect", *(path for path, _ in files.values()), cwd=tmp_path)
+    fine = command("inspect", *(path for path, *_ in files.values()), cwd=tmp_path)
     assert fine.returncode == 0 and "coronary tree" in fine.stdout and "pressure wire" in fine.stdout
     (tmp_path / "bad.swc").write_text("1 2 0 0 0 1 -1\n2 2 1 0 0 0 1\n")
     bad = command("inspect", "bad.swc", "absent.swc", cwd=tmp_path)

@@ -9,6 +9,9 @@ from perfsim.io.images import read_image
 import numpy as np
 import scipy
 
+EXTENT = (40e-3, 500e-3)
+"""[m], the longest side of a box that holds wall and cavities"""
+
 
 def wall_from_labels(
     path: str | Path, *, wall: int, cavity: int, right_ventricle: int, spacing: float = 1.5e-3
@@ -28,22 +31,30 @@ def wall_from_labels(
             raise InputError(
                 f"{path}: no voxel has the label {value} ({name}); there are {np.unique(labels)[:12].tolist()}"
             )
-    origin, parts = _resampled(labels, to_world, (wall, cavity, right_ventricle), spacing)
-    return MaskWall(parts[0], origin, spacing, _frame(origin, spacing, *parts))
+    low, high = _bounds(labels, to_world, (wall, cavity, right_ventricle))
+    size = float((high - low).max())
+    if not EXTENT[0] <= size <= EXTENT[1]:
+        raise InputError(f"{path}: the labels are {1e3 * size:.4g} mm across: no heart; is the affine in mm?")
+    parts = _resampled(labels, to_world, (wall, cavity, right_ventricle), spacing, low, high)
+    return MaskWall(parts[0], low, spacing, _frame(low, spacing, *parts))
 
 
-def _resampled(labels, to_world, values, spacing) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Masks of the values on an axis-aligned grid of cubes in world coordinates."""
+def _bounds(labels, to_world, values) -> tuple[np.ndarray, np.ndarray]:
+    """Corners in the world [m] of a box that holds all voxels with these values, and one more on every side."""
     found = np.argwhere(np.isin(labels, values))
     corners = np.array(np.meshgrid(*zip(found.min(0) - 1, found.max(0) + 1, strict=True))).reshape(3, -1).T
     world = corners @ to_world[:3, :3].T + to_world[:3, 3]
-    low, high = world.min(0), world.max(0)
+    return world.min(0), world.max(0)
+
+
+def _resampled(labels, to_world, values, spacing, low, high) -> list[np.ndarray]:
+    """Masks of the values on an axis-aligned grid of cubes between two corners in the world."""
     axes = [np.arange(a, b + spacing, spacing) for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), 0)
     inverse = np.linalg.inv(to_world)
     at = np.einsum("ij,jxyz->ixyz", inverse[:3, :3], grid) + inverse[:3, 3][:, None, None, None]
     soft = [scipy.ndimage.map_coordinates((labels == v).astype(np.float32), at, order=1) for v in values]
-    return low, [s > 0.5 for s in soft]
+    return [s > 0.5 for s in soft]
 
 
 def _frame(origin, spacing, wall, cavity, right) -> Frame:

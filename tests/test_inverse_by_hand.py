@@ -1,0 +1,286 @@
+"""Fits, posteriors and what follows from them where all of it is linear algebra that fits on a page.
+
+The measurement here is linear in the logarithms of tone and supply and needs no flow field: the optimum, the posterior,
+profiles and the worth of further measurements have closed forms.
+"""
+
+import dataclasses
+
+import perfsim
+from perfsim.inverse import (
+    Ensemble,
+    Free,
+    ToneField,
+    fit,
+    identifiability,
+    next_measurement,
+    posterior,
+    problem,
+    profile,
+)
+from perfsim.inverse.fields import FieldBlock, Matern
+from perfsim.inverse.gauss_newton import Dense, Trust, Work, bent
+from perfsim.inverse.identifiability import in_words
+from perfsim.inverse.model import Model
+from perfsim.observe import Measurement, Noise
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import tiny_heart
+
+FREE = ("tone", "supply")
+SPREAD = 0.5
+"""of both kinds"""
+
+
+class Logarithms(Measurement):
+    """A (log tone of the LAD, log tone of the LCx, log supply over its first value), bent by its square."""
+
+    value: jnp.ndarray
+    noise: Noise
+    A: jnp.ndarray
+    first: jnp.ndarray
+    bow: float = 0.0
+
+    @property
+    def needs(self):
+        return ()
+
+    def predict(self, sim, solution):
+        m = self.A @ jnp.append(jnp.log(sim.tissue.tone), jnp.log(sim.tissue.supply / self.first))
+        return m + self.bow * m**2
+
+
+@pytest.fixture(scope="module")
+def sim():
+    """Without a state there is nothing to solve for."""
+    return eqx.tree_at(lambda s: s.states, tiny_heart(), ())
+
+
+A = np.array([[1.0, 0.5, 0.2], [0.3, -1.0, 0.4], [0.8, 0.7, -0.1], [0.2, 0.1, 1.5]])
+Y, SIGMA = np.array([0.6, -0.4, 0.5, 0.9]), 0.2
+J = SPREAD / SIGMA * A
+H = np.eye(3) + J.T @ J
+BEST = np.linalg.solve(H, J.T @ Y / SIGMA)
+C = np.linalg.inv(H)
+
+
+def measured(sim, rows=slice(None), value=Y, sigma=SIGMA, bow=0.0):
+    first = jnp.asarray(sim.tissue.supply)
+    return Logarithms(jnp.asarray(value[rows]), Noise(0.0, sigma), jnp.asarray(A[rows]), first, bow)
+
+
+@pytest.fixture(scope="module")
+def fitted(sim):
+    return fit(sim, [measured(sim)], FREE, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("method", ["dense", "krylov", "lbfgs", "auto"])
+def test_the_optimum_is_found(sim, method):
+    """(I + JᵀJ)⁻¹ Jᵀ y, by every method; costs before and after, values in their units."""
+    found = fit(sim, [measured(sim)], FREE, method=method, tolerance=1e-6)
+    assert found.converged and found.names == ["tone[LAD]", "tone[LCx]", "supply"]
+    np.testing.assert_allclose(found.xi, BEST, atol=2e-5)
+    np.testing.assert_allclose(found.after[:2], np.exp(SPREAD * BEST[:2]), rtol=2e-5)
+    assert found.after[2] == pytest.approx(float(sim.tissue.supply) * np.exp(SPREAD * BEST[2]), rel=2e-5)
+    assert found.cost_before == pytest.approx(0.5 * np.sum((Y / SIGMA) ** 2))
+    r = J @ BEST - Y / SIGMA
+    assert found.cost_after == pytest.approx(0.5 * r @ r + 0.5 * BEST @ BEST, rel=1e-6)
+    np.testing.assert_allclose(found.sim.tissue.tone, np.exp(SPREAD * BEST[:2]), rtol=2e-5)
+
+
+def test_without_a_prior_it_is_least_squares(sim):
+    """Data that no parameters meet; data that some do; and fewer data than parameters."""
+    found = fit(sim, [measured(sim)], FREE, prior=False, tolerance=1e-4)
+    np.testing.assert_allclose(found.xi, np.linalg.lstsq(J, Y / SIGMA, rcond=None)[0], atol=1e-3)
+    truth = np.array([0.4, -0.7, 1.1])
+    exact = fit(sim, [measured(sim, value=SPREAD * A @ truth)], FREE, prior=False)
+    assert exact.converged and exact.cost_after <= 4 * 0.5e-4
+    np.testing.assert_allclose(J @ exact.xi, J @ truth, atol=0.03)
+    few = fit(sim, [measured(sim, slice(2))], FREE, tolerance=1e-6)
+    G = J[:2]
+    np.testing.assert_allclose(few.xi, G.T @ np.linalg.solve(np.eye(2) + G @ G.T, Y[:2] / SIGMA), atol=1e-5)
+
+
+def test_what_fits_are_asked_wrongly(sim):
+    with pytest.raises(perfsim.InputError, match="no method 'newton'"):
+        fit(sim, [measured(sim)], FREE, method="newton")
+    with pytest.raises(perfsim.InputError, match=r"no prior|without a prior"):
+        posterior(fit(sim, [measured(sim)], FREE, prior=False))
+
+
+def test_a_step_promises_what_it_keeps(sim):
+    """On a linear problem the model's decrease is the decrease; with damping λ the step is -(H + λ)⁻¹ g."""
+    posed, _ = problem(sim, [measured(sim)], FREE)
+    here = Dense(posed, np.array([0.3, -0.2, 0.1]), Work())
+    np.testing.assert_allclose(here.J, J, rtol=1e-9)
+    np.testing.assert_allclose(here.gradient, H @ (here.xi - BEST), rtol=1e-6)
+    for damping in (0.0, 2.0):
+        step = here.step(Trust(damping=damping), Work())
+        np.testing.assert_allclose(step.p, -np.linalg.solve(H + damping * np.eye(3), here.gradient), rtol=1e-6)
+        there = Dense(posed, here.xi + step.p, Work())
+        assert step.decrease == pytest.approx(here.cost - there.cost, rel=1e-6)
+        assert step.curvature == pytest.approx(step.p @ H @ step.p / (step.p @ step.p), rel=1e-6)
+
+
+def test_steps_bend_with_the_second_derivative(sim):
+    """r = (m + b m² - y)/σ: along p its second derivative is 2b (A s p)²/σ, the step is p - ½ H⁻¹Jᵀr''."""
+    posed, _ = problem(sim, [measured(sim, bow=0.3)], FREE)
+    here = Dense(posed, np.zeros(3), Work())
+    p = -np.linalg.solve(H, here.gradient)
+    second = 2 * 0.3 * (SPREAD * A @ p) ** 2 / SIGMA
+    expected = p - 0.5 * np.linalg.solve(H, J.T @ second)
+    np.testing.assert_allclose(here.step(Trust(), Work()).p, expected, rtol=1e-6)
+    p, a = jnp.array([1.0, 0.0]), jnp.array([0.5, 0.5])
+    np.testing.assert_allclose(bent(p, a), [1.25, 0.25])
+    np.testing.assert_array_equal(bent(p, 1.1 * a), p)  # 0.78 of the step is no correction any more
+    np.testing.assert_array_equal(bent(p, jnp.array([jnp.nan, 0.0])), p)
+
+
+def test_trust_is_gained_and_lost():
+    """Gains over ½ divide the damping by six, those below ¼ raise it; below ¾ products become better and steps bend."""
+    trust = Trust(damping=6.0)
+    trust.adapt(0.9, 1.0, True)
+    assert (trust.damping, trust.passes, trust.bent) == (1.0, 2, False)
+    trust.adapt(0.6, 1000.0, True)
+    assert (trust.damping, trust.passes, trust.bent) == (0.0, 4, True)  # a hundredth of the curvature is none
+    trust.adapt(0.3, 10.0, True)
+    assert (trust.damping, trust.passes) == (0.0, 8)
+    trust.adapt(-1.0, 10.0, True)
+    assert (trust.damping, trust.passes) == (1.0, 8)
+    trust.adapt(0.25, 10.0, False)
+    assert trust.damping == 4.0
+
+
+def test_posterior_by_hand(fitted):
+    known = posterior(fitted)
+    np.testing.assert_allclose(known.eigenvalues, np.linalg.svd(J)[1] ** 2, rtol=1e-6)
+    np.testing.assert_allclose(known.covariance(np.arange(3)), C, atol=1e-9)
+    np.testing.assert_allclose(known.covariance(np.array([2, 0])), C[np.ix_([2, 0], [2, 0])], atol=1e-9)
+    np.testing.assert_allclose(known.sd, np.sqrt(np.diag(C)), rtol=1e-6)
+    np.testing.assert_allclose(known.times_covariance(J), J @ C, atol=1e-9)
+    off = np.array([0.2, -0.1, 0.4])
+    assert known.laplace_cost(fitted.xi + off) == pytest.approx(0.5 * off @ H @ off, rel=1e-6)
+    draws = known.draw(100_000, seed=1)
+    np.testing.assert_allclose(0.5 * (draws[:50_000] + draws[50_000:]), np.tile(fitted.xi, (50_000, 1)), atol=1e-12)
+    np.testing.assert_allclose(np.cov(draws.T), C, atol=0.02 * np.diag(C).max())
+    assert known.draw(5).shape == (5, 3)
+
+
+def test_draws_of_a_linear_problem_weigh_the_same(fitted):
+    """The approximation is exact: every draw counts, before the data and after."""
+    known = posterior(fitted)
+    drawn, before = known.sample(lambda _: np.ones(2), 8), known.before(lambda _: {"x": np.zeros(1)}, 6)
+    np.testing.assert_allclose(drawn.weight, 1 / 8, rtol=1e-6)
+    np.testing.assert_allclose(before.weight, 1 / 6)
+    assert drawn.effective == pytest.approx(8.0) and drawn.values[""].shape == (8, 2)
+    assert before.values["x"].shape == (6, 1)
+
+
+def test_ensembles_against_numpy():
+    """Means, deviations, quantiles (k/(n + 1)) and probabilities of equal and of doubled draws."""
+    x = np.random.default_rng(0).normal(size=(9, 2))
+    equal = Ensemble({"x": x}, np.full(9, 1 / 9))
+    np.testing.assert_allclose(equal.mean("x"), x.mean(0))
+    np.testing.assert_allclose(equal.sd("x"), x.std(0))
+    for q in (0.2, 0.5, 0.77):
+        np.testing.assert_allclose(equal.quantile(q, "x"), np.quantile(x, q, axis=0, method="weibull"))
+    low, high = equal.interval(0.6, "x")
+    np.testing.assert_allclose([low, high], np.quantile(x, [0.2, 0.8], axis=0, method="weibull"))
+    np.testing.assert_allclose(equal.probability(lambda v: v > 0, "x"), (x > 0).mean(0))
+    uneven = Ensemble({"x": np.array([1.0, 2.0])}, np.array([0.75, 0.25]))
+    assert float(uneven.mean("x")) == 1.25 and float(uneven.sd("x")) == pytest.approx(np.sqrt(0.1875))
+    assert uneven.effective == pytest.approx(1 / (0.5625 + 0.0625))
+    assert float(uneven.probability(lambda v: v == 2.0, "x")) == 0.25
+
+
+def test_identifiability_by_hand(fitted):
+    """Deviations, correlations, and the worst combination of the most confounded pair."""
+    said = identifiability(posterior(fitted))
+    sd = np.sqrt(np.diag(C))
+    R = C / np.outer(sd, sd)
+    np.testing.assert_allclose(said.sd, sd, rtol=1e-6)
+    assert said.informed == int(np.sum(np.linalg.svd(J)[1] ** 2 > 1.0)) and said.parameters == 3
+    pairs = {(i, j): R[i, j] for i in range(3) for j in range(i) if abs(R[i, j]) >= 0.5}
+    assert len(said.confounded) == len(pairs)
+    # one datum, of the sum of two tones: they take each other's place
+    together = Logarithms(jnp.zeros(1), Noise(0.0, 0.05), jnp.array([[1.0, 1.0, 0.0]]), fitted.data[0].first)
+    said = identifiability(posterior(fit(fitted.problem.model.sim, [together], FREE)))
+    g = SPREAD / 0.05 * np.array([1.0, 1.0, 0.0])
+    C1 = np.linalg.inv(np.eye(3) + np.outer(g, g))
+    (pair,) = said.confounded
+    assert {pair.first, pair.second} == {"tone[LAD]", "tone[LCx]"}
+    assert pair.correlation == pytest.approx(C1[0, 1] / C1[0, 0], rel=1e-6) and pair.spread == pytest.approx(
+        1.0, rel=1e-6
+    )
+    assert said.informed == 1 and said.unknown == ["supply"]
+    text = said.lines()
+    assert text[0] == "The data inform 1 of 3 directions." and "keeps 100 % of its prior uncertainty" in text[1]
+    assert text[-1] == "Not informed by these data: supply conductance."
+
+
+def test_parameters_in_words():
+    assert in_words("tone[LAD]") == "LAD microvascular tone"
+    assert in_words("throat[LAD@30mm]") == "LAD stenosis at 30 mm"
+    assert in_words("pressure[rest]") == "aortic pressure (rest)" and in_words("pressure") == "aortic pressure"
+    assert in_words("loss.k_t") == "loss.k_t" and in_words("shift[apex]") == "shift of the map (apex)"
+
+
+def test_worth_of_a_measurement_by_hand(sim, fitted):
+    """½ log₂ det(I + J C Jᵀ) bits, and the deviations that it leaves; the most telling comes first."""
+    good, poor = measured(sim, slice(1, 2), sigma=0.02), measured(sim, slice(3, 4), sigma=2.0)
+    found = next_measurement(posterior(fitted), {"poor": poor, "good": good})
+    assert [v.name for v in found] == ["good", "poor"]
+    for value, row, sigma in ((found[0], A[1:2], 0.02), (found[1], A[3:4], 2.0)):
+        g = SPREAD / sigma * row
+        inner = np.eye(1) + g @ C @ g.T
+        assert value.bits == pytest.approx(0.5 * np.log2(np.linalg.det(inner)), rel=1e-5)
+        left = C - C @ g.T @ np.linalg.inv(inner) @ g @ C
+        np.testing.assert_allclose(list(value.sd.values()), np.sqrt(np.diag(left) / np.diag(C)), rtol=1e-5)
+    assert next_measurement(posterior(fitted), {}) == []
+
+
+def test_profiles_are_parabolas(fitted):
+    """Least cost with ξ_k held: that of the optimum + ½ (ξ_k - ξ̂_k)²/C_kk, at the values that the steps mean."""
+    steps = (-1.0, 0.0, 2.0)
+    values, cost = profile(fitted, "tone[LCx]", steps)
+    np.testing.assert_allclose(values, np.exp(SPREAD * np.array(steps)), rtol=1e-9)
+    expected = fitted.cost_after + 0.5 * (np.array(steps) - BEST[1]) ** 2 / C[1, 1]
+    np.testing.assert_allclose(cost, expected, rtol=1e-4)
+
+
+def test_a_stopped_fit_goes_on(sim, tmp_path):
+    """From its checkpoint to the same answer; another problem's checkpoint is refused."""
+    data, file = [measured(sim, bow=0.3)], tmp_path / "fit.npz"
+    whole = fit(sim, data, FREE, tolerance=1e-6)
+    cut = fit(sim, data, FREE, tolerance=1e-6, max_steps=1, checkpoint=file)
+    assert not cut.converged and cut.iterations == 1
+    resumed = fit(sim, data, FREE, tolerance=1e-6, checkpoint=file)
+    np.testing.assert_array_equal(resumed.xi, whole.xi)
+    assert resumed.iterations == whole.iterations and resumed.cost_before == whole.cost_before
+    with pytest.raises(perfsim.InputError, match="checkpoint is of 3 parameters, the fit has 2"):
+        fit(sim, data, ("tone",), checkpoint=file)
+    with pytest.raises(perfsim.InputError, match="keeps no checkpoint"):
+        fit(sim, data, FREE, method="lbfgs", checkpoint=file)
+
+
+def test_a_field_of_tone_by_hand(sim):
+    """e^u on every volume's supply; on terminals the mean of u over what each feeds; with a border a soft step."""
+    volumes, links, tissue = sim.parts()
+    xi = jnp.asarray(np.random.default_rng(3).normal(size=8))
+    plain = FieldBlock.of(sim, ToneField(0.4, 15e-3, smooth=False))
+    u = np.asarray(Matern.of(volumes, 15e-3, 0.4, False)(volumes, xi))
+    model = plain.apply(Model(sim, ()), xi)
+    np.testing.assert_allclose(model.sim.tissue.supply, float(tissue.supply) * np.exp(u), rtol=1e-9)
+    at_ends = dataclasses.replace(plain, kind=dataclasses.replace(plain.kind, on="terminals"))
+    terminal, weight = np.asarray(links.terminal), np.asarray(links.weight)
+    mean = [np.sum((weight * u)[terminal == k]) / np.sum(weight[terminal == k]) for k in range(3)]
+    tone = at_ends.apply(Model(sim, ()), xi).sim.tissue.terminal_tone
+    np.testing.assert_allclose(tone, np.exp(mean), rtol=1e-9)
+    sharp = FieldBlock.of(sim, ToneField(0.4, 15e-3, smooth=False, border=0.7))
+    m = u / 0.4  # of unit deviation
+    np.testing.assert_allclose(sharp.field(volumes, xi), -0.7 / (1 + np.exp(-6 * (m - 1))), rtol=1e-9)
+    _, names = problem(sim, [measured(sim)], [ToneField(smooth=False), Free("tone", by="all")])
+    assert names[:2] == ["tone field[0]", "tone field[1]"] and names[8:] == ["tone"]
