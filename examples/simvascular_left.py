@@ -16,7 +16,7 @@ from pathlib import Path
 import perfsim
 from perfsim import io
 from perfsim.blood import ConstantViscosity
-from perfsim.coupling import check, network_only, simulate
+from perfsim.coupling import network_only, simulate
 from perfsim.flow import JetExpansion, LumpedOutlets, StaticJunctions
 from perfsim.flow.pulsatile import (
     Arteries,
@@ -52,7 +52,7 @@ def compare(folder: Path, loss=None) -> dict:
         network, outlets, aortic_pressure=pressure, viscosity=ConstantViscosity(model.material[1] * 0.1),
         loss=StaticJunctions(1.0) if loss is None else loss, profile=1.0,
     )  # fmt: skip
-    state = check(simulate(sim)).hyperemia
+    state = simulate(sim).hyperemia
     flow = np.asarray(state.outlet_flow) / ML_MIN
     pd_pa = np.asarray(state.total_pressure)[np.asarray(network.outlets)] / pressure
     flow_error = flow / [r["Q_ml_min"] for r in reference] - 1.0
