@@ -29,7 +29,7 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
     n = len(volumes.volume)
     more = count - n
     assert more >= 0 and volumes.faces is None
-    own = np.arange(n, count)
+    own = jnp.arange(n, count, dtype=volumes.neighbor.dtype)
     levels, cells = [], (n, count)
     sides, coarse = volumes.neighbor.shape[0], count
     for level in volumes.levels:
@@ -41,7 +41,10 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
         center=filled(volumes.center, count, jnp.mean(volumes.center, axis=0)),
         volume=filled(volumes.volume, count, EMPTY * jnp.mean(volumes.volume)),
         depth=filled(volumes.depth, count, 0.5),
-        neighbor=jnp.concatenate([volumes.neighbor, jnp.tile(jnp.asarray(own, volumes.neighbor.dtype), (sides, 1))], 1),
+        neighbor=jnp.concatenate([volumes.neighbor, jnp.tile(own, (sides, 1))], 1),
+        twin=jnp.concatenate(
+            [_sides_of(volumes.twin, n, count), count * jnp.arange(sides, dtype=own.dtype)[:, None] + own], 1
+        ),
         conductor=jnp.pad(volumes.conductor, ((0, 0), (0, more))),
         levels=tuple(levels),
     )
