@@ -75,7 +75,7 @@ def linear(sim, rtol):
     x = jnp.concatenate([jnp.full(links.nodes, 70.0), jnp.full(len(volumes.volume), 30.0)])
     hessian = Hessian.at(system, links, x, METHOD)
     b = jnp.concatenate([jnp.zeros(links.nodes), system.drainage * (1.0 + 0.5 * jnp.sin(300.0 * volumes.center[:, 0]))])
-    _, steps = hessian.solve(b, rtol, 200)
+    steps = hessian.solve(b, rtol, 200).steps
     alone = conjugate_gradients(hessian.tissue, hessian.tissue_inverse, b[links.nodes :], rtol, 200).steps
     return steps, alone
 

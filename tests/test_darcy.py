@@ -1,10 +1,13 @@
 """The finite-volume operator: mesh measures, order of convergence, properties of the matrix."""
 
+from functools import partial
+
 import perfsim
 from perfsim import darcy
 from perfsim.anatomy import EllipsoidWall
 from perfsim.coupling import couplings
-from perfsim.darcy import Multigrid, box, cut_cells, operator, transmissibility
+from perfsim.darcy import Multigrid, box, cut_cells, mesh_cells, operator, tetrahedra_in_box, transmissibility
+from perfsim.darcy.padding import pad_volumes
 from perfsim.units import ML_MIN_G, MMHG
 
 import jax
@@ -169,3 +172,71 @@ def test_couplings_keep_every_weight():
 def test_impossible_meshes_are_refused(spacing, words):
     with pytest.raises(perfsim.InputError, match=words):
         cut_cells(EllipsoidWall(), spacing)
+
+
+def harmonic(volumes, K):
+    """Transmissibilities by indexing and by JAX's own rules, for K > 0."""
+    if K.ndim == 1:
+        own, other = jnp.broadcast_to(K, volumes.neighbor.shape), K[volumes.neighbor]
+    else:
+        size = jnp.linalg.norm(volumes.faces.area, axis=0)
+        n = volumes.faces.area / jnp.where(size == 0, 1.0, size)
+        own, other = (jnp.einsum(f"asv,{of},bsv->sv", n, k, n) for of, k in (("vab", K), ("svab", K[volumes.neighbor])))
+    return volumes.conductor * 2.0 * own * other / jnp.where(own + other == 0, 1.0, own + other)
+
+
+@pytest.mark.parametrize("kind", ["voxels", "tetrahedra", "tensors", "padded"])
+def test_transmissibility_and_its_derivatives(kind):
+    if kind in ("voxels", "padded"):
+        volumes, _ = box([1.0] * 3, [5] * 3)
+        volumes = pad_volumes(volumes, 160) if kind == "padded" else volumes
+    else:
+        volumes, _ = mesh_cells(*tetrahedra_in_box(1.0, 3))
+    n, rng = len(volumes.volume), np.random.default_rng(0)
+    position = jnp.arange(volumes.neighbor.size).reshape(volumes.neighbor.shape)
+    np.testing.assert_array_equal(volumes.twin.ravel()[volumes.twin], position)
+    np.testing.assert_array_equal(
+        volumes.neighbor.ravel()[volumes.twin], jnp.broadcast_to(jnp.arange(n), position.shape)
+    )
+
+    shape = (3, n, 3, 3) if kind == "tensors" else (3, n)
+    K, dK = jnp.exp(rng.standard_normal(shape)), jnp.asarray(rng.standard_normal(shape))
+    if kind == "tensors":
+        K = jnp.einsum("mnab,mncb->mnac", K, K)
+    weight = jnp.asarray(rng.standard_normal((3, *volumes.neighbor.shape)))
+
+    @partial(jax.jit, static_argnums=0)
+    @partial(jax.vmap, in_axes=(None, 0, 0, 0))
+    def found(f, K, dK, weight):
+        def forward(K):
+            return jax.jvp(lambda K: f(volumes, K), (K,), (dK,))
+
+        def backward(K):
+            return jax.vjp(lambda K: f(volumes, K), K)[1](weight)[0]
+
+        return (
+            forward(K),
+            jax.jvp(backward, (K,), (dK,)),
+            jax.linear_transpose(jax.linearize(forward, K)[1], K)((weight, weight)),
+        )
+
+    ours, plain = found(transmissibility, K, dK, weight), found(harmonic, K, dK, weight)
+    for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=1e-12 * float(jnp.abs(y).max()))
+
+
+def test_derivatives_scatter_nothing():
+    """A scatter takes its numbers one by one on a CPU, and in no certain order on a GPU."""
+    volumes, _ = box([1.0] * 3, [4] * 3)
+    n = len(volumes.volume)
+
+    def flow(K, sink, p):
+        return operator(volumes, transmissibility(volumes, K), sink)(p)
+
+    def backward(K, sink, p, w):
+        return jax.vjp(lambda K, sink: flow(K, sink, p), K, sink)[1](w)
+
+    K, p = jnp.ones(n), jnp.linspace(0.0, 1.0, n)
+    program = jax.jit(backward).lower(K, K, p, p).as_text()
+    assert "gather" in program and "scatter" not in program
+    assert program.count("stablehlo.pad") == 0  # rows of an array cut out one by one become an array of zeros each

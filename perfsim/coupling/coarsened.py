@@ -11,7 +11,7 @@ from perfsim._results import InputError
 from perfsim.coupling.simulation import Simulation, State, Tissue
 from perfsim.coupling.territories import Couplings, couplings
 from perfsim.darcy import ControlVolumes, operator
-from perfsim.darcy.coarsening import Coarsening
+from perfsim.darcy.coarsening import Coarsening, twins
 from perfsim.darcy.multigrid import coarser
 
 import equinox as eqx
@@ -83,6 +83,7 @@ def _merged(mesh: ControlVolumes, level: Coarsening) -> ControlVolumes:
         volume=jnp.asarray(np.bincount(merging.own, V, merging.count)),
         depth=jnp.asarray(merging.mean(mesh.depth, V)),
         neighbor=level.neighbor,
+        twin=jnp.asarray(twins(np.asarray(level.face), level.bundle.shape[1])),
         conductor=coarser(operator(mesh, mesh.conductor, jnp.zeros(len(V))), level).transmissibility,
         levels=mesh.levels[1:],
     )

@@ -175,7 +175,7 @@ def _lifted(graph, hessian, base, level, at_nodes, at_volumes):
 
     w is `base` at the inlets, `level` in the wall, and above them what makes J w about as much as asked for.
     """
-    w, _ = hessian.solve(jnp.concatenate([at_nodes, at_volumes]), CLOSE, STEPS)
+    w = hessian.solve(jnp.concatenate([at_nodes, at_volumes]), CLOSE, STEPS).x
     w = jnp.maximum(hessian.split(w)[1], 0.0)
     from_wall = hessian.to_tree(w)
     ends = at_nodes + MARGIN * hessian.vessels.diagonal * hessian.vessels_inverse(from_wall)

@@ -97,6 +97,16 @@ def neighbors(pairs: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     return beside, padded_columns(owner, rows.data - 1, cells, len(pairs))
 
 
+def twins(face: np.ndarray, faces: int) -> np.ndarray:
+    """Flat position, among the sides of all cells, of each side as its neighbor sees it; its own where there is none.
+
+    Arguments: the face of each side (sides, cells), `faces` where there is none.
+    """
+    own = np.arange(face.size, dtype=np.int32).reshape(face.shape)
+    both = np.bincount(face.ravel(), own.ravel(), faces + 1)[face]  # a face's two positions, added
+    return np.where(face == faces, own, both - own).astype(np.int32)
+
+
 def _sides(face: np.ndarray, faces: int) -> np.ndarray:
     """Where each face is found in the flattened lists of faces (sides, cells)."""
     side = np.zeros(faces + 1, np.int32)

@@ -5,6 +5,7 @@ gather with the sides of a cell beside each other, and on a GPU neighboring thre
 scattered, so results are the same to the bit every time.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -14,6 +15,24 @@ Slots = Int[Array, "slots owners"]
 def take(x: Float[Array, " n"], index: Int[Array, "*any"]) -> Float[Array, "*any"]:
     """x[index], for indices that are known to be valid."""
     return x.at[index].get(mode="promise_in_bounds")
+
+
+def across(x: Float[Array, "sides n"], twin: Int[Array, "sides n"]) -> Float[Array, "sides n"]:
+    """What each side's neighbor has on its side of the same face: y = Px with `ControlVolumes.twin`.
+
+    JAX transposes a gather into a scatter, one number at a time on a CPU. P only exchanges pairs, so P = Pᵀ = P⁻¹, and
+    as the solution of the symmetric system Py = x it is its own transpose: a gather in both modes, and under `vmap`.
+    """
+
+    def exchange(x):
+        return take(x.ravel(), twin.ravel()).reshape(twin.shape)
+
+    return jax.lax.custom_linear_solve(exchange, x, lambda _, b: exchange(b), symmetric=True)
+
+
+def rows(x: Float[Array, "slots n"]) -> list[Float[Array, " n"]]:
+    """The rows of x. What slices an array one by one is transposed into a sum of arrays that are nearly all zero."""
+    return [row[0] for row in jax.lax.split(x, (1,) * x.shape[0])]
 
 
 def sum_slots(x: Float[Array, " n"], slots: Slots) -> Float[Array, " owners"]:
@@ -30,4 +49,5 @@ def sum_rows(x: Float[Array, "slots n"]) -> Float[Array, " n"]:
     CPU: it computes what it sums in the order of the result. Where many gather from the sum take `jnp.sum`, which XLA
     does not compute anew for each of them.
     """
-    return sum(x[1:], x[0])
+    first, *others = rows(x)
+    return sum(others, first)

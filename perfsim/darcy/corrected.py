@@ -10,7 +10,7 @@ least-squares gradients on both sides. K of a face is the mean of both sides, sc
 harmonic mean enters T: two scars exchange nothing.
 """
 
-from perfsim.darcy.columns import take
+from perfsim.darcy.columns import rows, take
 from perfsim.darcy.operator import DarcyOperator, beside, times
 from perfsim.darcy.volumes import ControlVolumes
 
@@ -71,7 +71,7 @@ def correction(
 ) -> Correction:
     """The correction that belongs to transmissibilities T of mobility K [m²/(Pa·s)], a scalar or a tensor."""
     out = []
-    for A, t, j in zip(jnp.moveaxis(volumes.faces.area, 1, 0), T, volumes.neighbor, strict=True):
+    for A, t, j in zip(jnp.moveaxis(volumes.faces.area, 1, 0), rows(T), volumes.neighbor, strict=True):
         v = 0.5 * (times(K, A) + times(beside(K, j), A))
         d = beside(volumes.center, j).T - volumes.center.T
         plain = jnp.sum(A * v, axis=0)

@@ -1,10 +1,11 @@
 """The two-point finite-volume operator -∇·(K∇p) + σp on control volumes."""
 
 from perfsim._results import InputError
-from perfsim.darcy.columns import sum_rows, take
+from perfsim.darcy.columns import across, rows, sum_rows, take
 from perfsim.darcy.volumes import ControlVolumes
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
@@ -45,7 +46,7 @@ class DarcyOperator(eqx.Module):
 
     def __call__(self, p: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
         out = self.diagonal * p
-        for T, j in zip(self.transmissibility, self.neighbor, strict=True):
+        for T, j in zip(rows(self.transmissibility), self.neighbor, strict=True):
             out = out - T * take(p, j)
         return out
 
@@ -73,25 +74,47 @@ def transmissibility(
     both sides. Raises `InputError` for a tensor on a mesh without `faces`.
     """
     if K.ndim == 1:
-        own = jnp.broadcast_to(K, volumes.neighbor.shape)
-        other = jnp.stack([take(K, j) for j in volumes.neighbor])
+        own = jnp.stack([K] * volumes.neighbor.shape[0])  # unlike a broadcast's, its transpose is a sum of rows
     elif volumes.faces is None:
         raise InputError("a permeability tensor needs a mesh with faces: build it with faces=True, or by `mesh_cells`")
     else:
-        own, other = _along_normals(volumes, K)
-    total = own + other
-    return volumes.conductor * 2.0 * (own * other) / jnp.where(total == 0, 1.0, total)  # two scars exchange nothing
+        own = _along_normals(volumes, K)
+    return volumes.conductor * _harmonic_mean(own, volumes.twin)
 
 
-def _along_normals(volumes: ControlVolumes, K):
-    """n·Kn of both sides of each face (sides, volumes)."""
-    own, other = [], []
-    for A, j in zip(jnp.moveaxis(volumes.faces.area, 1, 0), volumes.neighbor, strict=True):
+@jax.custom_jvp
+def _harmonic_mean(own: Float[Array, "sides volumes"], twin: Int[Array, "sides volumes"]):
+    """m = 2ab/(a + b) of both sides of each face, 0 where both are: two scars exchange nothing.
+
+    The derivative dm = w da + Pw da with w = 2b²/(a + b)², P as in `across`, says what the rules for products and
+    quotients do not know: what comes from the other side is the same term seen from there. Backward, P thus takes what
+    m was weighted by before anything else is multiplied.
+    """
+    other = across(own, twin)
+    return 2.0 * own * other / _or_one(own + other)
+
+
+@_harmonic_mean.defjvp
+def _(x, dx):
+    own, twin = x
+    other = across(own, twin)
+    per_total = 1.0 / _or_one(own + other)
+    half = 2.0 * (other * per_total) ** 2 * dx[0]
+    return 2.0 * own * other * per_total, half + across(half, twin)
+
+
+def _or_one(total):
+    return jnp.where(total == 0, 1.0, total)
+
+
+def _along_normals(volumes: ControlVolumes, K) -> Float[Array, "sides volumes"]:
+    """n·Kn of each volume at each of its faces."""
+    out = []
+    for A in jnp.moveaxis(volumes.faces.area, 1, 0):
         square = jnp.sum(A**2, axis=0)
         unit = A / jnp.sqrt(jnp.where(square == 0, 1.0, square))
-        own.append(jnp.sum(unit * times(K, unit), axis=0))
-        other.append(jnp.sum(unit * times(beside(K, j), unit), axis=0))
-    return jnp.stack(own), jnp.stack(other)
+        out.append(jnp.sum(unit * times(K, unit), axis=0))
+    return jnp.stack(out)
 
 
 def beside(x: Float[Array, "volumes ..."], j: Int[Array, " volumes"]) -> Float[Array, "volumes ..."]:

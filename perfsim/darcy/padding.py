@@ -42,12 +42,15 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
         levels.append(_pad_level(level, *cells, coarse))
         cells = level.members.shape[1], coarse
     center, volume, neighbor = (np.asarray(x) for x in (volumes.center, volumes.volume, volumes.neighbor))
+    twin = _sides_of(np.asarray(volumes.twin), n, count)
+    own_sides = count * np.arange(sides, dtype=twin.dtype)[:, None] + own.astype(twin.dtype)
     return dataclasses.replace(
         volumes,
         center=filled(center, count, center.mean(0)),
         volume=filled(volume, count, EMPTY * volume.mean()),
         depth=filled(volumes.depth, count, 0.5),
         neighbor=jnp.asarray(np.concatenate([neighbor, np.tile(own.astype(neighbor.dtype), (sides, 1))], 1)),
+        twin=jnp.asarray(np.concatenate([twin, own_sides], 1)),
         conductor=jnp.asarray(np.pad(np.asarray(volumes.conductor), ((0, 0), (0, more)))),
         levels=tuple(levels),
     )

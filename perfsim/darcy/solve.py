@@ -75,7 +75,8 @@ def _solve(volumes, K, sink, load, method: FiniteVolumes, rtol, max_steps, throw
         """(x, what the solve did), for the value and for every derivative."""
         found: LinearSolve = krylov(matvec, inverse, b, rtol, max_steps)
         asked = jnp.sum(jnp.abs(b))
-        beyond = jnp.maximum(jnp.abs(b - matvec(found.x)) - fixed.rounding(found.x) - _ulp(b), 0.0)
+        left, rounding = jnp.abs(b - matvec(found.x)), fixed.rounding(found.x) + _ulp(b)
+        beyond = jnp.where(left <= rounding, 0.0, left - rounding)
         imbalance = jnp.sum(beyond) / jnp.where(asked == 0, 1.0, asked)
         ended = jnp.where(imbalance <= rtol, RESULTS.successful, RESULTS.linear_not_converged)
         ended = jnp.where(jnp.isfinite(imbalance), ended, RESULTS.not_finite)

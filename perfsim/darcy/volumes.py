@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
-from perfsim.darcy.coarsening import Coarsening, coarsen, neighbors
+from perfsim.darcy.coarsening import Coarsening, coarsen, neighbors, twins
 from perfsim.darcy.faces import Faces
 from perfsim.precision import require_float64
 
@@ -30,6 +30,8 @@ class ControlVolumes(eqx.Module):
     """transmural depth, 0 epicardium to 1 endocardium"""
     neighbor: Int[Array, "sides volumes"]
     """neighbors of each volume; itself where there are fewer"""
+    twin: Int[Array, "sides volumes"]
+    """flat position of each side as its neighbor sees it; its own where there is none"""
     conductor: Float[Array, "sides volumes"]
     """area of the face to each neighbor over the distance of the two centers [m], the same seen from both sides"""
     levels: tuple[Coarsening, ...]
@@ -51,6 +53,7 @@ class ControlVolumes(eqx.Module):
             volume=jnp.asarray(volume),
             depth=jnp.asarray(depth),
             neighbor=jnp.asarray(neighbor),
+            twin=jnp.asarray(twins(face, len(face_cells))),
             conductor=jnp.asarray(np.append(conductor, 0.0)[face]),
             levels=coarsen(center, volume, face_cells, face, code),
             faces=None if area is None else Faces.build(center, face_cells, face, area, face_center),

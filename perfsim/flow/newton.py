@@ -74,7 +74,8 @@ def imbalance(here: Balance, x: Float[Array, " n"], conductance: Float[Array, " 
     by up to 2εp Σg, however well the equations are solved: short trunks conduct a thousand times better than the wall.
     """
     rounding = 2.0 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x)) * conductance
-    beyond = jnp.maximum(jnp.abs(here.left) - rounding, 0.0)
+    left = jnp.abs(here.left)
+    beyond = jnp.where(left <= rounding, 0.0, left - rounding)  # a maximum could lose what is not a number on a CPU
     return jnp.sum(beyond) / jnp.maximum(jnp.abs(here.inflow), 1e-30)
 
 
@@ -128,7 +129,7 @@ def minimize(
             rtol = jnp.clip(0.1 * error, 0.2 * tolerance / error, 1e-3)
             d, inner, met = step(x, here.left, rtol)
             y = _line_search(lambda x: balance(x).left, x, here.left, d)
-            missed = ~met & (inner >= method.max_krylov)
+            missed = jnp.logical_not(met) & (inner >= method.max_krylov)
             return _Iteration(y, error, state.steps + 1, state.krylov + inner, missed, no, missed)
 
         def stay():

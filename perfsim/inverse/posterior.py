@@ -23,6 +23,8 @@ from jaxtyping import Array, Float
 
 NEGLIGIBLE = 0.05
 """eigenvalue below which a direction counts as not informed at all: its deviation falls by 2.5 %"""
+FEWEST = 25
+"""draws whose largest weights make a tail"""
 BLOCK, MOST = 32, 1024
 """directions tried at a time, and at most, where eigenvalues are found by random products"""
 
@@ -251,10 +253,14 @@ def _through_the_model(problem: Problem, xi: Float[Array, " parameters"]):
 
 def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
     """(normalized importance weights, k̂): the largest ones are replaced by quantiles of a generalized Pareto
-    distribution fitted to them (Vehtari et al. 2024, J Mach Learn Res 25:72; by arviz-stats).
+    distribution fitted to them (Vehtari et al. 2024, J Mach Learn Res 25:72; by arviz-stats). Fewer than 25 draws are
+    not smoothed: their tail says nothing, and k̂ is infinite.
     """
     from arviz_stats.base import array_stats  # here, not above: it takes a moment to load, and few need it
 
-    log_weight, k_hat = array_stats.psislw(log_ratio)
+    if len(log_ratio) < FEWEST:
+        log_weight, k_hat = log_ratio, np.inf
+    else:
+        log_weight, k_hat = array_stats.psislw(-log_ratio)  # it takes log-likelihoods, whose ratios are inverse
     weight = np.exp(log_weight - np.max(log_weight))
     return weight / np.sum(weight), float(k_hat)
