@@ -33,6 +33,7 @@ from perfsim.flow.pulsatile import (
     solve_periodic,
     steady_start,
 )
+from perfsim.precision import Precision, cast
 
 import equinox as eqx
 import jax
@@ -94,10 +95,11 @@ def shortened(arteries: Arteries, dx: float, steps: int) -> tuple[Arteries, Grid
     )
 
 
-def speed(arteries: Arteries, dx: float, steps: int, repeat: int, gradient: bool) -> dict:
+def speed(arteries: Arteries, dx: float, steps: int, repeat: int, gradient: bool, precision: Precision = "f64") -> dict:
     """Cell-updates per second of one march, and what its gradient costs."""
     arteries, grid = shortened(arteries, dx, steps)
     start = steady_start(arteries, scheme(arteries, grid), grid)
+    arteries, grid, start = cast((arteries, grid, start), precision)
 
     def value(factors):
         a = eqx.tree_at(
@@ -107,7 +109,7 @@ def speed(arteries: Arteries, dx: float, steps: int, repeat: int, gradient: bool
         )
         return jnp.mean(march(scheme(a, grid), a, grid, start)[1].pressure[:, 1, 0])
 
-    ones = jnp.ones(2)
+    ones = jnp.ones(2, arteries.radius.dtype)
     forward = jax.jit(value)
     compiling, running = seconds(lambda: forward(ones), repeat)
     count = grid.steps * grid.samples
@@ -215,29 +217,30 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000, help="of the runs that are timed")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--networks", type=int, nargs="*", default=[1, 64])
+    parser.add_argument("--precision", choices=["f64", "f32"], default="f64", help="of the runs that are timed")
     parser.add_argument("--threads", action="store_true", help="let XLA use all cores")
     parser.add_argument("--json", action="store_true", help="accepted for uniformity: the output is always JSON")
     a = parser.parse_args()
-    result: dict = {"case": a.case, "device": jax.devices()[0].device_kind, "dtype": str(jnp.zeros(()).dtype)}
+    result: dict = {"case": a.case, "device": jax.devices()[0].device_kind, "precision": a.precision}
     if a.case == "pulse":
         dx = a.dx or 2.5e-3
         result |= {f"viscosity {mu}": pulse_waves.pulse(mu, dx) for mu in pulse_waves.PEAKS}
-        result |= speed(pulse_waves.long_tube(4e-3), dx, a.steps, a.repeat, gradient=True)
+        result |= speed(pulse_waves.long_tube(4e-3), dx, a.steps, a.repeat, True, a.precision)
     elif a.case == "network":
         dx = a.dx or 1e-3
-        result |= speed(binary_tree(), dx, a.steps, a.repeat, gradient=True)
+        result |= speed(binary_tree(), dx, a.steps, a.repeat, True, a.precision)
         result["periodic"] = periodic_gradient(binary_tree(), dx)
         result |= {"volume_defect": result["periodic"].pop("volume_defect")}
         result["gradient_error"] = gradient_error(binary_tree(), 4 * dx)
     elif a.case == "memory":
-        result |= speed(single_tube(), a.dx or 1e-3, 20_000, a.repeat, gradient=True)
+        result |= speed(single_tube(), a.dx or 1e-3, 20_000, a.repeat, True, a.precision)
     elif a.case == "batch":
         result["batches"] = batches(binary_tree(), a.dx or 1e-3, a.steps, a.networks, a.repeat)
     else:
         dx = a.dx or 1e-3
         arteries = pulse_waves.CASES[a.case](a.data)
         result |= {"dx": dx} | references(a.case, a.data, dx)
-        result |= speed(arteries, dx, a.steps, a.repeat, gradient=True)
+        result |= speed(arteries, dx, a.steps, a.repeat, True, a.precision)
         result["gradient_error"] = gradient_error(arteries, 2 * dx)
     print(json.dumps(result, indent=1))
 

@@ -86,6 +86,12 @@ def test_closed_forms_agree_with_integration(blood):
     np.testing.assert_allclose(tracer.tissue(jnp.asarray(2.0), blood, FRAMES), ode, atol=1e-6 * float(ode.max()))
 
 
+def test_an_integration_that_fails_is_nan(blood):
+    """dC/dt = C² from 1 ends at t = 1 s: no number stands for what comes after."""
+    found = by_integration(lambda t, C, A: C**2, jnp.ones(1), blood, FRAMES, steps=60)
+    assert bool(jnp.all(jnp.isnan(found)))
+
+
 def test_water_flow_is_recovered(blood):
     """Noise-free curves of F 0.5-5 mL/min/mL with 70 % tissue and 25 % blood: F to 0.1 %."""
     mbf = jnp.linspace(0.5, 5.0, 10) / 1.05

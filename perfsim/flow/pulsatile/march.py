@@ -39,9 +39,9 @@ def march(scheme: Scheme, arteries: Arteries, grid: Grid, wave: Wave) -> tuple[W
     """Through one period from the given state. Reverse mode keeps one state per step, or per sample (see `STORED`)."""
     count, dt = grid.steps * grid.samples, scheme.dt
     driven = jax.vmap(lambda t: drive_at(arteries, t))
-    middles = driven((jnp.arange(count) + 0.5) * dt)
+    middles = driven((jnp.arange(count, dtype=dt.dtype) + 0.5) * dt)
     middles = jax.tree.map(lambda x: x.reshape(grid.samples, grid.steps, -1), middles)
-    time = jnp.arange(grid.samples) * (arteries.period / grid.samples)
+    time = jnp.arange(grid.samples, dtype=dt.dtype) * (arteries.period / grid.samples)
 
     def step(carry, drive):
         wave, volume, pressure = carry
@@ -59,7 +59,7 @@ def march(scheme: Scheme, arteries: Arteries, grid: Grid, wave: Wave) -> tuple[W
     step = jax.checkpoint(step, policy=keep, prevent_cse=False)
     if count * 2 * len(grid.vessel) * wave.A.dtype.itemsize > STORED:
         sample = jax.checkpoint(sample, prevent_cse=False)
-    zero = jnp.zeros(2 * len(arteries.tail)), jnp.zeros(arteries.nodes)
+    zero = jnp.zeros(2 * len(arteries.tail), dt.dtype), jnp.zeros(arteries.nodes, dt.dtype)
     (wave, volume, pressure), seen = jax.lax.scan(sample, (wave, *zero), (driven(time), middles))
     P, Q, node, residual = seen
     return wave, Cycle(time, arteries.period, P, Q, node, volume * dt, pressure / count, jnp.max(residual))

@@ -55,10 +55,10 @@ class Memoryless(Outlet):
         return jnp.zeros_like(stores)
 
     def resting(self, p):
-        return jnp.zeros((len(self.node), 0))
+        return jnp.zeros((len(self.node), 0), p.dtype)
 
     def fastest(self):
-        return jnp.zeros(len(self.node))
+        return jnp.zeros_like(self.P_out)
 
 
 class Resistance(Memoryless):
@@ -89,10 +89,10 @@ class Absorbing(Memoryless):
     """[Pa]"""
 
     def port(self, stores, muscle, h):
-        return jnp.zeros(len(self.node)), self.P_out
+        return jnp.zeros_like(self.P_out), self.P_out
 
     def total(self):
-        return jnp.full(len(self.node), jnp.inf), self.P_out
+        return jnp.full_like(self.P_out, jnp.inf), self.P_out
 
 
 class Windkessel(Outlet):

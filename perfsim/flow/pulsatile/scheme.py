@@ -135,7 +135,7 @@ class Scheme(eqx.Module):
     def _reconstructed(self, wave: Wave):
         """√A, P and Q at the places, and half the slopes of P and Q there."""
         s = jnp.concatenate([self.rest[:1], self.rest[:1], jnp.sqrt(wave.A), self.rest[-1:], self.rest[-1:]])
-        still = jnp.zeros(2)
+        still = jnp.zeros(2, wave.Q.dtype)
         P, Q = self.cell.pressure(s), jnp.concatenate([still, wave.Q, still])
         return s[1:-1], P[1:-1], Q[1:-1], self._half_slope(P, self.eps_P), self._half_slope(Q, self.eps_Q)
 
@@ -187,7 +187,7 @@ class Scheme(eqx.Module):
 
     def _supply(self, wave: Wave, drive: Drive, ports, inertance) -> Supply:
         """What nodes are given."""
-        conductance = jnp.zeros(len(self.joints.fixed))
+        conductance = jnp.zeros(len(self.joints.fixed), wave.A.dtype)
         current, pressure = conductance, conductance
         if drive[0] is not None:
             current = current.at[self.flow_inlet].add(drive[0])
@@ -220,7 +220,7 @@ class Scheme(eqx.Module):
         low, high = pressure[arteries.tail][grid.vessel], pressure[arteries.head][grid.vessel]
         stores = tuple(o.resting(pressure[o.node]) for o in self.outlets)
         s = _sliced(self.cell, slice(2, -2)).root_area(low + x * (high - low))
-        return Wave(s * s, flow[grid.vessel], stores, jnp.zeros(len(self.L)))
+        return Wave(s * s, flow[grid.vessel], stores, jnp.zeros_like(self.L))
 
 
 def _sliced(wall: TubeLaw, part: slice) -> TubeLaw:
@@ -249,7 +249,7 @@ def scheme(arteries: Arteries, grid: Grid) -> Scheme:
         friction=at_places(2.0 * jnp.pi / rho * (arteries.profile + 2.0) * arteries.viscosity),
         spread=None if arteries.viscous is None else grid.centers.of(arteries.viscous) / (rho * rest),
         eps_P=_pad(grid.small_P**2, 1), eps_Q=_pad(grid.small_Q**2, 1), is_first=_pad(grid.is_first, 1),
-        is_last=_pad(grid.is_last, 1), inner=jnp.append(0.0, 1.0 - grid.is_last),
+        is_last=_pad(grid.is_last, 1), inner=jnp.append(False, ~grid.is_last).astype(rest.dtype),
         end_cell=jnp.concatenate([grid.first, grid.last]), L=arteries.throats.L, rho=rho,
         joints=_joints(arteries, grid, jax.tree.map(lambda a, b: jnp.concatenate([a, b[grid.last]]), start, face)),
         dt=arteries.period / (grid.steps * grid.samples), flow_inlet=_nodes(arteries.flow_inlets),
@@ -278,11 +278,11 @@ def _joints(arteries: Arteries, grid: Grid, wall: TubeLaw) -> Joints:
     ending = [o for o in arteries.outlets if isinstance(o, Absorbing)]
     end_at = grid.ends_at[:, 0]  # the only end at a node where a vessel ends
     return Joints(
-        sign=jnp.concatenate([-jnp.ones(n), jnp.ones(n)]), node=node, ends_at=grid.ends_at, wall=wall, alpha=alpha,
-        kinetic=0.5 * arteries.density * alpha * arteries.total[node], rho=arteries.density,
+        sign=jnp.repeat(jnp.array([-1.0, 1.0], alpha.dtype), n), node=node, ends_at=grid.ends_at, wall=wall,
+        alpha=alpha, kinetic=0.5 * arteries.density * alpha * arteries.total[node], rho=arteries.density,
         fixed=jnp.zeros(arteries.nodes, bool).at[_nodes(arteries.pressure_inlets)].set(True),
         absorbing=jnp.concatenate([end_at[o.node] for o in ending] + [jnp.zeros(0, int)]),
-        absorbed_at=jnp.concatenate([o.P_out for o in ending] + [jnp.zeros(0)]),
+        absorbed_at=jnp.concatenate([o.P_out for o in ending] + [jnp.zeros(0, alpha.dtype)]),
         throat=throats.node, R=throats.R, S=throats.S,
     )  # fmt: skip
 

@@ -31,9 +31,10 @@ def steady_start(arteries: Arteries, s: Scheme, grid: Grid) -> Wave:
     if len(s.joints.R):
         a, b = s.joints.throat.T
         laplacian = laplacian + _laplacian(n, a, b, 1.0 / jnp.maximum(s.joints.R, 1e-3 / jnp.max(g)))
-    rhs, sink = jnp.zeros(n), jnp.full(n, CLOSED * jnp.mean(g))
+    rhs, sink = jnp.zeros(n, g.dtype), jnp.full(n, CLOSED * jnp.mean(g))
     rhs = rhs + sink * jnp.mean(arteries.reference_pressure)
-    at_node = jnp.zeros(n).at[arteries.head].set(impedance[grid.last]).at[arteries.tail].set(impedance[grid.first])
+    ends = jnp.zeros_like(rhs).at[arteries.head].set(impedance[grid.last])
+    at_node = ends.at[arteries.tail].set(impedance[grid.first])
     for outlet in arteries.outlets:
         R, P_out = outlet.total()
         R = at_node[outlet.node] if isinstance(outlet, Absorbing) else R
@@ -43,8 +44,8 @@ def steady_start(arteries: Arteries, s: Scheme, grid: Grid) -> Wave:
     matrix = laplacian + jnp.diag(sink)
     if fixed is not None:
         is_fixed = s.joints.fixed
-        matrix = jnp.where(is_fixed[:, None], jnp.eye(n), matrix)
-        rhs = jnp.where(is_fixed, jnp.zeros(n).at[s.pressure_inlet].set(fixed), rhs)
+        matrix = jnp.where(is_fixed[:, None], jnp.eye(n, dtype=g.dtype), matrix)
+        rhs = jnp.where(is_fixed, jnp.zeros_like(rhs).at[s.pressure_inlet].set(fixed), rhs)
     scale = jnp.where(s.joints.fixed, 1.0, 1.0 / jnp.diag(matrix))
     pressure = jnp.linalg.solve(matrix * scale[:, None], rhs * scale)
     flow = g * (pressure[arteries.tail] - pressure[arteries.head])
@@ -52,11 +53,11 @@ def steady_start(arteries: Arteries, s: Scheme, grid: Grid) -> Wave:
 
 
 def _laplacian(n: int, tail, head, g) -> Float[Array, "nodes nodes"]:
-    L = jnp.zeros((n, n))
+    L = jnp.zeros((n, n), g.dtype)
     return L.at[tail, tail].add(g).at[head, head].add(g).at[tail, head].add(-g).at[head, tail].add(-g)
 
 
 def at_rest(arteries: Arteries, s: Scheme, grid: Grid) -> Wave:
     """No flow anywhere, every vessel at its reference pressure."""
     pressure = jnp.full(arteries.nodes, jnp.mean(arteries.reference_pressure + arteries.external_pressure))
-    return s.resting(arteries, grid, pressure, jnp.zeros(len(arteries.tail)))
+    return s.resting(arteries, grid, pressure, jnp.zeros_like(arteries.length))

@@ -68,11 +68,13 @@ def by_integration(
     frames: Frames,
     *,
     rtol: float = 1e-8,
+    steps: int = 100_000,
 ) -> Float[Array, "compartments ... frames"]:
     """Means over frames of compartments with any kinetics dC/dt = rates(t, C, A(t)), by diffrax.
 
     For what has no closed form: rates that change during the scan, or that saturate. Steps end where the blood curve
-    bends.
+    bends. NaN where the solution was not reached in so many `steps`. The solver is implicit: its compiled code and
+    gradient hold host callbacks, which keep programs from the disk cache.
     """
 
     import diffrax  # here, not above: it takes a second to load, and few need it
@@ -94,7 +96,8 @@ def by_integration(
         stepsize_controller=diffrax.ClipStepSizeController(
             diffrax.PIDController(rtol=rtol, atol=1e-3 * rtol), jump_ts=blood.time
         ),
-        max_steps=100_000,
+        max_steps=steps,
         throw=False,
     )
-    return frames.means(jnp.moveaxis(solution.ys[1][jnp.argsort(order)], 0, -1))
+    total = jnp.where(solution.result == diffrax.RESULTS.successful, solution.ys[1], jnp.nan)
+    return frames.means(jnp.moveaxis(total[jnp.argsort(order)], 0, -1))
