@@ -62,9 +62,9 @@ class Inverse(eqx.Module):
     up: elimination.Factor
     fixed: Bool[Array, " contracted"]
     ends: Int[Array, "2 bridges"]
-    reach: Float[Array, "bridges contracted"]
+    reach: Float[Array, "joined contracted"]
     """T⁻¹B, as rows"""
-    small: Float[Array, "bridges bridges"]
+    small: Float[Array, "joined joined"]
 
     def without_bridges(self, rhs: Float[Array, " contracted"]) -> Float[Array, " contracted"]:
         return elimination.solve(self.forest, self.up, jnp.where(self.fixed, 0.0, rhs))
