@@ -45,13 +45,17 @@ def test_means_are_the_steady_solution_where_friction_is_linear(beating):
 
 
 def test_left_coronary_fills_in_diastole(beating):
-    """The ventricle squeezes what it is about to need: least flow as it contracts, most as it relaxes."""
+    """The ventricle squeezes what it is about to need: most of the left coronary's blood comes in diastole, against the
+    aorta's pressure; least flow as it contracts, most early in diastole.
+    """
     _, beat, flow = beating
-    Q = np.asarray(beat.hyperemia.beat.flow[:, 0, 0])
-    t = np.asarray(beat.hyperemia.beat.time) / 0.8
-    assert not 0.05 < t[Q.argmin()] < 0.9
-    assert t[Q.argmax()] > 0.3
     assert flow.template.names[0].startswith("LM")
+    found = beat.hyperemia.beat
+    Q, t = np.asarray(found.flow[:, 0, 0]), np.asarray(found.time) / 0.8
+    systole = t < 0.35  # the valve is open, see `ventricular_shape`
+    assert 0.60 < Q[~systole].sum() / Q.sum() < 0.85  # what flow probes see in people and dogs
+    assert Q[~systole].mean() > 1.05 * Q[systole].mean() and 0.2 < Q.min() / Q.mean() < 0.7
+    assert min(t[Q.argmin()], 1.0 - t[Q.argmin()]) <= 0.05 and 0.35 <= t[Q.argmax()] < 0.6
 
 
 def test_intramyocardial_pressure_has_the_back_pressure_as_its_mean():

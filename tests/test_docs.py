@@ -4,6 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
+import perfsim
+
+import numpy as np
 import pytest
 
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
@@ -37,12 +40,29 @@ def test_examples_run(page, tmp_path, monkeypatch):
         for old, new in SMALLER:
             block = block.replace(old, new)
         exec(compile(block, page.name, "exec"), space)
+    for name, value in space.items():
+        if isinstance(value, perfsim.Solution):  # one, or a batch
+            for state, found in value.in_order():
+                assert not np.any(np.asarray(found.counters.result)), f"{name}, {state}"
+                assert np.isfinite(np.asarray(found.flow)).all(), f"{name}, {state}"
+
+
+def test_what_is_made_smaller_is_there():
+    """Every replacement replaces something, and no heart of more than 300 terminals is left in an example."""
+    code = {p.name: "\n".join(re.findall(r"```python\n(.*?)```", p.read_text(), flags=re.S)) for p in PAGES}
+    for old, _ in SMALLER:
+        assert any(old in text for text in code.values()), f"no page says {old!r} any more"
+    for name, text in code.items():
+        for old, new in SMALLER:
+            text = text.replace(old, new)
+        large = [n for n in re.findall(r"terminals=([\d_]+)", text) if int(n) > 300]
+        assert not large, f"{name} grows {large} terminals: name it in SMALLER"
+        for call in re.findall(r"reference_heart\(([^)]*)", text):
+            assert "terminals=" in call, f"{name} grows a full heart: reference_heart({call})"
 
 
 def test_every_public_name_has_its_line():
     """The API page lists what `perfsim` exports, and nothing else."""
-    import perfsim
-
     text = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
     listed = set(re.findall(r"^\| `perfsim\.(\w+)", text, flags=re.M))
     assert listed == set(perfsim.__all__) - {"__version__"}

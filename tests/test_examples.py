@@ -75,7 +75,8 @@ def test_patient_ffr(data):
     sim, state = patient_ffr.patient(data / "coronary" / "pressure_wire" / "P10.swc", 98 * MMHG, 4.3e-3 / 60)
     value = np.asarray(ffr(state))
     assert float(state.mass_defect) < 1e-12
-    assert 0.4 < value.min() < 0.80 and value.max() <= 1.0
+    assert value.min() == pytest.approx(0.6815, abs=0.002) and value.max() <= 1.0  # as on the day it was written
+    assert float(state.inlet_flow.sum()) * 6e7 == pytest.approx(417.2, rel=0.005)  # of the 451 that a healthy tree has
     total = np.asarray(state.total_pressure)
     assert (np.diff(total[np.stack([sim.network.tail, sim.network.head])], axis=0) <= 0).all()
 
@@ -221,6 +222,8 @@ def test_parameter_study():
     import parameter_study
 
     throats, values, slopes, lumen, name = parameter_study.main()
-    differences = np.gradient(np.asarray(values[:, 0]), np.asarray(throats))
-    np.testing.assert_allclose(slopes[1:-1, 0], differences[1:-1], rtol=0.25)
+    # Simpson's rule: what the slopes add up to over two steps is what the values differ by, to fourth order
+    slopes, values, step = np.asarray(slopes), np.asarray(values), float(throats[1] - throats[0])
+    added = step / 3 * (slopes[:-2] + 4 * slopes[1:-1] + slopes[2:])
+    np.testing.assert_allclose(added, values[2:] - values[:-2], rtol=0.03)
     assert np.all(np.asarray(slopes) > 0) and name == "LAD" and np.isfinite(lumen).all()

@@ -170,7 +170,9 @@ def test_a_field_of_tone_is_recovered_where_it_matters(patient, truth):
 
 
 def test_prior_field_has_the_deviation_asked_for(patient):
-    """Marginal standard deviation to 10 %, correlation 0.14 over the length, whatever mesh and surface do."""
+    """Marginal standard deviation to 5 %, whatever mesh and surface do; the correlation is test_field_prior's, and here
+    positive and below a half over the length in a wall thinner than that.
+    """
     volumes = patient.nominal.volumes
     real = np.asarray(volumes.volume) > 1e-6 * np.max(volumes.volume)
     for smooth in (True, False):
@@ -180,9 +182,10 @@ def test_prior_field_has_the_deviation_asked_for(patient):
         fields = np.stack([draw(jnp.asarray(rng.normal(size=posed.size))) for _ in range(150)])[:, real]
         assert np.sqrt(np.mean(fields**2)) == pytest.approx(0.2, rel=0.05)
         center = np.asarray(volumes.center)[real]
-        away = np.linalg.norm(center - center[100], axis=1)
-        ring = (away > 13.5e-3) & (away < 16.5e-3)
-        assert np.mean(fields[:, [100]] * fields[:, ring]) / 0.04 == pytest.approx(0.14, abs=0.12)
+        some = np.random.default_rng(4).choice(len(center), 60, replace=False)
+        away = np.linalg.norm(center[some, None] - center, axis=2)
+        i, j = np.nonzero((away > 13.5e-3) & (away < 16.5e-3))
+        assert np.mean(fields[:, some[i]] * fields[:, j]) / 0.04 == pytest.approx(0.17, abs=0.06)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -8,6 +8,7 @@ from perfsim.coupling import simulate
 from perfsim.inverse import (
     Free,
     ToneField,
+    clinical_quantities,
     clinical_table,
     fit,
     identifiability,
@@ -171,6 +172,16 @@ def test_derived_quantities_come_with_intervals(stress):
     assert flow.before[0] < flow.low and flow.high < flow.before[1]
     assert named["MFR LCx"].event == "P(MFR < 2)" and named["microvascular resistance RCA"].low > 0
     assert draws.weight.sum() == pytest.approx(1.0) and 1.0 <= draws.effective <= 24.0
+    best = clinical_quantities(stress.fit.sim)(
+        simulate(stress.fit.sim)
+    )  # at the optimum; see test_derived_numbers for its parts
+    places = {kind: ["LAD", "LCx", "RCA"] for kind in best} | {"FFR": ["LAD 30 mm"]}
+    for kind, value in best.items():
+        for place, there in zip(places[kind], np.asarray(value), strict=True):
+            q = named[f"{kind} {place}"]
+            assert q.low <= there <= q.high and abs(q.middle - there) <= 0.5 * (q.high - q.low), q.name
+    below = draws.values["FFR"][:, 0] <= 0.80
+    assert ffr.probability == pytest.approx(float(draws.weight @ below))
     low, high = draws.interval(0.9, "FFR")
     assert float(draws.mean("FFR")[0]) == pytest.approx(float(ffr.middle), abs=float(high[0] - low[0]))
 

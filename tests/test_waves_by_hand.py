@@ -102,7 +102,7 @@ def test_a_network_rings_as_transmission_lines_do():
         near = np.where(np.isin(np.arange(6), [3, 4]), 6e-3, 1e-3) * size  # beside the throat: seen a step late
         assert (np.abs(node[k] - p) <= near).all()
         assert (np.abs(P[k, 0] - p[TAIL]) <= near[TAIL]).all() and (np.abs(P[k, 2] - p[HEAD]) <= near[HEAD]).all()
-        np.testing.assert_allclose(P[k, 1], middle, atol=2e-3 * size)  # without the viscous part of the wall
+        np.testing.assert_allclose(P[k, 1], middle, atol=4e-3 * size)  # without the viscous part of the wall
         np.testing.assert_allclose(Q[k, 0], q, atol=3e-3 * np.abs(q).max())
     np.testing.assert_allclose(cycle.mean_node_pressure, REST, rtol=1e-6)
     assert np.abs(cycle.volume).max() < 1e-3 * 1e-9 * PERIOD
