@@ -10,12 +10,12 @@ least-squares gradients on both sides. K of a face is the mean of both sides, sc
 harmonic mean enters T: two scars exchange nothing.
 """
 
+from perfsim._fences import keep_rows
 from perfsim.darcy.columns import rows, take
 from perfsim.darcy.operator import DarcyOperator, beside, times
 from perfsim.darcy.volumes import ControlVolumes
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -30,9 +30,9 @@ class Correction(eqx.Module):
     def __call__(self, p: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
         """What it lets out of each volume, to be added to the two-point operator."""
         faces = self.volumes.faces
-        gradient = jax.lax.optimization_barrier(faces.gradient(p))  # else it is made again for every neighbor
+        gradient = keep_rows(faces.gradient(p))  # else it is made again for every neighbor
         out = jnp.zeros_like(p)
-        for g, along in zip(gradient, self.tangent, strict=True):
+        for g, along in zip(rows(gradient), self.tangent, strict=True):
             for c, share, j in zip(along, faces.share, self.volumes.neighbor, strict=True):
                 out = out - c * (share * g + (1.0 - share) * take(g, j))
         return out

@@ -1,13 +1,11 @@
 """Multigrid by geometric aggregation: one V-cycle as a preconditioner, however far flow goes."""
 
-from collections.abc import Callable
-
+from perfsim._fences import materialize
 from perfsim.darcy.coarsening import Coarsening
 from perfsim.darcy.columns import sum_rows, sum_slots, take
 from perfsim.darcy.operator import DarcyOperator
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -83,20 +81,8 @@ def smooth(A: DarcyOperator, rhs, x, degree: int):
 
 
 def _residual(A: DarcyOperator, rhs, x):
-    return _fenced(lambda y: rhs - A(y), x, A.neighbor)
-
-
-def _fenced(f: Callable, x, neighbor):
-    """f(x), which XLA may not merge into what uses it: on a CPU it would gather for every neighbor's neighbor again.
-
-    A loop whose only pass is not known beforehand does it; a GPU would wait for the host at each. What it depends on
-    must not be a constant of the program, nor, where that can be had, one of many cases.
-    """
-    if jax.default_backend() != "cpu":
-        return f(x)
-    known = neighbor[0, 0] if isinstance(neighbor, jax.core.Tracer) else x[0]
-    once = (known < jnp.inf).astype(jnp.int32)
-    return jax.lax.fori_loop(0, once, lambda _, y: f(y), x)
+    """rhs - A x, once: each neighbor gathers from it, and theirs again."""
+    return materialize(lambda y: rhs - A(y), x)
 
 
 def _dense(A: DarcyOperator):
