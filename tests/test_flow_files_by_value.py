@@ -71,6 +71,26 @@ def test_svzerod_steady_with_a_stenosis_and_a_pressure(write):
     assert pressure["v0"] == pytest.approx(100 + 100 * flow["v1"] + 45.0, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["vessels"][0].pop("boundary_conditions"), "at least one FLOW inlet"),
+        (lambda c: [v.pop("boundary_conditions") for v in c["vessels"][1:]], "one resistive outlet"),
+        (lambda c: c["vessels"][2]["zero_d_element_values"].update(R_poiseuille=-1.0), "a finite resistance ≥ 0"),
+        (lambda c: c["vessels"][2]["zero_d_element_values"].update(R_poiseuille=0.0), "a finite resistance ≥ 0"),
+        (lambda c: c["vessels"][1]["zero_d_element_values"].update(stenosis_coefficient=np.nan), "a finite resistance"),
+        (lambda c: c["boundary_conditions"][0]["bc_values"].update(Q=[np.inf, 1.0, 1.0]), "Q has the mean"),
+        (lambda c: c["boundary_conditions"][0].update(bc_type="PRESSURE"), "'IN' is of type 'PRESSURE'"),
+        (lambda c: c.pop("vessels"), "KeyError"),
+    ],
+)
+def test_steady_networks_that_cannot_be(write, change, words):
+    case = zero_d()
+    change(case)
+    with pytest.raises(perfsim.InputError, match=rf"z\.json: .*{words}"):
+        read_svzerod(write("z.json", json.dumps(case)))
+
+
 def test_svzerod_in_time(write):
     """Every 0D vessel is a throat with its R, L and S; outlets keep their numbers, inlets their waveform."""
     coronary = {

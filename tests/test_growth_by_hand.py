@@ -119,16 +119,21 @@ def test_lengths_that_a_new_bifurcation_needs():
     assert room(np.array([1.0]), np.array([1.5]), np.array([0.7])).tolist() == [2.2]
 
 
+AWAY = np.array([7.0, -3.0, 2.0])
+"""added to all points: what is only right about the origin is wrong"""
+
+
 def test_bifurcations_slide_until_both_halves_fit():
-    ends = np.array([[[0.0, 0, 0], [10, 0, 0], [5, 8, 0]]])
-    x, fits = with_room(np.array([[1.0, 0, 0]]), ends, np.array([[3.0, 4.0, 1.0]]))
-    np.testing.assert_allclose(x, [[3.0, 0, 0]])
-    assert fits.tolist() == [True]
-    x, fits = with_room(np.array([[9.0, 0, 0]]), ends, np.array([[3.0, 4.0, 1.0]]))
-    np.testing.assert_allclose(x, [[6.0, 0, 0]])
-    assert fits.tolist() == [True]
-    assert with_room(np.array([[5.0, 0, 0]]), ends, np.array([[6.0, 5.0, 1.0]]))[1].tolist() == [False]
-    assert with_room(np.array([[5.0, 0, 0]]), ends, np.array([[3.0, 4.0, 9.0]]))[1].tolist() == [False]
+    ends = AWAY + np.array([[[0.0, 0, 0], [10, 0, 0], [5, 8, 0]]])
+
+    def slid(at, need):
+        x, fits = with_room(AWAY + np.array([[at, 0.0, 0]]), ends, np.array([need]))
+        return (x - AWAY)[0].tolist(), fits.tolist()
+
+    assert slid(1.0, [3.0, 4.0, 1.0]) == ([3.0, 0, 0], [True])
+    assert slid(9.0, [3.0, 4.0, 1.0]) == ([6.0, 0, 0], [True])
+    assert slid(5.0, [3.0, 4.0, 1.0]) == ([5.0, 0, 0], [True])
+    assert slid(5.0, [6.0, 5.0, 1.0])[1] == [False] and slid(5.0, [3.0, 4.0, 9.0])[1] == [False]
 
 
 def crossing() -> GrowingForest:
@@ -209,18 +214,18 @@ def test_growth_reports_what_a_traversal_finds():
     ],
 )
 def test_closest_points_of_segments(c, d, expected):
-    a, b = np.array([[0.0, 0, 0]]), np.array([[10.0, 0, 0]])
-    s, t, gap = closest_points(a, b, np.array([c], float), np.array([d], float))
+    a, b, c, d = (AWAY + np.array([x], float) for x in ([0, 0, 0], [10, 0, 0], c, d))
+    s, t, gap = closest_points(a, b, c, d)
     for found, value in zip((s[0], t[0], gap[0]), expected, strict=True):
         assert value is None or found == pytest.approx(value)
-    x, y = a + s[:, None] * (b - a), np.array([c]) + t[:, None] * (np.array([d], float) - np.array([c]))
+    x, y = a + s[:, None] * (b - a), c + t[:, None] * (d - c)
     assert np.linalg.norm(x - y) == pytest.approx(expected[2])
 
 
 def test_fermat_points_by_hand():
     """Equal weights on an equilateral triangle: its middle. A weight above the other two: that end. Unequal: 120° no more."""
     ends = np.array([[0.0, 0, 0], [2, 0, 0], [1, np.sqrt(3), 0]])
-    found = fermat_points(np.stack([ends] * 3), np.array([[1.0, 1, 1], [1, 3, 1], [1, 1, 1.2]]))
+    found = fermat_points(AWAY + np.stack([ends] * 3), np.array([[1.0, 1, 1], [1, 3, 1], [1, 1, 1.2]])) - AWAY
     np.testing.assert_allclose(found[0], [1, np.sqrt(3) / 3, 0], atol=1e-12)
     np.testing.assert_allclose(found[1], ends[1], atol=1e-12)
     # forces balance: Σ w e = 0, on the axis of symmetry 2 · 1 · sin(φ) = 1.2 at the height where the two legs lean so

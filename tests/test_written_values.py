@@ -3,12 +3,22 @@
 import csv
 import re
 
+from perfsim._results import InputError
 from perfsim.anatomy import EllipsoidWall, coronary_trunks, label_left_tree
 from perfsim.cohorts import Heart
 from perfsim.coupling import balance, screening_length
 from perfsim.darcy import box
 from perfsim.growth import GrowthReport
-from perfsim.io import summarize, write_geometry, write_mbf, write_network, write_segments, write_tissue
+from perfsim.io import (
+    read_tone,
+    summarize,
+    write_geometry,
+    write_mbf,
+    write_network,
+    write_segments,
+    write_tissue,
+    write_tone,
+)
 from perfsim.network import path_sum, relabel
 from perfsim.observe import LongAxis
 from perfsim.observe.polar import polar_radius
@@ -104,6 +114,21 @@ def test_maps_in_nifti(sim, solved, samples, tmp_path):
     index = nib.affines.apply_affine(np.linalg.inv(image.affine), center * [-1e3, -1e3, 1e3]).round().astype(int)
     np.testing.assert_allclose(data[tuple(index.T)][:, 1], MBF, rtol=1e-6)
     np.testing.assert_allclose(data[tuple(index.T)][:, 0], 0.25 * MBF, rtol=1e-6)
+
+
+def test_tone_in_nifti(sim, samples, tmp_path):
+    """Written by volume and read back at any point of it; what a map leaves out is 1, or too much of it refused."""
+    tone, center = np.linspace(0.4, 1.1, 8), np.asarray(sim.volumes.center)
+    write_tone(tmp_path / "t.nii.gz", tone, samples)
+    for off in (0.0, 3e-3, -3e-3):
+        np.testing.assert_allclose(read_tone(tmp_path / "t.nii.gz", center + off), tone, rtol=1e-6)
+    far = np.concatenate([center[:5], center[:3] + 1.0])
+    np.testing.assert_allclose(read_tone(tmp_path / "t.nii.gz", far), [*tone[:5], 1, 1, 1], rtol=1e-6)
+    with pytest.raises(InputError, match=r"t\.nii\.gz: the map covers 38 % of the wall"):
+        read_tone(tmp_path / "t.nii.gz", np.concatenate([center[:3], center[:5] + 1.0]))
+    write_tone(tmp_path / "z.nii.gz", np.append(tone[:7], 0.0), samples)
+    with pytest.raises(InputError, match=r"z\.nii\.gz: tone 0 is not positive"):
+        read_tone(tmp_path / "z.nii.gz", center)
 
 
 def test_segments_in_csv(tmp_path):
