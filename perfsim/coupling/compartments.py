@@ -33,7 +33,7 @@ class Compartments(eqx.Module):
     couplings: Couplings
     """terminals feed the first"""
 
-    def transmissibility(self, one: ControlVolumes, transmural) -> Float[Array, "sides 3volumes"]:
+    def transmissibility(self, one: ControlVolumes, transmural) -> Float[Array, "sides stacked"]:
         """Of faces within each compartment, and of the exchange with the next one and the one before."""
         n, beta = len(one.volume), self.exchanged(one, transmural).ravel()
         K = jnp.broadcast_to(self.mobility.reshape(COUNT, -1), (COUNT, n)).ravel()
