@@ -72,7 +72,7 @@ def test_a_fit_step_lowers_the_misfit(small_heart, solution):
     scan = Scan(("hyperemia",), jnp.zeros((1, 17)), Noise(0.05, 0.02), view)
     scan = eqx.tree_at(lambda s: s.value, scan, scan.predict(small_heart.sim, solution))
     start = eqx.tree_at(lambda s: s.tissue.tone, small_heart.sim, jnp.full(3, 0.8))
-    found = fit(start, [scan], ("tone",), max_steps=1)
+    found = fit(start, [scan], ("tone",), max_steps=1, throw=False)
     assert found.cost_after < 0.2 * found.cost_before
 
 

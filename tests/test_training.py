@@ -2,7 +2,7 @@
 
 import json
 
-from perfsim import InputError
+from perfsim import InputError, SimulationError
 from perfsim.learn import Closures, PressureNetwork, ToneNetwork, Training, described, load, save, train
 
 import equinox as eqx
@@ -64,8 +64,10 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, samples, mode
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(samples, model):
-    with pytest.raises(InputError, match="loss is nan"):
+    with pytest.raises(SimulationError, match=r"lower the rate.*the loss is nan at step 1") as error:
         train(model, lambda m, s: jnp.nan * loss(m, s), samples, Training(5))
+    kept, history = error.value.partial
+    assert same(kept, model) and history == []
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def simulate(
     chosen = tuple(s.unnamed() for s in sim.states if s.name in names)
     bare = eqx.tree_at(lambda s: s.states, sim, ())
     make_room()
-    if is_traced((sim, flow, tissue, starts)):
+    if chosen and is_traced((sim, flow, tissue, starts)):
         found = _solve_states(bare, chosen, flow, tissue, starts, throw)
         return Solution(dict(zip(names, found, strict=True)))
     # one after the other: a single program serves all states
