@@ -270,7 +270,7 @@ def test_wire_and_cuff_are_fitted(patient, truth):
 
 
 def test_no_callbacks_in_a_fit_step(patient, truth):
-    """optimistix and lineax insert host callbacks unless told not to; the runtime tells them."""
+    """Host callbacks, as equinox' error checks are, would keep the step from the disk cache: a fit calls none."""
     posed, _ = problem(patient.nominal, [by_segment(patient, truth)], ("tone",))
     assert "callback" not in jax.jit(lambda xi: jax.jacfwd(posed.residual)(xi)).lower(jnp.zeros(3)).as_text()
 
