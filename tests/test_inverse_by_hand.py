@@ -19,7 +19,7 @@ from perfsim.inverse import (
     profile,
 )
 from perfsim.inverse.fields import FieldBlock, Matern
-from perfsim.inverse.gauss_newton import Dense, Trust, Work, bent
+from perfsim.inverse.gauss_newton import Dense, Krylov, Trust, Work, bent
 from perfsim.inverse.identifiability import in_words
 from perfsim.inverse.model import Model
 from perfsim.observe import Measurement, Noise
@@ -137,6 +137,34 @@ def test_steps_bend_with_the_second_derivative(sim):
     np.testing.assert_allclose(bent(p, a), [1.25, 0.25])
     np.testing.assert_array_equal(bent(p, 1.1 * a), p)  # 0.78 of the step is no correction any more
     np.testing.assert_array_equal(bent(p, jnp.array([jnp.nan, 0.0])), p)
+
+
+@pytest.mark.parametrize("method", ["dense", "krylov"])
+def test_a_bowed_valley_is_followed(sim, method):
+    """Residuals that bend strongly: both methods end where the gradient of the cost vanishes, the slower one bent."""
+    data = [measured(sim, value=np.array([2.0, -0.3, 1.6, 1.9]), sigma=0.05, bow=0.8)]
+    found = fit(sim, data, FREE, method=method, tolerance=1e-5)
+    assert found.converged
+    m = SPREAD * A @ found.xi
+    r = (m + 0.8 * m**2 - np.asarray(data[0].value)) / 0.05
+    slope = (SPREAD * A * (1 + 1.6 * m)[:, None] / 0.05).T
+    assert np.abs(slope @ r + found.xi).max() < 1e-3
+
+
+def test_products_bend_a_step_as_the_whole_jacobian_does(sim):
+    """Of one parameter, where conjugate gradients are exact: p = -g/H and p - ½ Jᵀr''/H, r'' = 2b (a s p)²/σ."""
+    posed, _ = problem(sim, [measured(sim, bow=0.1)], ("supply",))
+    g = SPREAD / SIGMA * A[:, 2]
+    h = 1.0 + g @ g
+    p = g @ (Y / SIGMA) / h
+    here = Krylov(posed, np.zeros(1), Work())
+    assert here.cost == pytest.approx(0.5 * np.sum((Y / SIGMA) ** 2))
+    straight = here.step(Trust(passes=8), Work())
+    assert straight.p[0] == pytest.approx(p, rel=1e-9) and straight.curvature == pytest.approx(h, rel=1e-9)
+    assert straight.decrease == pytest.approx(0.5 * h * p**2, rel=1e-9)
+    bowed = p - 0.5 * g @ (2 * 0.1 * (SPREAD * A[:, 2] * p) ** 2 / SIGMA) / h
+    assert here.step(Trust(passes=8, bent=True), Work()).p[0] == pytest.approx(bowed, rel=1e-6)
+    assert bowed != pytest.approx(p, rel=1e-3)
 
 
 def test_trust_is_gained_and_lost():

@@ -1,7 +1,7 @@
 """Where a tree is laid on a wall, against the coordinates that it is meant to have."""
 
 from perfsim.anatomy import EllipsoidWall
-from perfsim.anatomy.placement import _anterior_groove, _circumflex_course, _project
+from perfsim.anatomy.placement import _anterior_groove, _carry_main_stem, _circumflex_course, _course, _even, _project
 from perfsim.io.build import FrameMismatch, same_frame
 from perfsim.network import (
     VesselNetwork,
@@ -82,3 +82,20 @@ def test_how_far_a_tree_lies_from_its_wall():
         same_frame(away, wall, "t.swc")
     near = relabel(tree, np.zeros(11, int), ("vessel",), position=x + np.array([7.0 * MM, 0, 0]))
     assert "taken as it lies" in same_frame(near, wall, "t.swc")
+
+
+def test_the_main_stem_follows_its_end():
+    """Its nodes shift by a share of its end's shift that grows from 0 at the ostium as the way along it does."""
+    x = MM * np.array([[0.0, 0, 0], [3, 0, 0], [3, 5, 0], [9, 5, 0], [3, 9, 0]])
+    tree = VesselNetwork.build(
+        x, [0, 1, 2, 2], [1, 2, 3, 4], np.full(4, 1 * MM), inlets=[0], outlets=[3, 4], branch=[0, 0, 1, 2],
+        branch_names=("LM", "LAD", "LCx"),
+    )  # fmt: skip
+    shifted = x + MM * np.array([[1.0, 1, 1], [2, 2, 2], [0, 4, 8], [5, 5, 5], [6, 6, 6]])
+    found = _carry_main_stem(tree, x, shifted)
+    np.testing.assert_allclose(found[0], x[0])
+    np.testing.assert_allclose(found[1], x[1] + 3 / 8 * MM * np.array([0.0, 4, 8]))
+    np.testing.assert_allclose(found[2:], shifted[2:])
+    np.testing.assert_allclose(_course(tree, "LAD"), [2, 3])
+    even = _even(np.array([[0.0, 0, 0], [3, 0, 0], [3, 5, 0]]), 5)
+    np.testing.assert_allclose(even, [[0, 0, 0], [2, 0, 0], [3, 1, 0], [3, 3, 0], [3, 5, 0]])

@@ -164,6 +164,19 @@ def test_summary_by_hand(sim, solved, summary):
     assert sum("at the branch's end" in w for w in summary["warnings"]) == 2
 
 
+def test_summaries_warn(sim, samples):
+    """Of demand that is not met (three volumes of eight below 0.9 of the median), of backward flow, of a failed solve."""
+    mbf = np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.5, 0.6, -0.1])
+    growth = GrowthReport(3, 0, 1.0, 1e-6, 1, {"inlet0": 1.0}, 0, 0, 0.0, 0.0, (0.4, 0.0), {})
+    heart = Heart(sim, EllipsoidWall(), samples, growth, ("grown",))
+    flow = {"terminal_flow": np.ones(3), "terminal_pressure": np.ones(3), "aortic_pressure": 1e4}
+    found = summarize(heart, solution(sim, rest=flow | {"mbf": mbf}, hyperemia=flow | {"mbf": 3 * np.abs(mbf)}))
+    assert found["warnings"][0] == "grown" and found["states"]["rest"]["volumes_with_retrograde_supply"] == 1
+    assert sum("autoregulation is exhausted in 38 % of the wall" in w for w in found["warnings"]) == 1
+    assert sum(w.startswith("rest: 1 volumes drain backwards") for w in found["warnings"]) == 1
+    assert not any("screening" in w or w.startswith("hyperemia") for w in found["warnings"])
+
+
 def test_balance_by_hand(sim, solved):
     """What terminals pass on; half a mL/min through every coupling, and drainage by the share each territory feeds."""
     found = balance(sim, solved.hyperemia)
