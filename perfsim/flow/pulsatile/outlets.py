@@ -58,7 +58,7 @@ class Memoryless(Outlet):
         return jnp.zeros((len(self.node), 0), p.dtype)
 
     def fastest(self):
-        return jnp.zeros_like(self.P_out)
+        return jnp.zeros_like(self.total()[0])
 
 
 class Resistance(Memoryless):
