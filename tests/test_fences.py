@@ -2,7 +2,7 @@
 
 import re
 
-from perfsim._fences import keep_rows, materialize
+from perfsim._fences import hold, keep_rows, materialize
 from perfsim.darcy import Multigrid, box, correction, mesh_cells, operator, tetrahedra_in_box, transmissibility
 
 import jax
@@ -47,6 +47,23 @@ def test_gradients_of_the_corrected_flux_are_computed_once():
     program = compiled(lambda C, p: C(p), flux, K)
     pressures, gradients = volumes.faces.stencil.shape[0], 3 * volumes.neighbor.shape[0]
     assert most_gathers(program) <= max(pressures, gradients)  # never both at once
+
+
+def test_roots_are_held_apart_from_what_uses_them():
+    """Forward the root, backward the quotient of its derivative, in kernels of their own."""
+
+    def f(x):
+        s = hold(jnp.sqrt(x))
+        return jnp.tanh(s[1:] - s[:-1])
+
+    def backward(x, w):
+        return jax.vjp(f, x)[1](w)[0]
+
+    x = jnp.linspace(1.0, 2.0, 50)
+    for program, inner in ((compiled(f, x), " sqrt("), (compiled(backward, x, x[1:]), " divide(")):
+        parts = re.split(r"\n\n+", program)
+        assert any(inner in part for part in parts)
+        assert not any(inner in part and " tanh(" in part for part in parts)
 
 
 def test_fences_change_nothing():

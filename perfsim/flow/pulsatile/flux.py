@@ -9,6 +9,8 @@ F* the momentum flux αQ²/A + Π of the face: at rest every bracket vanishes ex
 Comput 25:2050, for the shallow water equations.)
 """
 
+from perfsim._fences import hold
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -24,16 +26,6 @@ def limited(
     return (a * b2 + b * a2) / (a2 + b2)
 
 
-def held(x: Float[Array, " places"]) -> Float[Array, " places"]:
-    """x in memory, its idle first and last place alike.
-
-    XLA fuses cheap operations into everything that uses them, and computes long chains of them many times over, forward
-    and backward; it does not look through a scatter, nor through the scatter that is its transpose.
-    """
-    ends = jnp.array([0, len(x) - 1])
-    return x.at[ends].set(x[0], unique_indices=True, indices_are_sorted=True)
-
-
 def face_flux(wall, volume, alpha, left, right):
     """Fluxes of mass and momentum through faces between two states (P, Q), each reconstructed to the face.
 
@@ -44,15 +36,15 @@ def face_flux(wall, volume, alpha, left, right):
     which is exact upwinding of both waves while |αu| < ĉ. Returns (mass flux, F* - Π_L, F* - Π_R).
     """
     (P_l, Q_l), (P_r, Q_r) = left, right
-    s_l, s_r, Q_l, Q_r = held(wall.root_area(P_l)), held(wall.root_area(P_r)), held(Q_l), held(Q_r)
+    s_l, s_r, Q_l, Q_r = hold(wall.root_area(P_l)), hold(wall.root_area(P_r)), hold(Q_l), hold(Q_r)
     A_l, A_r = s_l * s_l, s_r * s_r
     one_over = 1.0 / (A_l * A_r)  # one quotient for both velocities
     u_l, u_r = Q_l * A_r * one_over, Q_r * A_l * one_over
     pi_l, pi_r = wall.momentum(s_l) * volume, wall.momentum(s_r) * volume
     F_l, F_r = alpha * Q_l * u_l + pi_l, alpha * Q_r * u_r + pi_r
-    u = held(0.5 * (u_l + u_r))
+    u = hold(0.5 * (u_l + u_r))
     speed = jnp.sqrt(wall.slope(0.5 * (s_l + s_r)) * volume + alpha * (alpha - 1.0) * u * u)
-    speed = held(speed)
+    speed = hold(speed)
     mach = alpha * u / speed
     damping = speed - alpha * u * mach
     mass = 0.5 * (Q_l + Q_r + mach * (Q_l - Q_r) - damping * (A_r - A_l))

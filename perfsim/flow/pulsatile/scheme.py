@@ -5,8 +5,9 @@
 
 from typing import NamedTuple
 
+from perfsim._fences import hold
 from perfsim.flow.pulsatile.arteries import Arteries
-from perfsim.flow.pulsatile.flux import face_flux, held, limited
+from perfsim.flow.pulsatile.flux import face_flux, limited
 from perfsim.flow.pulsatile.grid import Grid
 from perfsim.flow.pulsatile.nodes import Ends, Joints, Supply, solve_nodes
 from perfsim.flow.pulsatile.outlets import Absorbing, Outlet
@@ -97,7 +98,7 @@ class Scheme(eqx.Module):
         """
         h = 0.5 * self.dt
         s, P, Q, half_P, half_Q = self._reconstructed(wave)
-        far, near = held(self.far.root_area(P + half_P)), held(self.near.root_area(P - half_P))
+        far, near = hold(self.far.root_area(P + half_P)), hold(self.near.root_area(P - half_P))
         A, r = s * s, h * self.per_dx
         per_A = 1.0 / A
         u, dQ = Q * per_A, 2.0 * half_Q
@@ -105,7 +106,7 @@ class Scheme(eqx.Module):
         convected = self.alpha * u * (2.0 * dQ - u * (far * far - near * near))
         P = P - r * slope * per_A * dQ
         Q = Q - r * (convected + A * half_P * (2.0 / self.rho)) - h * self.friction * u
-        P, Q = held(P), held(Q)
+        P, Q = hold(P), hold(Q)
         A = (A - r * dQ)[1:-1]
         ports = self._ports(wave, drive, h)
         ends, dA, dQ = self._balance(A, P, Q, half_P, half_Q, self._supply(wave, drive, ports, self.L / h))
