@@ -134,7 +134,7 @@ BAD = {
     "wrong word": ("[anatomy]\ndominance = 'both'", "right, left, co"),
     "unknown branch": ("[[stenosis]]\nbranch='LAT'\nposition='2 mm'\ndiameter_reduction=0.5\nlength='5 mm'", "LAT"),
     "beyond the end": ("[[stenosis]]\nbranch='LAD'\nposition='400 mm'\ndiameter_reduction=0.5\nlength='5 mm'", "mm long"),
-    "closed vessel": ("[[stenosis]]\nbranch='LAD'\nposition='20 mm'\ndiameter_reduction=1.0\nlength='5 mm'", "0.97"),
+    "closed vessel": ("[[stenosis]]\nbranch='LAD'\nposition='20 mm'\ndiameter_reduction=1.0\nlength='5 mm'", "0.98"),
     "missing field": ("[[stenosis]]\nbranch='LAD'\nposition='20 mm'\nlength='5 mm'", "diameter_reduction"),
     "no driving pressure": ("[rest]\naortic_pressure='20 mmHg'", "exceed"),
     "unknown territory": ("[tissue]\ntone = {LDA = 0.5}\n[tree]\nterminals = 300\n[mesh]\nspacing='4 mm'", "did you mean 'LAD'"),

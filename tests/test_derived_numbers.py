@@ -194,14 +194,14 @@ def test_pries_in_plain_arithmetic(hematocrit, micrometres):
 
 
 def test_coordinates_in_plain_arithmetic():
-    """Interval is low + (high - low)/(1 + e^-z); Above z + w log(1 + e^-(z-low)/w); Narrowing 1/x is a softplus."""
+    """Interval is low + (high - low)/(1 + e^-z); Above z + w log(1 + e^-(z-low)/w); Narrowing 1/(x - least) is a softplus."""
     for z in (-1.3, 0.0, 0.7):
         assert float(Interval(0.1, 0.7).to_physical(z)) == pytest.approx(0.1 + 0.6 / (1 + np.exp(-z)), rel=1e-12)
         above = 0.05 + 0.02 * np.log(1 + np.exp((z - 0.05) / 0.02))
         assert float(Above(0.05, 0.02).to_physical(z)) == pytest.approx(above, rel=1e-12)
-        narrow = 1 / (1 / 1.2 + np.log(1 + np.exp(4 * z)) / 4)
-        assert float(Narrowing(1.2).to_physical(z)) == pytest.approx(narrow, rel=1e-12)
-    for coordinate, x in ((Interval(0.1, 0.7), 0.2), (Above(0.05, 0.05), 0.11), (Narrowing(1.2), 0.4)):
+        narrow = 0.02 + 1 / (1 / 1.18 + np.log(1 + np.exp(4 * z)) / 4)
+        assert float(Narrowing(0.02, 1.2).to_physical(z)) == pytest.approx(narrow, rel=1e-12)
+    for coordinate, x in ((Interval(0.1, 0.7), 0.2), (Above(0.05, 0.05), 0.11), (Narrowing(0.02, 1.2), 0.4)):
         assert float(coordinate.to_physical(coordinate.to_free(x))) == pytest.approx(x, rel=1e-12)
 
 
@@ -211,7 +211,7 @@ POPULATION = {
     "demand": ([0.9], [0.9 * np.exp(0.2)]),
     "root_lumen": ([2.0], [2.0 * np.exp(0.15)]),
     "tone": ([1.0, 1.0], [np.exp(0.5)] * 2),
-    "hematocrit": ([0.45], [0.1 + 0.6 / (1 + np.exp(-(np.log(0.35 / 0.25) + 0.3)))]),
+    "hematocrit": ([0.45], [0.75 / (1 + np.exp(-(np.log(0.45 / 0.30) + 0.25)))]),
     "exponent": ([7 / 3], [1.5 + 2.5 / (1 + np.exp(-(np.log((7 / 3 - 1.5) / (4 - 7 / 3)) + 0.25)))]),
     "rotation": ([0.0], [5.0]),
     "tilt": ([0.0, 0.0], [5.0, 5.0]),

@@ -25,8 +25,9 @@ from perfsim.observe.polar import polar_radius
 from perfsim.units import ML_MIN, MMHG
 from perfsim.viz import pullback, pullback_figure
 from perfsim.viz.lumen import lumen_figure, upstream
+from perfsim.viz.pages import _templates
 from perfsim.viz.polar import SECTORS, middle_of, polar_grid
-from perfsim.viz.report import in_words, table, tables
+from perfsim.viz.report import in_words, tables
 
 import jax.numpy as jnp
 import numpy as np
@@ -203,7 +204,7 @@ def test_words_and_tables_hold_the_numbers(summary):
     assert header == ["vessel", "rest", "hyperemia"] and rows[0] == ["inlet0 (inlet)", "4.0", "10.0"]
     assert ["global", "0.688", "2.750", "4.00"] in found["Myocardial blood flow [mL/min/g]"][1]
     assert found["Lesions"][1][0][:2] == ["LAD at 10 mm", "55 %"]
-    page = table(*found["Flow [mL/min]"])
+    page = _templates().get_template("parts.html.j2").module.table(*found["Flow [mL/min]"])
     assert re.findall(r"<td>(.*?)</td>", page) == [cell for row in rows for cell in row]
 
 

@@ -60,7 +60,7 @@ class State(eqx.Module):
         epi, endo = (jnp.broadcast_to(x, (volumes,)) for x in (self.back_pressure_epi, self.back_pressure_endo))
         return State(self.name, self.aortic_pressure, epi, endo, self.demand)
 
-    def back_pressure(self, depth: Float[Array, " volumes"]) -> Float[Array, " volumes"]:
+    def back_pressure(self, depth: Float[Array, "*volumes"] | float) -> Float[Array, "*volumes"]:
         """p_b [Pa] at the transmural depths: 0 is the epicardium, 1 the endocardium."""
         return self.back_pressure_epi + (self.back_pressure_endo - self.back_pressure_epi) * depth
 

@@ -16,7 +16,7 @@ SEGMENT_NAMES = (
 )  # fmt: skip
 
 
-def aha17(frame: Frame, center: Float[Array, "volumes 3"]) -> Int[Array, " volumes"]:
+def aha17(frame: Frame, center: Float[Array, "volumes 3"] | Float[np.ndarray, "volumes 3"]) -> Int[Array, " volumes"]:
     """Segment (0…16 for AHA 1…17) of each point, on any left ventricle with an anatomical frame.
 
     Thirds of the cavity's length are basal, mid and apical, what lies beyond the cavity is the apex (17). Sectors are

@@ -33,7 +33,7 @@ class Noise(eqx.Module):
         """σ(m)."""
         return jnp.sqrt((self.relative * m) ** 2 + self.absolute**2)
 
-    def residual(self, m: Float[Array, " data"], y: Float[Array, " data"]) -> Float[Array, " data"]:
+    def residual(self, m: Float[Array, "*data"], y: Float[Array, "*data"]) -> Float[Array, "*data"]:
         """Model minus measurement in standard deviations; zero where `y` is NaN (not measured)."""
         seen = jnp.isfinite(y)
         m, y = jnp.where(seen, m, 0.0), jnp.where(seen, y, 0.0)
