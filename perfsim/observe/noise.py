@@ -29,7 +29,7 @@ class Noise(eqx.Module):
     freedom: Float[Array, ""] | None = None
     """ν of Student's t, for data with outliers; None: normal"""
 
-    def deviation(self, m: Float[Array, " data"]) -> Float[Array, " data"]:
+    def deviation(self, m: Float[Array, "*data"]) -> Float[Array, "*data"]:
         """σ(m)."""
         return jnp.sqrt((self.relative * m) ** 2 + self.absolute**2)
 

@@ -6,13 +6,14 @@ from perfsim.observe.voxels import Voxels
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 APEX = 0.2
 """radius of the apex on the bull's eye, whose rim is 1"""
 
 
-def polar_radius(axis: LongAxis, z: Float[Array, " points"]) -> Float[Array, " points"]:
+def polar_radius(axis: LongAxis, z: Float[Array, " points"] | Float[np.ndarray, " points"]) -> Float[Array, " points"]:
     """Place on the bull's eye of a distance below the base: the rim is the base, what lies beyond the cavity is the
     apex, the inner fifth.
     """

@@ -68,8 +68,8 @@ class Scheme(eqx.Module):
     L: Float[Array, " throats"]
     rho: Float[Array, ""]
     dt: Float[Array, ""]
-    flow_inlet: Int[Array, " inlets"]
-    pressure_inlet: Int[Array, " inlets"]
+    flow_inlet: Int[Array, " flow_inlets"]
+    pressure_inlet: Int[Array, " pressure_inlets"]
     outlets: tuple[Outlet, ...]
 
     def pressure(self, A: Float[Array, " cells"]) -> Float[Array, " cells"]:
