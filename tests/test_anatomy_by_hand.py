@@ -94,8 +94,12 @@ def test_branches_run_where_the_grooves_are(wall):
     for name, at in septal.items():
         depth = 0.55 if name[0] == "S" else 0.5
         np.testing.assert_allclose(found[name][1], wall.point(*at, depth), atol=1e-9, err_msg=name)
-    for dominance, last in (("co", -75), ("left", 240)):
-        end = ends(coronary_trunks(wall, dominance))
+    for dominance, last in (("co", -75), ("left", -120)):
+        trunks = coronary_trunks(wall, dominance)
+        end = ends(trunks)
+        on = np.asarray(trunks.branch) == trunks.branch_names.index("LCx")
+        angle = np.unwrap(f.cylindrical(np.asarray(trunks.position)[np.asarray(trunks.head)[on]])[2], period=360.0)
+        assert angle[-1] - angle[0] == pytest.approx(last - 115, abs=1.5)  # the short way round
         np.testing.assert_allclose(end["LCx"][1], wall.point(0.05, last), atol=1e-9)
         assert ("PDA" in end, "PLV" in end) == (True, False)
 
