@@ -280,6 +280,7 @@ def test_tensor_needs_faces():
         darcy.solve(volumes, K[:, 0, 0], volumes.volume, volumes.volume, method=FiniteVolumes(corrected=True))
 
 
+@pytest.mark.slow
 def test_heart_muscle_against_finite_elements():
     """Vessels, a stenosis and tissue, MBF of every cell: within 0.5 % of the mean on average and 2 % at most."""
     path = Path(__file__).parents[1] / "benchmarks" / "finite_elements.py"
@@ -306,6 +307,7 @@ def perfused_block():
     return perfsim.grow(Box(np.zeros(3), np.full(3, 0.04)), stem, 20)[0]
 
 
+@pytest.mark.slow
 def test_passes_with_corrected_fluxes():
     """Of an operator that is not symmetric: a digit a pass at least, and the transposed map is the transposed one."""
     points, cells = tetrahedra_in_box(0.04, 6)
