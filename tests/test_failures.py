@@ -8,10 +8,12 @@ from perfsim._outcome import worst_of
 from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.coupling import State, check, simulate
 from perfsim.flow import Balance, Steady, minimize
+from perfsim.flow.pulsatile import Arteries, Fourier, Inlets, Windkessel, discretize, periodic_state
+from perfsim.growth import Box
 from perfsim.inverse import fit, identifiability, next_measurement, posterior, problem
 from perfsim.inverse.posterior import pareto_smoothed
-from perfsim.network import stenosis
-from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, lesion_sites
+from perfsim.network import Centerlines, stenosis
+from perfsim.observe import Cuff, LongAxis, Measurement, Noise, Scan, Segments, lesion_sites
 from perfsim.study import sensitivity
 
 import equinox as eqx
@@ -20,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from tiny import tiny_heart
 
 STATES = ("rest", "hyperemia")
 
@@ -298,3 +301,97 @@ def test_a_sensitivity_of_a_failed_solve_is_refused(small_heart):
     site = lesion_sites(small_heart.sim)[0]
     with pytest.raises(SimulationError, match="check_inputs"):
         sensitivity(with_supply(small_heart.sim, np.nan), site)
+
+
+def tube(mean: float) -> Arteries:
+    """A vessel of 10 cm into a windkessel of four beats, with a pulsating inflow of this mean [m³/s]."""
+    inflow = Inlets(0, Fourier(mean, [[0.6 * mean]], [[0.0]], 1.0))
+    windkessel = Windkessel(1, 2.5e8, 1.9e9, 1.7e-9, 0.0)
+    return Arteries.build(
+        [0], [1], 0.1, 3e-3, 210.0, period=1.0, flow_inlets=inflow, outlets=(windkessel,), reference_pressure=1e4
+    )
+
+
+def test_a_beat_that_fails_is_nan_with_its_reason():
+    """Settled in 40 cycles; not in 2; broken by a thousandfold inflow."""
+    grid = discretize(tube(3e-6), 2e-2, samples=5)
+    solve = jax.jit(lambda arteries, tolerance, cycles: periodic_state(arteries, grid, tolerance, cycles))
+    for mean, tolerance, cycles, result in (
+        (3e-6, 1e-6, 40, RESULTS.successful),
+        (3e-6, 1e-9, 2, RESULTS.not_periodic),
+        (3e-3, 1e-6, 10, RESULTS.wave_not_finite),
+    ):
+        wave, reached = solve(tube(mean), tolerance, cycles)
+        assert int(reached.result) == result
+        assert np.isnan(wave.A).all() == (result is not RESULTS.successful)
+
+
+class Islands:
+    """Two boxes that do not touch."""
+
+    parts = (
+        Box(np.zeros(3), np.array([0.02, 0.04, 0.04])),
+        Box(np.array([0.03, 0.0, 0.0]), np.array([0.05, 0.04, 0.04])),
+    )
+
+    def bounds(self):
+        return np.zeros(3), np.array([0.05, 0.04, 0.04])
+
+    def signed_distance(self, points):
+        return np.minimum(*(part.signed_distance(points) for part in self.parts))
+
+
+def test_a_tree_that_cannot_reach_its_terminals_is_refused():
+    x = np.linspace(-0.03, 0.0, 31)
+    trunk = Centerlines.build(
+        np.stack([x, 0.0 * x + 0.02, 0.0 * x + 0.02], 1), np.arange(30), np.arange(1, 31), np.full(30, 2e-3),
+        inlets=[0], branch_names=("stem",),
+    )  # fmt: skip
+    with pytest.raises(SimulationError, match=r"parts that no trunk reaches. \(32 terminals, 8 dropped") as error:
+        perfsim.grow(Islands(), trunk, 40)
+    _, report = error.value.partial
+    assert report.result is RESULTS.growth_incomplete
+    _, report = perfsim.grow(Islands(), trunk, 40, throw=False)
+    assert report.dropped == 8
+
+
+class Deceiving(Measurement):
+    """The logarithm of tone, but for its value or its derivative."""
+
+    value: jnp.ndarray
+    noise: Noise
+    kind: str = eqx.field(static=True)
+
+    @property
+    def needs(self):
+        return ()
+
+    def predict(self, sim, solution):
+        x = jnp.log(sim.tissue.tone)
+        return 1.0 + x - jax.lax.stop_gradient(x) if self.kind == "flat" else jnp.sqrt(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "result"),
+    [
+        ("flat", "dense", RESULTS.fit_stalled),
+        ("flat", "lbfgs", RESULTS.fit_stalled),
+        ("infinite slope", "dense", RESULTS.fit_derivative_failed),
+        ("infinite slope", "lbfgs", RESULTS.fit_derivative_failed),
+    ],
+)
+def test_a_fit_says_why_it_ends(kind, method, result):
+    """A value that no step changes, though the derivative promises it; a derivative that is no number."""
+    sim = eqx.tree_at(lambda s: s.states, tiny_heart(), ())
+    data = [Deceiving(jnp.full(2, 0.5), Noise(0.0, 0.1), kind)]
+    ended = fit(sim, data, ("tone",), method=method, throw=False, max_steps=80)
+    assert ended.result is result and not ended.converged and ended.message == result.message
+    with pytest.raises(SimulationError, match="the fit did not converge"):
+        fit(sim, data, ("tone",), method=method, max_steps=80)
+
+
+def test_results_that_others_provoke():
+    """Each of these is raised with its sentence by a test of its own."""
+    assert "every draw" in RESULTS.draws_failed.message  # test_what_follows_a_fit_refuses_failed_solves
+    assert "lower the rate" in RESULTS.training_not_finite.message  # test_training
+    assert "Nothing drains" in RESULTS.not_drained.message  # test_tissue_solves_say_when_they_fail

@@ -128,8 +128,8 @@ def test_a_lesion_by_hand():
     assert [value(s) for s in (15.0, 20.0, 25.0)] == pytest.approx([0.4] * 3)
     assert [value(s) for s in (13.75, 26.25)] == pytest.approx([0.7, 0.7])
     assert [value(s) for s in (12.5, 27.5, 5.0)] == pytest.approx([1.0] * 3)
-    for reduction in (-0.01, 0.971):
-        with pytest.raises(perfsim.InputError, match=r"not between 0 and 0\.97"):
+    for reduction in (-0.01, 0.981):
+        with pytest.raises(perfsim.InputError, match=r"at least 0 and less than 0\.98"):
             stenosis(tube, "vessel", 20 * MM, reduction, 10 * MM)
     for place in (-1e-3, 41.1 * MM):
         with pytest.raises(perfsim.InputError, match="does not lie on"):

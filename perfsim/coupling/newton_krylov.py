@@ -100,7 +100,7 @@ def _attach_jvp(primals, tangents):
         given = hessian if hessian.symmetric else matvec  # the transposed one in reverse mode
         if flow.passes is not None:
             return hessian.relaxed(b, flow.passes, given)
-        found = hessian.solve(b, AIMED * eps, flow.max_krylov, given)
+        found = hessian.solve(b, jnp.asarray(AIMED * eps, b.dtype), flow.max_krylov, given)
         return poison(found.x, ~(found.left <= jnp.sqrt(eps))) if throw else found.x
 
     return x, jax.lax.custom_linear_solve(hessian, -dF, solve, solve, symmetric=hessian.symmetric)

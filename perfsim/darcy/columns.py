@@ -7,12 +7,12 @@ scattered, so results are the same to the bit every time.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 Slots = Int[Array, "slots owners"]
 
 
-def take(x: Float[Array, " n"], index: Int[Array, "*any"]) -> Float[Array, "*any"]:
+def take(x: Shaped[Array, " n"], index: Int[Array, "*any"]) -> Shaped[Array, "*any"]:
     """x[index], for indices that are known to be valid."""
     return x.at[index].get(mode="promise_in_bounds")
 

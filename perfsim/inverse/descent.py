@@ -13,6 +13,8 @@ import numpy as np
 
 EXACT = 0.5e-4
 """½ residual² per datum below which a fit without a prior has converged: a hundred times closer than the noise"""
+SLACK = 4.0
+"""an undamped step may promise this many times the decrease at which a fit has converged, after a step was rejected"""
 DAMPING, DAMPING_MOST = 1e-2, 1e20
 """starting damping of a fit without a prior over twice its misfit, and where there is no more hope"""
 
@@ -58,13 +60,17 @@ def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work
     enough = 0.5 * tolerance**2
     exact = EXACT * measured(posed.model.data)
     progress(0, here.cost)
+    rejected = False
     while True:
         if not posed.prior and here.cost <= exact:
             return end(RESULTS.successful)
         step: Step = here.step(state.trust, work)
         if not np.isfinite(step.decrease):
             return end(RESULTS.fit_derivative_failed)
-        if step.decrease <= enough * (1.0 if posed.prior else max(1.0, here.cost)):
+        limit = enough * (1.0 if posed.prior else max(1.0, here.cost))
+        if step.decrease <= limit:
+            if rejected and here.step(dataclasses.replace(state.trust, damping=0.0), work).decrease > SLACK * limit:
+                return end(RESULTS.fit_stalled)  # damping alone made the promise small
             return end(RESULTS.successful, state.xi + step.p * (state.trust.damping == 0))
         if state.iteration >= max_steps:
             return end(RESULTS.fit_out_of_steps)
@@ -72,7 +78,8 @@ def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work
         failed = there.failed
         state.iteration += 1
         gain = (here.cost - there.cost) / step.decrease if np.isfinite(there.cost) else -1.0
-        if gain > 0.01:
+        rejected = gain <= 0.01
+        if not rejected:
             state.xi, here = state.xi + step.p, there
         state.trust.adapt(gain, step.curvature, posed.prior)
         progress(state.iteration, here.cost)
