@@ -30,6 +30,7 @@ from perfsim.inverse import (
 from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Wire, lesion_sites
 
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
@@ -163,7 +164,7 @@ def _write(
             "count": len(draws.weight),
             "failed": draws.failed,
             "effective": draws.effective,
-            "pareto_k": draws.k_hat,
+            "pareto_k": draws.k_hat if draws.k_hat is not None and np.isfinite(draws.k_hat) else None,
             "pareto_k_limit": draws.k_limit,
             "reliable": draws.reliable,
         },

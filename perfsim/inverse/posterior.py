@@ -132,12 +132,12 @@ class Ensemble:
     def k_limit(self) -> float:
         """k̂ above which weighted means of so many draws are not reliable: min(1 - 1/log₁₀ S, 0.7) (Vehtari, Simpson,
         Gelman, Yao and Gabry 2024, J Mach Learn Res 25:72)."""
-        return min(1.0 - 1.0 / np.log10(max(len(self.weight), 2)), 0.7)
+        return min(1.0 - 1.0 / float(np.log10(max(len(self.weight), 2))), 0.7)
 
     @property
     def reliable(self) -> bool:
         """Whether k̂ is at most its limit."""
-        return self.k_hat is None or self.k_hat <= self.k_limit
+        return self.k_hat is None or bool(self.k_hat <= self.k_limit)
 
     def lines(self) -> list[str]:
         """What to know of these draws before using them, in sentences."""

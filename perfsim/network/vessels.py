@@ -81,7 +81,7 @@ class VesselNetwork(eqx.Module):
         """The end of each vessel that lies towards its inlet."""
         return jnp.where(self.flipped, self.head, self.tail)
 
-    def downstream_sum(self, at_node: Float[Array, " nodes"]) -> Float[Array, " vessels"]:
+    def downstream_sum(self, at_node: Float[Array, " nodes"] | Float[np.ndarray, " nodes"]) -> Float[Array, " vessels"]:
         """Sum of a nodal quantity over everything downstream of each vessel, its far end included."""
         total = jnp.concatenate([jnp.zeros(1, at_node.dtype), jnp.cumsum(at_node[self.far])])
         return total[self.subtree_end] - total[:-1]

@@ -37,7 +37,7 @@ class Cycle(eqx.Module):
 
 def march(scheme: Scheme, arteries: Arteries, grid: Grid, wave: Wave) -> tuple[Wave, Cycle]:
     """Through one period from the given state. Reverse mode keeps one state per step, or per sample (see `STORED`)."""
-    count, dt = grid.steps * grid.samples, scheme.dt
+    count, dt = grid.steps * grid.samples, jnp.asarray(scheme.dt)
     driven = jax.vmap(lambda t: drive_at(arteries, t))
     middles = driven((jnp.arange(count, dtype=dt.dtype) + 0.5) * dt)
     middles = jax.tree.map(lambda x: x.reshape(grid.samples, grid.steps, -1), middles)
