@@ -54,7 +54,7 @@ def solve(n: int, blocked: bool):
         ),
         conductance=jnp.full((1, n), 2.0 * K * h * unit),  # from the face to the first center
         weight=links.weight,
-        demand=None,
+        inverse_demand=jnp.zeros(()),
         transmissibility=transmissibility(volumes, jnp.full(n, K)) * unit,
         drainage=beta * volumes.volume * unit,
         back_pressure=jnp.zeros(n),
