@@ -190,3 +190,19 @@ def gradient_of_the_tissue() -> Found:
 def gradient_of_the_waves() -> Found:
     found = benchmark("flow.py", "--case", "network")
     return Found(found["gradient_ratio"], found["gradient_ratio"] <= 5.5, 1)
+
+
+@row(
+    "T25",
+    "60 random mutants of a fresh seed, killed of those not equivalent ≥ 85 %; of the silent ones ≥ 80 %",
+    costly=True,
+    code=("perfsim", "tests"),
+)
+def killed_mutants() -> Found:
+    seed = str(int(time.time()) % 100_000)
+    found = benchmark("mutants.py", "--count", "60", "--seed", seed, "--state", str(ROOT / "out-mutants"))
+    holds = found["rate"] >= 0.85 and found["silent_rate"] >= 0.80
+    said = (
+        f"{found['rate']:.0%} of {found['killed'] + found['survived']}, {found['silent_rate']:.0%} of {found['silent']}"
+    )
+    return Found(f"{said} (seed {seed})", holds, found["drawn"])
