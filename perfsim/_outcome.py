@@ -35,9 +35,7 @@ def is_traced(tree) -> bool:
     """Whether any array of a pytree is being traced (under jit, grad or vmap) and has no value yet."""
     try:
         for leaf in jax.tree.leaves(tree):
-            if eqx.is_array(leaf) and not isinstance(leaf, jax.Array):
-                continue  # numpy
-            if eqx.is_array(leaf):
+            if isinstance(leaf, jax.Array):
                 leaf.devices()
     except jax.errors.ConcretizationTypeError:
         return True

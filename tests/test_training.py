@@ -2,7 +2,7 @@
 
 import json
 
-from perfsim import InputError, SimulationError
+from perfsim import RESULTS, InputError, SimulationError
 from perfsim.learn import Closures, PressureNetwork, ToneNetwork, Training, described, load, save, train
 
 import equinox as eqx
@@ -66,6 +66,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, samples, mode
 def test_a_loss_that_is_not_finite_ends_the_training(samples, model):
     with pytest.raises(SimulationError, match=r"lower the rate.*the loss is nan at step 1") as error:
         train(model, lambda m, s: jnp.nan * loss(m, s), samples, Training(5))
+    assert RESULTS.training_not_finite.message in str(error.value)
     kept, history = error.value.partial
     assert same(kept, model) and history == []
 
