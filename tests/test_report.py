@@ -49,7 +49,7 @@ def test_it_is_self_contained(report):
 
 def cells(text: str, title: str) -> dict[str, list[str]]:
     """Rows of the table under a heading of the page, by their first cell."""
-    body = re.search(rf"<h2>{re.escape(title)}</h2><table>(.*?)</table>", text, flags=re.S)[1]
+    body = re.search(rf"<h2>{re.escape(title)}</h2>\s*<table>(.*?)</table>", text, flags=re.S)[1]
     rows = [re.findall(r"<t[dh]>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", body, flags=re.S)]
     return {row[0]: row[1:] for row in rows}
 
