@@ -19,9 +19,9 @@ import pyvista as pv
 
 CASE = """name = "report"
 [tree]
-terminals = 150
+terminals = 300
 [mesh]
-spacing = "5 mm"
+spacing = "4 mm"
 [[stenosis]]
 branch = "LAD"
 position = "30 mm"
