@@ -55,7 +55,8 @@ def read_segments(
     """
     path = Path(path)
     table = _sheet_of(read_tables(path, _is_header), state)
-    places, deviations = _tall(table, state) if _key(table) is not None else _wide(table, state)
+    key = table.find(*_KEYS)
+    places, deviations = _wide(table, state) if key is None else _tall(table, key, state)
     unit = _unit_of(table, places, unit)
     value, sd = np.full(APEX, np.nan), np.full(APEX, default_sd)
     for place in places:
@@ -105,13 +106,9 @@ def _sheet_of(tables: list[Table], state: str | None) -> Table:
     return (named or tables)[0]
 
 
-def _key(table: Table) -> int | None:
-    return table.find(*_KEYS)
-
-
-def _tall(table: Table, state: str | None) -> tuple[list[_Place], list[_Place]]:
+def _tall(table: Table, key: int, state: str | None) -> tuple[list[_Place], list[_Place]]:
     """Places of values and deviations in a table with a row for each segment."""
-    key, by_state = _key(table), table.find("state", "phase", "condition", "study")
+    by_state = table.find("state", "phase", "condition", "study")
     column, sd = _columns_of(table, state, {key, by_state})
     label = table.find("segment name", "name", "aha segment name")
     table.say_unused([key, by_state, column, sd, label, table.find("unit", "units")])
@@ -146,7 +143,8 @@ def _is_of(text: str, state: str | None, where: str) -> bool:
 
 def _columns_of(table: Table, state: str | None, others: set[int | None]) -> tuple[int, int | None]:
     """(column of the MBF, of its deviation or None) of a state."""
-    flows, deviations = {}, {}
+    flows: dict[int, set[str]] = {}
+    deviations: dict[int, set[str]] = {}
     for k, column in enumerate(table.columns):
         words = set(column.bare.split())
         states = states_in(column.bare)
@@ -157,12 +155,12 @@ def _columns_of(table: Table, state: str | None, others: set[int | None]) -> tup
             deviations[k] = states
         elif words & _FLOW or (states and not rest) or (not rest and column.unit):
             flows[k] = states
-    column = _one_of(table, flows, state, "mbf_mL_min_g")
-    fitting = [k for k, states in deviations.items() if states == flows[column] or not states]
+    flow = _one_of(table, flows, state, "mbf_mL_min_g")
+    fitting = [k for k, states in deviations.items() if states == flows[flow] or not states]
     if len(fitting) > 1:
         a, b = (repr(table.columns[k].name) for k in fitting[:2])
         raise InputError(f"{table.source}: the columns {a} and {b} may both be the deviation: leave one")
-    return column, fitting[0] if fitting else None
+    return flow, fitting[0] if fitting else None
 
 
 def _one_of(table: Table, flows: dict[int, set[str]], state: str | None, label: str) -> int:
@@ -191,9 +189,10 @@ def _wide(table: Table, state: str | None) -> tuple[list[_Place], list[_Place]]:
     labels = [k for k in range(len(table.columns)) if k not in columns and k not in summaries]
     if summaries:
         note(f"{table.source}: not used: the columns {', '.join(table.columns[k].name for k in summaries)}")
-    values, deviations = [], []
+    values: list[int] = []
+    deviations: list[int] = []
     for row, (_, cells) in enumerate(table.rows):
-        text = " ".join(Column.of(str(cells[k])).bare for k in labels if not _is_flow_unit(str(cells[k])))
+        text = " ".join(Column.of(str(cells[k])).bare for k in labels if not is_flow_unit(str(cells[k])))
         words, states = set(re.findall(r"[^\W\d_]+\d?", text.lower())), states_in(text)
         if words & _DERIVED or (states and state and state not in states):
             continue
@@ -220,23 +219,31 @@ def _unit_of(table: Table, places: list[_Place], unit: str) -> str:
 
 def _flow_unit(text: str) -> str:
     """The unit of blood flow in a cell, which is one or ends on one; else empty."""
-    return next((u for u in (text, Column.of(text).unit) if _is_flow_unit(u)), "")
+    return next((u for u in (text, Column.of(text).unit) if is_flow_unit(u)), "")
 
 
-def _is_flow_unit(text: str) -> bool:
+def is_flow_unit(text: str) -> bool:
+    """Whether a text is a unit of blood flow per mass or volume of muscle."""
     return any(units.scale(text, kind) is not None for kind in _FLOWS)
 
 
 def _factor(table: Table, column: int, unit: str) -> float:
     """From a column's unit to mL/min/g."""
     head = table.columns[column]
-    own = head.unit or unit
-    if units.scale(own, "perfusion by volume") is not None:
-        return units.scale(own, "perfusion by volume") * units.MINUTE / DENSITY
-    scale = units.scale(own, "perfusion")
-    if scale is None:
-        raise InputError(f"{table.source}: the column {head.name!r} is in {own}, which is no unit of blood flow")
-    return scale / units.ML_MIN_G
+    try:
+        return per_gram(head.unit or unit)
+    except InputError as error:
+        raise InputError(f"{table.source}: the column {head.name!r}: {error}") from None
+
+
+def per_gram(unit: str) -> float:
+    """From a unit of blood flow, per mass or per volume of muscle, to mL/min/g. Raises `InputError` for others."""
+    by_volume, by_mass = units.scale(unit, "perfusion by volume"), units.scale(unit, "perfusion")
+    if by_volume is not None:
+        return by_volume * units.MINUTE / DENSITY
+    if by_mass is None:
+        raise InputError(f"{unit!r} is no unit of blood flow: use mL/min/g, mL/min/100g or mL/min/mL")
+    return by_mass / units.ML_MIN_G
 
 
 def _mbf(table: Table, place: _Place, unit: str) -> float:

@@ -110,7 +110,8 @@ class Table:
         what is no finite number, and for decimal points and commas in one table.
         """
         values = np.array([self.number(row, column, empty=empty) for row in range(len(self.rows))], float)
-        cells = [cells[column] for _, cells in self.rows if isinstance(cells[column], str) and "," in cells[column]]
+        texts = [cells[column] for _, cells in self.rows]
+        cells = [c for c in texts if isinstance(c, str) and "," in c]
         if cells and self.delimiter != ";" and all(_THOUSANDS.fullmatch(c) for c in cells):
             raise InputError(
                 f"{self.source}: {cells[0]!r} in the column {self.columns[column].name!r} may be a thousand or have "

@@ -19,6 +19,8 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """full width at half maximum of a Gaussian, over its σ"""
 REACH = 3.0
 """σ at which the Gaussian is cut off: 3 % of it lie farther out in space, less in a wall"""
+CHUNK = 4096
+"""points that are looked at together, where only their sums are kept"""
 SEEN = 0.5
 """share of tissue from which a voxel counts as one of the wall"""
 
@@ -71,8 +73,13 @@ class Voxels(View):
         real = np.asarray(volumes.volume) > 1e-6 * np.max(volumes.volume)
         edge = float(np.cbrt(np.max(volumes.volume)))
         reach = REACH * np.sqrt((fwhm / FWHM) ** 2 + (edge**2 + voxel**2) / 12.0) + margin
-        found = scipy.spatial.cKDTree(center[real]).query_ball_point(np.asarray(point), reach)
-        index = np.flatnonzero(real)
+        tree, index, point = scipy.spatial.cKDTree(center[real]), np.flatnonzero(real), np.asarray(point)
+        # some points at a time: lists of numbers take ten times the memory of an array
+        found = [
+            np.asarray(seen, np.int32)
+            for k in range(0, len(point), CHUNK)
+            for seen in tree.query_ball_point(point[k : k + CHUNK], reach)
+        ]
         source = np.full((len(point), max(map(len, found), default=0)), len(center), np.int32)
         for row, seen in zip(source, found, strict=True):
             row[: len(seen)] = index[seen]

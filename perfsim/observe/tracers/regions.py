@@ -64,7 +64,7 @@ def fit_regions(
     """
     check_covers(blood, frames)
     check_scale(blood, curves)
-    return _fitted(curves, tracer, blood, frames, None if delay == "fit" else delay, steps)
+    return _fitted(curves, tracer, blood, frames, None if delay == "fit" else jnp.asarray(delay, float), steps)
 
 
 @eqx.filter_jit
@@ -76,7 +76,7 @@ def _fitted(curves, tracer: Tracer, blood: Curve, frames: Frames, delay, steps: 
 
     def region(z):
         mbf, fraction, arterial = jnp.exp(z[:3])
-        late = LONGEST * jax.nn.sigmoid(z[3]) if delay is None else jnp.asarray(delay, float)
+        late = LONGEST * jax.nn.sigmoid(z[3]) if delay is None else delay
         return Region(mbf[None], fraction[None], arterial[None], delay=late[None])
 
     def one(curve, size):
