@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class InputNote(UserWarning):
-    """Something about an input that is read all the same: the sentence names the file, the item and what was made of it."""
+    """Something about an input that is read all the same: it names the file, the item and what was made of it."""
 
 
 def note(message: str) -> None:

@@ -24,7 +24,7 @@ _UNITS: dict[str, dict[str, float]] = {
     "conductance": {"1/(Pa·s)": 1.0, "1/(Pa s)": 1.0, "1/Pa/s": 1.0},
     "permeability": {"m2/(Pa·s)": 1.0, "m²/(Pa·s)": 1.0, "m2/Pa/s": 1.0, "mm2/(Pa·s)": 1e-6},
     "angle": {"deg": 0.017453292519943295, "rad": 1.0},
-    "time": {"s": 1.0, "ms": 1e-3, "min": MINUTE, "sec": 1.0, "seconds": 1.0, "msec": 1e-3, "minutes": MINUTE, "h": 3.6e3},
+    "time": {"s": 1.0, "ms": 1e-3, "min": MINUTE, "sec": 1.0, "seconds": 1.0, "msec": 1e-3, "minutes": MINUTE},
     "activity": {"Bq/mL": 1.0, "kBq/mL": 1e3, "MBq/mL": 1e6, "nCi/mL": 37.0, "uCi/mL": 37e3, "BQML": 1.0},
     "perfusion by volume": {"mL/min/mL": 1 / MINUTE, "mL/min/100mL": 0.01 / MINUTE, "1/min": 1 / MINUTE},
 }
@@ -56,8 +56,8 @@ def parse(text: object, kind: str) -> float:
 def scale(unit: str, kind: str) -> float | None:
     """The SI value of a unit as tables and headers spell it, or None if it is none of `kind`.
 
-    ``scale("ml·min⁻¹·g⁻¹", "perfusion")`` and ``scale("cc/g/min", "perfusion")`` are one: case, order of the denominators,
-    blanks and brackets do not count.
+    ``scale("ml·min⁻¹·g⁻¹", "perfusion")`` and ``scale("cc/g/min", "perfusion")`` are one: case, brackets, blanks and the
+    order of the denominators do not count.
     """
     wanted = _canonical(unit)
     return next((value for known, value in _UNITS[kind].items() if _canonical(known) == wanted), None)

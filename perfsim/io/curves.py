@@ -39,25 +39,40 @@ def read_curve(
     from perfsim.observe.tracers import Curve, Frames
 
     path = Path(path)
-    table = _with_sidecar(path, read_table(path, is_curve_table))
-    activity_at, start_at, end_at = _activity_of(table, column), table.find(*START), table.find(*END)
+    start, end, values = _columns(path, column)
     try:
-        if start_at is not None and end_at is not None:
-            start, end = _seconds(table, start_at), _seconds(table, end_at, table.columns[start_at].unit)
-            values = _activity(table, activity_at, end_at)
-            table.say_unused([start_at, end_at, activity_at])
+        if end is not None:
             return Curve.of_frames(Frames.of(start, end - start), values)
-        time_at = table.need("time_s", *TIME)
-        time, values = _seconds(table, time_at), _activity(table, activity_at)
-        table.say_unused([time_at, activity_at])
         if sample == "point":
-            return Curve.of(*_sampled(path, time, values))
+            return Curve.of(*_sampled(path, start, values))
         if frames is None:
             raise InputError(f"sample={sample!r} needs the frames: give frames=")
-        return Curve.of_frames(_matched(frames, time, sample), values)
+        return Curve.of_frames(_matched(frames, start, sample), values)
     except InputError as error:
-        known = str(error)
-        raise InputError(known if str(path) in known else f"{path}: {known}") from None
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_samples(path: str | Path, column: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(times [s], activity) of a table as it stands, the middles where it gives starts and ends."""
+    path = Path(path)
+    start, end, values = _columns(path, column)
+    time, values = _sampled(path, start if end is None else 0.5 * (start + end), values)
+    if not len(time):
+        raise InputError(f"{path}: the table has no rows")
+    return time, values
+
+
+def _columns(path: Path, column: str | None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """(times or starts [s], ends or None, activity) of a table."""
+    table = _with_sidecar(path, read_table(path, is_curve_table))
+    activity_at, start_at, end_at = _activity_of(table, column), table.find(*START), table.find(*END)
+    if start_at is None or end_at is None:
+        time_at = table.need("time_s", *TIME)
+        table.say_unused([time_at, activity_at])
+        return _seconds(table, time_at), None, _activity(table, activity_at)
+    table.say_unused([start_at, end_at, activity_at])
+    start, end = _seconds(table, start_at), _seconds(table, end_at, table.columns[start_at].unit)
+    return start, end, _activity(table, activity_at, end_at)
 
 
 def is_curve_table(names: list[str]) -> bool:
@@ -84,7 +99,7 @@ def _seconds(table: Table, column: int, unit: str = "") -> np.ndarray:
         factor = table.factor(column, ("time",), unit or "s")
     time = factor * table.numbers(column, empty=False)
     if len(time) and np.max(time) > LONGEST:
-        raise InputError(f"{table.source}: {head.name} reaches {np.max(time):g} s, {np.max(time) / 3600:.0f} hours: in ms?")
+        raise InputError(f"{table.source}: {head.name} reaches {np.max(time):g} s: is it in ms?")
     return time
 
 
@@ -116,8 +131,8 @@ def _matched(frames: "Frames", time: np.ndarray, sample: str) -> "Frames":
     expected = {"start": start, "middle": 0.5 * (start + end), "end": end}[sample]
     if len(time) != len(expected) or not np.allclose(time, expected, atol=0.5):
         raise InputError(
-            f"its {len(time)} times are not the {sample}s of the {len(expected)} frames: the first are {time[:3].tolist()} "
-            f"and {expected[:3].tolist()} s"
+            f"its {len(time)} times are not the {sample}s of the {len(expected)} frames: the first are "
+            f"{time[:3].tolist()} and {expected[:3].tolist()} s"
         )
     return frames
 

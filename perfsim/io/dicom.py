@@ -68,7 +68,9 @@ def scan_folder(folder: Path) -> dict[str, list[Slice]]:
         found.setdefault(str(header.get("SeriesInstanceUID", "")), []).extend(slices_of(path, header))
     if not found:
         held = ", ".join(f"{n} of {kind}" for kind, n in others.items())
-        raise InputError(f"{folder}: holds no PET images{f' (DICOM: {held})' if held else ''}; name a folder of DICOM files")
+        raise InputError(
+            f"{folder}: holds no PET images{f' (DICOM: {held})' if held else ''}; name a folder of DICOM files"
+        )
     return found
 
 
@@ -92,7 +94,9 @@ def _one_series(folder: Path, found: dict[str, list[Slice]], series: str | None)
         lines = "; ".join(f"{uid} ({s[0].series_name}, from {s[0].clock('acquisition')})" for uid, s in found.items())
         same = len({s[0].clock("injection") for s in found.values()}) == 1
         runs = " of one injection" if same else ""
-        raise InputError(f"{folder}: holds {len(found)} series{runs}: {lines}: keep one in the folder, or name it by series=")
+        raise InputError(
+            f"{folder}: holds {len(found)} series{runs}: {lines}: keep one in the folder, or name it by series="
+        )
     return found[series or next(iter(found))]
 
 

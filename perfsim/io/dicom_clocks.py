@@ -88,9 +88,7 @@ class FrameTimes:
             "ImageDecayCorrected": corrected, "ImageDecayCorrectionTime": 0.0, "ScanStart": float(self.start[0]),
             "InjectionStart": self.injection, "RadionuclideHalfLife": self.half_life,
         }  # fmt: skip
-        return Sidecar(
-            self.start, self.duration, 1.0, "Bq/mL", corrected, 0.0, self.half_life, self.injection, fields
-        )
+        return Sidecar(self.start, self.duration, 1.0, "Bq/mL", corrected, 0.0, self.half_life, self.injection, fields)
 
 
 def clock_of(at: Any, pair: str, *whole: str) -> tuple[float | None, float] | None:
@@ -99,7 +97,10 @@ def clock_of(at: Any, pair: str, *whole: str) -> tuple[float | None, float] | No
         text = str(at(name) or "")
         if len(text) >= 14:
             return _day(text[:8]), _second(text[8:])
-    time, date = str(at(f"{pair}Time") or ""), str(at(f"{pair}Date") or "" if pair != "RadiopharmaceuticalStart" else "")
+    time, date = (
+        str(at(f"{pair}Time") or ""),
+        str(at(f"{pair}Date") or "" if pair != "RadiopharmaceuticalStart" else ""),
+    )
     return (_day(re.sub(r"\D", "", date)), _second(time)) if time else None
 
 
@@ -122,7 +123,10 @@ def _second(text: str) -> float:
 def frame_times(folder: Path, slices: Sequence[Slice]) -> FrameTimes:
     """Sort slices into frames and find when these begin. Raises `InputError` where clocks contradict each other."""
     acquired = _acquired(folder, slices)
-    key = [(round(a, 2), -1.0 if s.reference is None else round(s.reference, 2)) for a, s in zip(acquired, slices, strict=True)]
+    key = [
+        (round(a, 2), -1.0 if s.reference is None else round(s.reference, 2))
+        for a, s in zip(acquired, slices, strict=True)
+    ]
     order = sorted(set(key))
     frame_of = {k: order.index(name) for k, name in enumerate(key)}
     first = [next(k for k in range(len(slices)) if frame_of[k] == f) for f in range(len(order))]
@@ -155,7 +159,7 @@ def _acquired(folder: Path, slices: Sequence[Slice]) -> np.ndarray:
         day = np.array([c[0] for c in clocks if c is not None and c[0] is not None])
         return second + DAY * (day - day.min())
     if np.ptp(second) > DAY / 2:
-        note(f"{folder}: the scan passes midnight and its date does not change: times after it are taken as the next day's")
+        note(f"{folder}: the scan passes midnight, its date does not: times after it are taken as the next day's")
         return np.where(second < DAY / 2, second + DAY, second)
     return second
 
@@ -175,23 +179,27 @@ def _same(folder: Path, slices, frame_of: dict[int, int], name: str, word: str) 
 
 def _reference_offsets(duration: np.ndarray, half_life: float | None) -> dict[str, np.ndarray]:
     """What FrameReferenceTime may mean, from the start of a frame [s]."""
-    out = {"start": np.zeros(len(duration)), "middle": 0.5 * duration}
+    out = {"middle": 0.5 * duration}
     if half_life:
         x = np.log(2.0) / half_life * duration
         out["mean decay"] = np.log(x / -np.expm1(-x)) / x * duration
-    return out
+    return out | {"start": np.zeros(len(duration))}
 
 
 def _by_reference(folder: Path, begun: float, reference, duration) -> np.ndarray:
     """Starts from the reference times, where every frame has one acquisition time: that of the scan."""
     if not np.isfinite(reference).all() or np.ptp(reference) < CLOSE:
-        raise InputError(f"{folder}: AcquisitionTime is the same for all frames, and FrameReferenceTime does not tell them apart")
-    for offset in _reference_offsets(duration, None).values():
-        start = reference - offset
-        if np.allclose(start[1:], (start + duration)[:-1], atol=CLOSE):
-            note(f"{folder}: AcquisitionTime is the same for all frames: they are placed by FrameReferenceTime")
-            return begun + start
-    raise InputError(f"{folder}: AcquisitionTime is the same for all frames, and FrameReferenceTime leaves gaps or overlaps")
+        raise InputError(
+            f"{folder}: AcquisitionTime is the same for all frames, and FrameReferenceTime does not tell them apart"
+        )
+    starts = [reference - offset for offset in _reference_offsets(duration, None).values()]
+    whole = [start for start in starts if np.allclose(start[1:], (start + duration)[:-1], atol=CLOSE)]
+    if whole:
+        note(f"{folder}: AcquisitionTime is the same for all frames: they are placed by FrameReferenceTime")
+        return begun + min(whole, key=lambda start: abs(start[0]))
+    raise InputError(
+        f"{folder}: AcquisitionTime is the same for all frames, and FrameReferenceTime leaves gaps or overlaps"
+    )
 
 
 def _check_reference(folder: Path, begun, reference, offsets) -> None:
@@ -202,7 +210,7 @@ def _check_reference(folder: Path, begun, reference, offsets) -> None:
         off = reference - begun - offsets[best]
         k = int(np.argmax(np.abs(off - np.median(off))))
         raise InputError(
-            f"{folder}: FrameReferenceTime and AcquisitionTime disagree by {misfit[best]:.3g} s in frame {k}: which is right?"
+            f"{folder}: FrameReferenceTime and AcquisitionTime disagree by {misfit[best]:.3g} s in frame {k}: which counts?"
         )
 
 
@@ -228,7 +236,9 @@ def _zero(folder: Path, frames, begun, reference, offsets) -> tuple[float, float
         raise InputError(f"{folder}: frames of {len({i for i in injected})} injections in one series: keep one")
     shift = begun[0] - acquired[1]
     if injected[0] is not None:
-        time = injected[0][1] + (DAY * (injected[0][0] - acquired[0]) if None not in (injected[0][0], acquired[0]) else 0.0)
+        time = injected[0][1] + (
+            DAY * (injected[0][0] - acquired[0]) if None not in (injected[0][0], acquired[0]) else 0.0
+        )
         time += shift
         if injected[0][0] is None:
             time += DAY * round((begun[0] - time) / DAY)
@@ -248,7 +258,9 @@ def _zero(folder: Path, frames, begun, reference, offsets) -> tuple[float, float
         time = series[1] + shift
         time += DAY * round((begun[0] - time) / DAY)
         if 0.0 <= begun[0] - time <= UNLIKELY:
-            note(f"{folder}: neither injection nor FrameReferenceTime is noted: time 0 is SeriesTime, {series[1]:g} s of day")
+            note(
+                f"{folder}: neither injection nor FrameReferenceTime is noted: time 0 is SeriesTime, {series[1]:g} s of day"
+            )
             return time, None
     note(f"{folder}: neither an injection nor FrameReferenceTime is noted: time 0 is the start of the first frame")
     return float(begun[0]), None

@@ -17,7 +17,9 @@ def slices_of(path: Path, header: Any) -> list[Slice]:
     if per_frame is not None and len(per_frame) != count:
         raise InputError(f"{path}: {len(per_frame)} descriptions of {count} frames")
     if count > 1 and per_frame is None:
-        raise InputError(f"{path}: {count} frames in one file, and nothing says where they lie: export it as PET images")
+        raise InputError(
+            f"{path}: {count} frames in one file, and nothing says where they lie: export it as PET images"
+        )
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
     try:
         return [
@@ -64,7 +66,9 @@ def _within(place: Any, name: str, depth: int = 3) -> Any:
     if depth == 0:
         return None
     for element in place:
-        grouped = element.VR == "SQ" and not element.keyword.startswith(("PerFrame", "SharedFunc", "Referenced", "Source"))
+        grouped = element.VR == "SQ" and not element.keyword.startswith(
+            ("PerFrame", "SharedFunc", "Referenced", "Source")
+        )
         if grouped and len(element.value):
             found = _within(element.value[0], name, depth - 1)
             if found not in (None, ""):

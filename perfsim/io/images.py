@@ -23,6 +23,8 @@ LENGTHS = {"mm": 1.0, "unknown": 1.0, "meter": 1e3, "micron": 1e-3}
 """[mm]; a header that names none means mm"""
 MOST = 1 << 30
 """values of an image that are held at once [bytes, as float32]"""
+NAMES = {0: "unknown", 1: "scanner", 2: "aligned", 3: "talairach", 4: "mni", 5: "template"}
+"""of NIfTI's codes"""
 APART = 0.5
 """voxels that two affines may lie apart before they contradict each other"""
 
@@ -49,8 +51,8 @@ class Image:
         shape = [len(range(*b.indices(n))) for b, n in zip(box, self.shape, strict=False)] + list(self.shape[3:])
         if 4.0 * np.prod(np.array(shape, float)) > MOST:
             raise InputError(
-                f"{self.path}: {' × '.join(map(str, shape))} values are more than {MOST >> 30} GB: crop the image to the "
-                "heart, or resample it to voxels of 1 mm"
+                f"{self.path}: {' × '.join(map(str, shape))} values are more than {MOST >> 30} GB: crop the image to "
+                "the heart, or resample it to voxels of 1 mm"
             )
         file, rest = self._file, (0,) * (len(self._file.shape) - len(self.shape))
         index = (*box, *(slice(None),) * (len(self.shape) - 3), *rest)
@@ -108,9 +110,10 @@ def orientation_of(path: Path) -> str:
     file: Any = nib.load(path)
     words = []
     for name, affine, code in _affines(file):
-        known = nib.nifti1.xform_codes.label[code] if code in nib.nifti1.xform_codes.label else "?"
+        known = NAMES.get(code, "an unknown code")
         usable = affine is not None and np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12
-        words.append(f"{name} code {code} ({known}) {''.join(map(str, nib.aff2axcodes(affine))) if usable else 'empty'}")
+        axes = "".join(map(str, nib.aff2axcodes(affine))) if usable else "empty"
+        words.append(f"{name} code {code} ({known}) {axes}")
     return ", ".join(words)
 
 
@@ -134,7 +137,7 @@ def _affines(file: Any) -> list[tuple[str, np.ndarray | None, int]]:
 
 def _affine_of(path: Path, file: Any, trust: Trust | None) -> np.ndarray:
     """From indices to NIfTI's world, RAS in mm."""
-    unit, length = length_of(file)
+    _, length = length_of(file)
     if not np.isfinite(length):
         raise InputError(f"{path}: its header names no known unit of length (xyzt_units)")
     known = {name: affine for name, affine, code in _affines(file) if code > 0}
@@ -142,8 +145,8 @@ def _affine_of(path: Path, file: Any, trust: Trust | None) -> np.ndarray:
         affine = next(affine for name, affine, _ in _affines(file) if name == trust)
     elif not known:
         raise InputError(
-            f"{path}: no orientation: sform and qform both have the code 0, so left, front and top are not known; set the "
-            f"code, or say which to trust: orientation = \"sform\" or \"qform\" ({orientation_of(path)})"
+            f"{path}: no orientation: sform and qform both have the code 0, so left, front and top are not known; set "
+            f'the code, or say which to trust: orientation = "sform" or "qform" ({orientation_of(path)})'
         )
     elif len(known) == 2 and _contradict(file, *known.values()):
         raise InputError(

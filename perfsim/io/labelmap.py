@@ -40,7 +40,8 @@ def wall_from_labels(
     labels, to_world = _whole(path, image.values()), image.to_world
     for name, value in (("wall", wall), ("cavity", cavity), ("right_ventricle", right_ventricle)):
         if not (labels == value).any():
-            raise InputError(f"{path}: no voxel has the label {value} ({name}); there are {np.unique(labels)[:12].tolist()}")
+            there = np.unique(labels)[:12].tolist()
+            raise InputError(f"{path}: no voxel has the label {value} ({name}); there are {there}")
     labels, to_world = _cropped(labels, to_world, (wall, cavity, right_ventricle))
     low, high = _bounds(labels, to_world)
     size = float((high - low).max())
@@ -67,8 +68,8 @@ def _whole(path: Path, values: np.ndarray) -> np.ndarray:
     off = np.abs(values - labels)
     if not (off <= 1e-3).all():
         raise InputError(
-            f"{path}: {int(np.sum(off > 1e-3))} voxels hold no whole number, e.g. {values[off > 1e-3][0]:.4g}: labels need "
-            "one whole number per voxel; resample them by nearest neighbor, not by interpolation"
+            f"{path}: {int(np.sum(off > 1e-3))} voxels hold no whole number, e.g. {values[off > 1e-3][0]:.4g}: labels "
+            "need one whole number per voxel; resample them by nearest neighbor, not by interpolation"
         )
     if np.abs(labels).max(initial=0) > 32767:
         raise InputError(f"{path}: labels reach {labels.max():.4g}: is this an image, not a label map?")
@@ -125,7 +126,8 @@ def _check_enclosed(path: Path, wall, cavity, right) -> None:
     shell = {name: part & ~scipy.ndimage.binary_erosion(part) for name, part in (("cavity", cavity), ("right", right))}
     covered = {name: float((rim & near).sum() / max(rim.sum(), 1)) for name, rim in shell.items()}
     if covered["cavity"] < 0.5 or covered["cavity"] < covered["right"]:
-        hint = "is it exchanged with the right ventricle" if covered["right"] > covered["cavity"] else "is the label right"
+        exchanged = covered["right"] > covered["cavity"]
+        hint = "is it exchanged with the right ventricle" if exchanged else "is the label right"
         raise InputError(
             f"{path}: the wall encloses {100 * covered['cavity']:.0f} % of the cavity's surface (right ventricle: "
             f"{100 * covered['right']:.0f} %): {hint}?"

@@ -139,8 +139,8 @@ def read_mbf_map(
     Voxels so small that the view of the wall takes more than a gigabyte are merged, and it is said. Arguments: `fwhm`
     of the camera [m]; the map's `unit` where its header names none (per mL is divided by 1.05); whether its values are
     `per` gram of perfusable tissue or per region (F·PTF); `state` of a map that holds several, as perfsim writes them;
-    `trust`: see `open_image`. Raises `InputError` for negative values, another unit, or a map that covers less than half
-    of the wall.
+    `trust`: see `open_image`. Raises `InputError` for negative values, another unit, or a map that covers less than
+    half of the wall.
     """
     path = Path(path)
     image = open_image(path, trust)
@@ -153,7 +153,8 @@ def read_mbf_map(
     empty = int(np.isnan(seen).sum())
     seen = np.where(seen == 0, np.nan, seen)  # what a program leaves out, it sets to zero
     known = np.isfinite(seen) | np.isinf(seen)
-    _check_cover(path, int(known.sum()), volumes, axis, view, f" ({empty} of its voxels there are NaN)" if empty else "")
+    why = f" ({empty} of its voxels there are NaN)" if empty else ""
+    _check_cover(path, int(known.sum()), volumes, axis, view, why)
     check_mbf(str(path), seen[known])
     if empty > MISSING * len(seen):
         note(f"{path}: {100 * empty / len(seen):.0f} % of the voxels on the wall are NaN: taken as not measured")
@@ -172,7 +173,8 @@ def _frame_of(image: Image, state: str | None) -> int | None:
         return names.index(state)
     held = f", {' and '.join(names)}" if any(names) else ""
     raise InputError(
-        f"{image.path}: a map of MBF has three dimensions, this {' × '.join(map(str, image.shape))}{held}: give one state's"
+        f"{image.path}: a map of MBF has three dimensions, this {' × '.join(map(str, image.shape))}{held}: give one "
+        "state's"
     )
 
 
@@ -235,7 +237,9 @@ def _on_wall(
     return values.reshape(-1, *values.shape[3:])[inside], view
 
 
-def _sees_tissue(volumes: "ControlVolumes", axis: "LongAxis", point: np.ndarray, fwhm: float, edge: float) -> np.ndarray:
+def _sees_tissue(
+    volumes: "ControlVolumes", axis: "LongAxis", point: np.ndarray, fwhm: float, edge: float
+) -> np.ndarray:
     """Whether points see at least half tissue, some of them at a time."""
     from perfsim.observe import Pose, Voxels
     from perfsim.observe.voxels import CHUNK, SEEN
@@ -290,6 +294,6 @@ def _check_cover(
     share = measured / len(whole.point)
     if share < OVERLAP:
         raise InputError(
-            f"{path}: the map covers {100 * share:.0f} % of the wall{why}: at least {100 * OVERLAP:.0f} % are needed; is it "
-            "registered to the wall?"
+            f"{path}: the map covers {100 * share:.0f} % of the wall{why}: at least {100 * OVERLAP:.0f} % are needed; is "
+            "it registered to the wall?"
         )

@@ -103,13 +103,13 @@ def _say_implausible(path: Path, trace: PressureTrace) -> None:
         excess = float((trace.distal - trace.aortic)[resting].mean())
         lowest = np.argmin(np.abs(trace.time - trace.hyperemia))
         note(
-            f"{path}: Pd/Pa is {trace.rest_ratio:.2f} at rest, which no artery has: Pd lies {excess:.1f} mmHg above Pa, "
-            f"so it has drifted by at least that; subtract it from Pd (the least ratio is then "
+            f"{path}: Pd/Pa is {trace.rest_ratio:.2f} at rest, which no artery has: Pd lies {excess:.1f} mmHg above "
+            f"Pa, so it has drifted by at least that; subtract it from Pd (the least ratio is then "
             f"{trace.ratio[lowest] - excess / _mean_aortic(trace):.2f}), or more if a lesion costs pressure at rest"
         )
     elif high > EXCESS:
         at = trace.time[np.nanargmax(trace.ratio)]
-        note(f"{path}: Pd/Pa reaches {high:.2f} at {at:.1f} s, which no artery has: did a sensor drift, or was it flushed?")
+        note(f"{path}: Pd/Pa reaches {high:.2f} at {at:.1f} s, which no artery has: sensor drift, or a flush?")
 
 
 def _mean_aortic(trace: PressureTrace) -> float:

@@ -31,6 +31,10 @@ _FLOW, _SD = {"mbf", "flow", "perfusion"}, {"sd", "std", "stdev", "sigma", "unce
 _DERIVED = {"mfr", "cfr", "reserve", "ratio", "max", "min", "difference", "mean diff", "k1", "k2", "k3", "cv"}
 
 
+class StateNeeded(InputError):
+    """A table of several states, and nobody said which one is meant."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Place:
     """Where a value of a segment stands."""
@@ -100,6 +104,10 @@ _KEYS = ("segment", "segments", "aha segment", "aha", "segment number", "segment
 
 def _sheet_of(tables: list[Table], state: str | None) -> Table:
     named = [t for t in tables if state and state in states_in(t.sheet)]
+    if len(tables) > 1 and state is None and all(states_in(t.sheet) for t in tables):
+        raise StateNeeded(
+            f"{tables[0].source}: one of several sheets: say which is meant (state='rest' or 'hyperemia')"
+        )
     if len(named or tables) > 1:
         names = ", ".join(repr(t.sheet) for t in tables)
         raise InputError(f"{tables[0].source}: the sheets {names} all hold segments: name them rest and stress, or one")
@@ -135,7 +143,7 @@ def _tall(table: Table, key: int, state: str | None) -> tuple[list[_Place], list
 def _is_of(text: str, state: str | None, where: str) -> bool:
     found = states_in(text)
     if state is None:
-        raise InputError(f"{where}: the table holds states: say which one is meant (state='rest' or 'hyperemia')")
+        raise StateNeeded(f"{where}: the table holds states: say which one is meant (state='rest' or 'hyperemia')")
     if len(found) != 1:
         raise InputError(f"{where}: the state {text!r} is none of rest and hyperemia (stress)")
     return state in found
@@ -172,6 +180,8 @@ def _one_of(table: Table, flows: dict[int, set[str]], state: str | None, label: 
         raise InputError(f"{table.source}: holds {names}, not the MBF in {state}")
     own = [k for k in fitting if flows[k]]
     fitting = own if state and own else fitting
+    if len(fitting) > 1 and state is None and all(len(states) == 1 for states in flows.values()):
+        raise StateNeeded(f"{table.source}: holds {names}: say which one is meant (state='rest' or 'hyperemia')")
     if len(fitting) > 1:
         raise InputError(f"{table.source}: the columns {names} may all be meant: keep the MBF of one state and method")
     return fitting[0]
@@ -191,12 +201,14 @@ def _wide(table: Table, state: str | None) -> tuple[list[_Place], list[_Place]]:
         note(f"{table.source}: not used: the columns {', '.join(table.columns[k].name for k in summaries)}")
     values: list[int] = []
     deviations: list[int] = []
-    for row, (_, cells) in enumerate(table.rows):
-        text = " ".join(Column.of(str(cells[k])).bare for k in labels if not is_flow_unit(str(cells[k])))
+    for row in range(len(table.rows)):
+        text = _label(table, row, labels)
         words, states = set(re.findall(r"[^\W\d_]+\d?", text.lower())), states_in(text)
         if words & _DERIVED or (states and state and state not in states):
             continue
         (deviations if words & _SD else values).append(row)
+    if len(values) > 1 and state is None and all(states_in(_label(table, row, labels)) for row in values):
+        raise StateNeeded(f"{table.source}: holds several states: say which one is meant (state='rest' or 'hyperemia')")
     if len(values) > 1 or len(deviations) > 1:
         raise InputError(f"{table.source}: {len(values)} rows may be meant: keep one, or name them rest and stress")
     if not values and table.rows:
@@ -225,6 +237,12 @@ def _flow_unit(text: str) -> str:
 def is_flow_unit(text: str) -> bool:
     """Whether a text is a unit of blood flow per mass or volume of muscle."""
     return any(units.scale(text, kind) is not None for kind in _FLOWS)
+
+
+def _label(table: Table, row: int, columns: list[int]) -> str:
+    """What a row says of itself, without units."""
+    texts = [str(table.rows[row][1][k]) for k in columns]
+    return " ".join(Column.of(text).bare for text in texts if not is_flow_unit(text))
 
 
 def _factor(table: Table, column: int, unit: str) -> float:
@@ -262,7 +280,7 @@ def _check_sd(table: Table, place: _Place, sd: float, value: float) -> None:
         raise InputError(f"{where}: sd {cells[place.column]!r} must be positive")
     if sd > max(1.0, value):
         raise InputError(
-            f"{where}: sd {sd:g} mL/min/g is larger than the MBF, {value:g}: is it in another unit, or split at a comma?"
+            f"{where}: sd {sd:g} mL/min/g is larger than the MBF, {value:g}: another unit, or a number split at a comma?"
         )
 
 

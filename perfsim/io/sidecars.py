@@ -132,8 +132,8 @@ def check_sidecar(content: dict[str, Any], path: Path, zero: Zero = "TimeZero") 
             shift = injection
         else:
             note(
-                f"{path}: the injection is {injection:g} s after time 0 of the frames: blood curves must count from time "
-                "0, too (or read both with zero='injection')"
+                f"{path}: the injection is {injection:g} s after time 0 of the frames: blood curves must count from "
+                "time 0, too (or read both with zero='injection')"
             )
     return Sidecar(
         start - shift, duration, scale, said.Units, corrected is not False, (reference or 0.0) - shift, half_life,
@@ -143,9 +143,8 @@ def check_sidecar(content: dict[str, Any], path: Path, zero: Zero = "TimeZero") 
 
 def half_life_of(nuclide: str | None) -> float | None:
     """[s] of a radionuclide such as ``"Rb82"``, ``"82Rb"``, ``"[15O]"``; None for others."""
-    letters = re.findall(r"[a-z]+", (nuclide or "").lower())
-    mass = re.findall(r"\d+", nuclide or "")
-    return next((t for n, t in HALF_LIFE.items() if letters[:1] + mass[:1] == re.findall(r"[a-z]+|\d+", n.lower())), None)
+    parts = sorted(re.findall(r"[a-z]+|\d+", (nuclide or "").lower()))[:2]
+    return next((t for n, t in HALF_LIFE.items() if parts == sorted(re.findall(r"[a-z]+|\d+", n.lower()))), None)
 
 
 def _frames(path: Path, said: _Fields) -> tuple[np.ndarray, np.ndarray]:
@@ -156,15 +155,15 @@ def _frames(path: Path, said: _Fields) -> tuple[np.ndarray, np.ndarray]:
     bad = np.flatnonzero(~(np.isfinite(start) & np.isfinite(duration) & (duration > 0)))
     if len(bad):
         k = bad[0]
-        raise InputError(f"{path}: frame {k} starts at {start[k]:g} s and lasts {duration[k]:g} s: not finite and positive")
+        raise InputError(f"{path}: frame {k} starts at {start[k]:g} s and lasts {duration[k]:g} s: give finite times")
     if len(start) > 1 and np.allclose(duration[:-1], start[1:], atol=1e-3) and np.ptp(duration) > 0:
         raise InputError(f"{path}: FrameDuration holds the frames' ends: give durations, the end minus the start")
     early = np.flatnonzero(start[1:] < (start + duration)[:-1] - 1e-3)
     if len(early):
         k = early[0]
         raise InputError(
-            f"{path}: frame {k + 1} starts at {start[k + 1]:g} s, before frame {k} ends at {start[k] + duration[k]:g} s: are "
-            "durations given, in seconds?"
+            f"{path}: frame {k + 1} starts at {start[k + 1]:g} s, before frame {k} ends at "
+            f"{start[k] + duration[k]:g} s: are durations given, in seconds?"
         )
     total = start[-1] + duration[-1] - start[0]
     if len(start) > 1 and (total > LONGEST_SCAN or duration.min() > LONGEST_FIRST):
@@ -186,11 +185,11 @@ def _check_clocks(path: Path, said: _Fields) -> None:
         if value is not None and not np.isfinite(value):
             raise InputError(f"{path}: {name} is {value:g}: give seconds from TimeZero")
         if value is not None and abs(value) > 86400.0:
-            raise InputError(f"{path}: {name} is {value:g} s, more than a day from TimeZero: is it a time of day, or in ms?")
+            raise InputError(f"{path}: {name} is {value:g} s, more than a day from TimeZero: is it in ms?")
     if said.ScanStart is not None and said.FrameTimesStart[0] < said.ScanStart - 0.5:
         raise InputError(
-            f"{path}: ScanStart is {said.ScanStart:g} s, but the first frame starts at {said.FrameTimesStart[0]:g} s: count "
-            "FrameTimesStart from TimeZero as well"
+            f"{path}: ScanStart is {said.ScanStart:g} s, but the first frame starts at {said.FrameTimesStart[0]:g} s: "
+            "count FrameTimesStart from TimeZero as well"
         )
 
 
@@ -221,7 +220,7 @@ def sidecar_of(path: Path) -> dict[str, Any]:
         beside = sorted(p for p in folder.glob("*.json") if _applies(p.stem.split("_"), parts))
         sizes = [len(p.stem.split("_")) for p in beside]
         if len(set(sizes)) < len(sizes):
-            raise InputError(f"{path}: both {beside[0].name} and {beside[1].name} in {folder} may be its sidecar: keep one")
+            raise InputError(f"{path}: {beside[0].name} and {beside[1].name} may both be its sidecar: keep one")
         found += sorted(beside, key=lambda p: -len(p.stem.split("_")))
         if (folder / "dataset_description.json").is_file():
             break

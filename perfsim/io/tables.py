@@ -168,7 +168,7 @@ class Table:
 
 
 def read_table(path: Path, is_header: Callable[[list[str]], bool] = any) -> Table:
-    """Read a table; see `read_tables`, of which it takes the only one. Raises `InputError` for several sheets of data."""
+    """Read a table as `read_tables` does. Raises `InputError` for a workbook with several such tables."""
     tables = read_tables(path, is_header)
     if len(tables) > 1:
         names = ", ".join(repr(t.sheet) for t in tables)

@@ -53,8 +53,8 @@ class Curve(eqx.Module):
             raise InputError(f"{len(start)} frames need as many finite activities, not {activity.tolist()}")
         if len(start) > 1 and activity[0] > FULL * activity.max() > 0:
             raise InputError(
-                f"the first frame holds {100 * activity[0] / activity.max():.0f} % of the greatest activity: tracer came "
-                "before the scan, when nothing was measured"
+                f"the first frame holds {100 * activity[0] / activity.max():.0f} % of the greatest activity: tracer "
+                "came before the scan, when nothing was measured"
             )
         middle = 0.5 * (start + end)
         node = np.concatenate([start[:1], middle, end[-1:]])
@@ -140,8 +140,8 @@ def check_covers(curve: Curve, frames: Frames) -> None:
         note(f"the time course: {hint}")
     if time[0] > start[0] + 1e-6 and activity[0] > LATE * activity.max() > 0:
         raise InputError(
-            f"the time course begins at {time[0]:g} s with {100 * activity[0] / activity.max():.0f} % of its maximum, the "
-            f"frames at {start[0]:g} s: what came before is unknown; add the samples from where the activity is 0"
+            f"the time course begins at {time[0]:g} s with {100 * activity[0] / activity.max():.0f} % of its maximum, "
+            f"the frames at {start[0]:g} s: what came before is unknown; add the samples from where the activity is 0"
         )
 
 

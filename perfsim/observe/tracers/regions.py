@@ -58,8 +58,8 @@ def fit_regions(
     """MBF, tissue fraction and arterial fraction of measured curves, each by itself; and the rms residual.
 
     Least squares weighted by frame duration, by optimistix' Levenberg-Marquardt, all positive. Arguments: `curves` in
-    the unit of the blood curve; `delay` [s] of the tissue behind the pool where blood was sampled, or "fit" (0-30 s, one
-    for each region); `steps`, maximum number of them. Raises `InputError` for a blood curve that begins too late or
+    the unit of the blood curve; `delay` [s] of the tissue behind the pool where blood was sampled, or "fit" (0-30 s,
+    one for each region); `steps`, maximum number of them. Raises `InputError` for a blood curve that begins too late or
     ends before the last frame, or that is in another unit.
     """
     check_covers(blood, frames)
