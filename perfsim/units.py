@@ -56,8 +56,8 @@ def parse(text: object, kind: str) -> float:
 def scale(unit: str, kind: str) -> float | None:
     """The SI value of a unit as tables and headers spell it, or None if it is none of `kind`.
 
-    ``scale("ml·min⁻¹·g⁻¹", "perfusion")`` and ``scale("cc/g/min", "perfusion")`` are one: case, brackets, blanks and the
-    order of the denominators do not count.
+    ``scale("ml·min⁻¹·g⁻¹", "perfusion")`` and ``scale("cc/g/min", "perfusion")`` are one: case, brackets, blanks
+    and the order of the denominators do not count.
     """
     wanted = _canonical(unit)
     return next((value for known, value in _UNITS[kind].items() if _canonical(known) == wanted), None)

@@ -126,7 +126,7 @@ class Scan:
     def _clock(self, data: Dataset, t: int) -> None:
         at = self.injection + datetime.timedelta(seconds=float(self.start[t]))
         data.AcquisitionDate, data.AcquisitionTime = at.strftime("%Y%m%d"), at.strftime("%H%M%S.%f")
-        data.ActualFrameDuration = int(round(1e3 * float(self.duration[t])))
+        data.ActualFrameDuration = round(1e3 * float(self.duration[t]))
         data.FrameReferenceTime = 1e3 * float(self.start[t] + 0.5 * self.duration[t])
         if self.correction != "NONE":
             data.DecayFactor = float(f"{self.factors()[t]:.6g}")

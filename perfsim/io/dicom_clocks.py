@@ -210,19 +210,20 @@ def _check_reference(folder: Path, begun, reference, offsets) -> None:
         off = reference - begun - offsets[best]
         k = int(np.argmax(np.abs(off - np.median(off))))
         raise InputError(
-            f"{folder}: FrameReferenceTime and AcquisitionTime disagree by {misfit[best]:.3g} s in frame {k}: which counts?"
+            f"{folder}: FrameReferenceTime and AcquisitionTime disagree by {misfit[best]:.3g} s in frame {k}: which?"
         )
 
 
 def _check_durations(folder: Path, begun, duration) -> None:
     gap = begun[1:] - (begun + duration)[:-1]
-    for wrong, word in ((gap < -CLOSE, "overlap"), (gap > np.maximum(10.0 * CLOSE, duration[:-1]), "leave a gap")):
-        if wrong.any() and (word == "overlap" or wrong.sum() > 0.2 * len(gap) + 1):
-            k = int(np.flatnonzero(wrong)[0])
-            raise InputError(
-                f"{folder}: frames {k} and {k + 1} {word}: they start {begun[k + 1] - begun[k]:g} s apart by AcquisitionTime, "
-                f"and frame {k} lasts {duration[k]:g} s by ActualFrameDuration: which is right?"
-            )
+    total = begun[-1] + duration[-1] - begun[0]
+    wrong = "overlap" if (gap < -CLOSE).any() else "leave a gap" if gap.sum() > 0.5 * total else ""
+    if wrong:
+        k = int(np.argmin(gap) if wrong == "overlap" else np.argmax(gap))
+        raise InputError(
+            f"{folder}: frames {k} and {k + 1} {wrong}: they start {begun[k + 1] - begun[k]:g} s apart by "
+            f"AcquisitionTime, and frame {k} lasts {duration[k]:g} s by ActualFrameDuration: which is right?"
+        )
     if (gap > CLOSE).any():
         k = int(np.argmax(gap))
         note(f"{folder}: a gap of {gap[k]:g} s between frames {k} and {k + 1}: two runs of one scan? Read as they are")
@@ -233,7 +234,7 @@ def _zero(folder: Path, frames, begun, reference, offsets) -> tuple[float, float
     acquired = frames[0].clocks["acquisition"]
     injected = [s.clocks["injection"] for s in frames]
     if len({i[1] for i in injected if i is not None}) > 1:
-        raise InputError(f"{folder}: frames of {len({i for i in injected})} injections in one series: keep one")
+        raise InputError(f"{folder}: frames of {len(set(injected))} injections in one series: keep one")
     shift = begun[0] - acquired[1]
     if injected[0] is not None:
         time = injected[0][1] + (
@@ -244,8 +245,8 @@ def _zero(folder: Path, frames, begun, reference, offsets) -> tuple[float, float
             time += DAY * round((begun[0] - time) / DAY)
         if abs(begun[0] - time) > UNLIKELY or time > begun[-1]:
             raise InputError(
-                f"{folder}: the injection is {begun[0] - time:g} s before the first frame: one of the clocks is wrong; mend "
-                "RadiopharmaceuticalStartTime"
+                f"{folder}: the injection is {begun[0] - time:g} s before the first frame: one of the clocks is wrong; "
+                "mend RadiopharmaceuticalStartTime"
             )
         return time, time
     if np.isfinite(reference).all():
@@ -258,9 +259,7 @@ def _zero(folder: Path, frames, begun, reference, offsets) -> tuple[float, float
         time = series[1] + shift
         time += DAY * round((begun[0] - time) / DAY)
         if 0.0 <= begun[0] - time <= UNLIKELY:
-            note(
-                f"{folder}: neither injection nor FrameReferenceTime is noted: time 0 is SeriesTime, {series[1]:g} s of day"
-            )
+            note(f"{folder}: neither injection nor FrameReferenceTime is noted: time 0 is SeriesTime")
             return time, None
     note(f"{folder}: neither an injection nor FrameReferenceTime is noted: time 0 is the start of the first frame")
     return float(begun[0]), None
@@ -289,8 +288,8 @@ def _undo(folder: Path, frames, begun, duration, half_life, zero: float, injecte
         if np.ptp(reference) > max(CLOSE, 0.01 * half_life) and not np.allclose(factor, own, rtol=0.01):
             k = int(np.argmax(np.abs(reference - np.median(reference))))
             raise InputError(
-                f"{folder}: DecayFactor {factor[k]:g} of frame {k} corrects to another time than those of the others: were "
-                "frames of several scans put together?"
+                f"{folder}: DecayFactor {factor[k]:g} of frame {k} corrects to another time than those of the others: "
+                "were frames of several scans put together?"
             )
         return 1.0 / factor
     if kind == "ADMIN" and injected:
@@ -298,8 +297,8 @@ def _undo(folder: Path, frames, begun, duration, half_life, zero: float, injecte
     counted = np.array([np.nan if s.reference is None else s.reference for s in frames])
     if np.isfinite(counted).all() and counted[0] > duration[0] + CLOSE:
         raise InputError(
-            f"{folder}: a part of a longer scan (the first frame is {counted[0]:g} s from its zero) corrected for decay, and "
-            "no DecayFactor says to which time: export it with DecayFactor"
+            f"{folder}: a part of a longer scan (the first frame is {counted[0]:g} s from its zero) corrected for "
+            "decay, and no DecayFactor says to which time: export it with DecayFactor"
         )
     note(f"{folder}: no DecayFactor is noted: taken as corrected to the start of the first frame")
     return 1.0 / (own * np.exp(np.log(2.0) / half_life * (begun - begun[0])))

@@ -20,7 +20,10 @@ def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarra
     path = Path(path)
     table = read_table(path, is_guide_point_table)
     columns = [table.need(name, name) for name in ("x", "y", "z")]
-    kind = table.need("contour type", *KIND)
+    kind = table.find(*KIND)
+    kind = 3 if kind is None and _starts_with_xyz([c.bare for c in table.columns]) else kind
+    if kind is None:
+        kind = table.need("contour type")
     xyz = unit * np.stack([table.numbers(c, empty=False) for c in columns], 1)
     names = [str(cells[kind]) for _, cells in table.rows]
     for (where, _), name in zip(table.rows, names, strict=True):
@@ -32,7 +35,12 @@ def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarra
 def is_guide_point_table(names: list[str]) -> bool:
     """Whether a header is one of guide points."""
     found = [Column.of(n).bare for n in names]
-    return "x" in found and any(k in found for k in KIND)
+    return _starts_with_xyz(found) or ("x" in found and any(k in found for k in KIND))
+
+
+def _starts_with_xyz(names: list[str]) -> bool:
+    """Whether the type may stand in the fourth column, as biv-me writes it."""
+    return names[:3] == ["x", "y", "z"] and len(names) > 3
 
 
 def frame_from_guide_points(points: dict[str, np.ndarray], source: str | Path) -> Frame:

@@ -294,6 +294,6 @@ def _check_cover(
     share = measured / len(whole.point)
     if share < OVERLAP:
         raise InputError(
-            f"{path}: the map covers {100 * share:.0f} % of the wall{why}: at least {100 * OVERLAP:.0f} % are needed; is "
-            "it registered to the wall?"
+            f"{path}: the map covers {100 * share:.0f} % of the wall{why}: at least {100 * OVERLAP:.0f} % are needed; "
+            "is it registered to the wall?"
         )

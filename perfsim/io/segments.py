@@ -280,7 +280,7 @@ def _check_sd(table: Table, place: _Place, sd: float, value: float) -> None:
         raise InputError(f"{where}: sd {cells[place.column]!r} must be positive")
     if sd > max(1.0, value):
         raise InputError(
-            f"{where}: sd {sd:g} mL/min/g is larger than the MBF, {value:g}: another unit, or a number split at a comma?"
+            f"{where}: sd {sd:g} mL/min/g is larger than the MBF, {value:g}: another unit, or split at a comma?"
         )
 
 

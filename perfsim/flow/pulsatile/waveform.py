@@ -107,5 +107,5 @@ def say_open_ends(source: str, values: np.ndarray) -> None:
     if abs(jump) > OPEN * span:
         note(
             f"{source}: the last value of the period differs from the first by {jump:.3g}, "
-            f"{100 * abs(jump) / span:.0f} % of the range: every cycle has this jump; is the table a whole period, its end included?"
+            f"{100 * abs(jump) / span:.0f} % of the range: every cycle has this jump; is it a whole period?"
         )
