@@ -58,9 +58,10 @@ def read_segments(
     Raises: `InputError` naming file, line and value.
     """
     path = Path(path)
-    table = _sheet_of(read_tables(path, _is_header), state)
+    table = _sheet_of(read_tables(path, is_segment_table), state)
     key = table.find(*_KEYS)
     places, deviations = _wide(table, state) if key is None else _tall(table, key, state)
+    table.check_thousands([(p.row, p.column) for p in places])
     unit = _unit_of(table, places, unit)
     value, sd = np.full(APEX, np.nan), np.full(APEX, default_sd)
     for place in places:
@@ -90,11 +91,7 @@ def states_in(text: str) -> set[str]:
 
 
 def is_segment_table(names: list[str]) -> bool:
-    """Whether a header is one of MBF by segment."""
-    return _is_header(names)
-
-
-def _is_header(names: list[str]) -> bool:
+    """Whether a header is one of MBF by segment: a column of segments, or ten columns that are segments."""
     plain = [re.sub(r"[\s_.\-]+", " ", n.lower()).strip() for n in names]
     return any(n in _KEYS for n in plain) or len({s for s in map(segment_of, names) if s}) >= 10
 

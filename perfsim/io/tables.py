@@ -110,14 +110,18 @@ class Table:
         what is no finite number, and for decimal points and commas in one table.
         """
         values = np.array([self.number(row, column, empty=empty) for row in range(len(self.rows))], float)
-        texts = [cells[column] for _, cells in self.rows]
+        self.check_thousands([(row, column) for row in range(len(self.rows))])
+        return values
+
+    def check_thousands(self, places: Sequence[tuple[int, int]]) -> None:
+        """Raises `InputError` where all commas of these cells (row, column) may separate thousands, as in 2,050."""
+        texts = [self.rows[row][1][column] for row, column in places]
         cells = [c for c in texts if isinstance(c, str) and "," in c]
         if cells and self.delimiter != ";" and all(_THOUSANDS.fullmatch(c) for c in cells):
             raise InputError(
-                f"{self.source}: {cells[0]!r} in the column {self.columns[column].name!r} may be a thousand or have "
-                "decimals: write decimal points and no signs between thousands"
+                f"{self.source}: {cells[0]!r} may be a thousand or have decimals: write decimal points and no signs "
+                "between thousands"
             )
-        return values
 
     def number(self, row: int, column: int, *, empty: bool = True) -> float:
         """One cell as `numbers` reads it."""
