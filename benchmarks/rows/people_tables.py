@@ -68,7 +68,7 @@ def decimal_commas() -> Found:
 def encodings() -> Found:
     from people_tables import KINDS
 
-    return counted(tables(k for k in KINDS if k not in DECIMALS))
+    return counted(tables([k for k in KINDS if k not in DECIMALS]))
 
 
 def labels(kinds: Iterable[str]) -> Iterable[tuple[str, Callable[[Path], bool]]]:
@@ -156,8 +156,8 @@ def blood_curves() -> Iterable[tuple[str, Callable[[Path], bool]]]:
         jnp.array([0.8, 2.5]),
     )
 
-    def off(delay: float, curve: Curve, **how) -> float:
-        seen = Region(mbf, jnp.full(2, 0.7), jnp.full(2, 0.2), delay=jnp.full(2, delay)).activity(tracer, blood, frames)
+    def off(late: float, curve: Curve, **how) -> float:
+        seen = Region(mbf, jnp.full(2, 0.7), jnp.full(2, 0.2), delay=jnp.full(2, late)).activity(tracer, blood, frames)
         return float(np.max(np.abs(fit_regions(seen, tracer, curve, frames, **how)[0].mbf / mbf - 1)))
 
     yield "image-derived", lambda _: off(0.0, Curve.of_frames(frames, frame_means(blood, frames))) < 0.03
@@ -230,7 +230,7 @@ def dicom() -> Found:
     def holds(folder: Path, scan, expected) -> bool:
         scan.write(folder)
         try:
-            return not isinstance(expected, str) and is_truth(folder, expected)
+            return is_truth(folder, 0.0 if isinstance(expected, str) else expected) and not isinstance(expected, str)
         except perfsim.InputError:
             return isinstance(expected, str)
 

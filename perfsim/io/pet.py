@@ -218,7 +218,6 @@ def _on_wall(
     """(values of the voxels that see enough tissue, merged if need be; the view that they have of it)."""
     from perfsim.observe import Voxels
 
-    center, size = np.asarray(volumes.center), float(np.cbrt(np.max(volumes.volume)))
     edge = _edge_that_fits(volumes, fwhm, _edge(to_world))
     if edge > _edge(to_world):
         fine, to_world_before = values, to_world
@@ -228,13 +227,20 @@ def _on_wall(
         )
         note(f"{path}: voxels of {before} mm, finer than a camera of {1e3 * fwhm:g} mm sees: merged to {after} mm")
     point = nib.affines.apply_affine(to_world, np.indices(values.shape[:3]).reshape(3, -1).T)
-    distance, _ = scipy.spatial.cKDTree(center).query(point, distance_upper_bound=0.5 * fwhm + size)
-    near = np.flatnonzero(np.isfinite(distance))
+    near, there = _near(volumes, point, fwhm)
     if not len(near):
         raise InputError(f"{path}: the map and the wall do not overlap: are both in one frame, and in mm?")
-    inside = near[_sees_tissue(volumes, axis, point[near], fwhm, _edge(to_world))]
+    inside = near[_sees_tissue(volumes, axis, there, fwhm, _edge(to_world))]
     view = Voxels.at(volumes, axis, point[inside], fwhm, _edge(to_world), per=per)
     return values.reshape(-1, *values.shape[3:])[inside], view
+
+
+def _near(volumes: "ControlVolumes", point: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
+    """(indices, points) of those that may see half tissue: no farther from it than half the camera's width."""
+    reach = 0.5 * fwhm + float(np.cbrt(np.max(volumes.volume)))
+    distance, _ = scipy.spatial.cKDTree(np.asarray(volumes.center)).query(point, distance_upper_bound=reach)
+    near = np.flatnonzero(np.isfinite(distance))
+    return near, point[near]
 
 
 def _sees_tissue(
@@ -247,7 +253,7 @@ def _sees_tissue(
     found = []
     for k in range(0, len(point), CHUNK):
         part = point[k : k + CHUNK]
-        view = Voxels.at(volumes, axis, part, fwhm, edge).padded(CHUNK)
+        view = Voxels.at(volumes, axis, part, fwhm, edge, margin=0.0).padded(CHUNK)
         found.append(np.asarray(view.fraction(volumes, Pose()))[: len(part)] >= SEEN)
     return np.concatenate(found)
 
@@ -290,8 +296,12 @@ def _check_cover(
     path: Path, measured: int, volumes: "ControlVolumes", axis: "LongAxis", view: "Voxels", why: str = ""
 ) -> None:
     """Raises `InputError` for a map with fewer voxels on the wall than `OVERLAP` of those that a whole one has."""
-    whole = view.grid(volumes, axis, float(view.fwhm), float(view.voxel))
-    share = measured / len(whole.point)
+    edge, center = float(view.voxel), np.asarray(volumes.center)
+    steps = [np.arange(a, b, edge) for a, b in zip(center.min(0) - edge, center.max(0) + edge, strict=True)]
+    point = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
+    fwhm = float(view.fwhm)
+    whole = _sees_tissue(volumes, axis, _near(volumes, point, fwhm)[1], fwhm, edge)
+    share = measured / whole.sum()
     if share < OVERLAP:
         raise InputError(
             f"{path}: the map covers {100 * share:.0f} % of the wall{why}: at least {100 * OVERLAP:.0f} % are needed; "

@@ -74,15 +74,12 @@ class Voxels(View):
         edge = float(np.cbrt(np.max(volumes.volume)))
         reach = REACH * np.sqrt((fwhm / FWHM) ** 2 + (edge**2 + voxel**2) / 12.0) + margin
         tree, index, point = scipy.spatial.cKDTree(center[real]), np.flatnonzero(real), np.asarray(point)
-        # some points at a time: lists of numbers take ten times the memory of an array
-        found = [
-            np.asarray(seen, np.int32)
-            for k in range(0, len(point), CHUNK)
-            for seen in tree.query_ball_point(point[k : k + CHUNK], reach)
-        ]
-        source = np.full((len(point), max(map(len, found), default=0)), len(center), np.int32)
-        for row, seen in zip(source, found, strict=True):
-            row[: len(seen)] = index[seen]
+        width = int(np.max(tree.query_ball_point(point, reach, return_length=True), initial=0))
+        source = np.full((len(point), width), len(center), np.int32)
+        for k in range(0, len(point), CHUNK):  # some at a time: lists of numbers take ten times an array's memory
+            found = tree.query_ball_point(point[k : k + CHUNK], reach)
+            for row, seen in zip(source[k : k + CHUNK], found, strict=True):
+                row[: len(seen)] = index[seen]
         if source.shape[1] == 0:
             raise InputError(f"none of the {len(point)} voxels lies within {1e3 * reach:.0f} mm of the wall")
         return cls(jnp.asarray(point), axis, jnp.asarray(source), fwhm, voxel, len(center), per)
