@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from perfsim._extras import MissingExtraError, needed
+from perfsim._notes import print_notes
 
 with needed("cli"):
     import typer
@@ -113,9 +114,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to create the case 
 @app.command()
 def fit(
     case: Annotated[Path, typer.Argument(help="Case file (TOML); [fit] names the free parameters.")],
-    stress: Annotated[
-        Path, typer.Option(help="Hyperemic MBF: NIfTI map, or CSV with segment, mbf_mL_min_g and perhaps sd.")
-    ],
+    stress: Annotated[Path, typer.Option(help="Hyperemic MBF: NIfTI map, or table of segments (CSV, .xlsx).")],
     rest: Annotated[Path | None, typer.Option(help="Resting MBF, likewise.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the fitted case and its results.")] = None,
     overwrite: Overwrite = False,
@@ -154,9 +153,7 @@ def learn_evaluate(
 
 @app.command()
 def inspect(
-    files: Annotated[
-        list[Path], typer.Argument(help="Trees, surfaces, images, tables, cases: anything perfsim reads.")
-    ],
+    files: Annotated[list[Path], typer.Argument(help="Trees, surfaces, images, tables, cases, folders of DICOM.")],
 ) -> None:
     """Say what files are: kind, size, unit, and what is wrong with them."""
     from perfsim.cli.inspect import inspect_files
@@ -193,7 +190,7 @@ def main() -> None:
 
     os.environ.setdefault("JAX_ENABLE_X64", "1")  # this process is ours, and jax reads it when a command imports jax
     try:
-        with needed("cli"):
+        with needed("cli"), print_notes(lambda note: print(f"perfsim: note: {note}", file=sys.stderr)):
             app()
     except MissingExtraError as error:
         _fail(str(error), "usage")

@@ -126,7 +126,9 @@ def write_results(
     jobs = [
         lambda: io.write_network(folder / "network.vtp", sim, solution),
         lambda: io.write_tissue(folder / "tissue.vtu", sim, solution, heart.samples, fields),
-        lambda: io.write_mbf(folder / "mbf.nii.gz", solution, heart.samples, like=case.anatomy.labels),
+        lambda: io.write_mbf(
+            folder / "mbf.nii.gz", solution, heart.samples, case.anatomy.labels, case.anatomy.orientation
+        ),
         lambda: io.write_segments(folder / "segments.csv", io.segment_mbf(heart, solution)),
         lambda: (folder / "case.toml").write_text(io.resolved(case), encoding="utf-8"),
         lambda: viz.polar_maps(

@@ -2,8 +2,9 @@ from .build import FrameMismatch, couple_case, grow_case
 from .case import Case, Fit, parse_case, read_case
 from .cells import volumes_from_mesh
 from .centerlines import read_centerlines, write_centerlines
+from .curves import read_curve
 from .nifti import read_tone, write_mbf, write_tone
-from .pet import read_curve, read_dynamic, read_dynamic_map, read_frames, read_mbf_map
+from .pet import read_dynamic, read_dynamic_map, read_frames, read_mbf_map
 from .pressure_wire import PressureTrace, read_pressure_wire
 from .provenance import provenance
 from .segments import read_segments, write_segments

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from perfsim._notes import collect_notes
 from perfsim._results import InputError, meant
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
 from perfsim.blood import PriesInVivo
@@ -63,7 +64,9 @@ def _wall(case: Case) -> tuple[Wall, list[str]]:
     """The wall of a case, and what a reader should know about it."""
     a = case.anatomy
     if a.labels is not None:
-        return wall_from_labels(a.labels, **a.label_values), []
+        with collect_notes() as notes:
+            wall = wall_from_labels(a.labels, **a.label_values, trust=a.orientation)
+        return wall, notes
     if a.guide_points is None:
         return EllipsoidWall(a.mass), []
     unit = UNITS[a.unit]
@@ -168,7 +171,7 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
             raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
     factor = jnp.ones(())
     if case.tissue.tone_map is not None:
-        factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center)))
+        factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center), case.tissue.orientation))
     sim = eqx.tree_at(
         lambda s: (s.tissue.supply, s.tissue.drainage, s.tissue.mobility, s.tissue.tone),
         sim,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
 from perfsim._extras import needed
+from perfsim._files import read_text
 from perfsim._results import InputError, meant
 from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
 
@@ -36,6 +37,8 @@ MBF = Annotated[float, quantity("perfusion", 0.01, 20, "mL/min/g")]
 ViscosityValue = Annotated[float, quantity("viscosity", 0.5, 10, "mPa·s")]
 Conductance = Annotated[float, quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
 Mobility = Annotated[float, quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
+Orientation = Literal["sform", "qform"] | None
+"""which affine of a NIfTI counts, where its header has none that is valid or two that contradict each other"""
 
 
 class Section(BaseModel):
@@ -57,6 +60,7 @@ class Anatomy(Section):
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
     unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
+    orientation: Orientation = None
 
     @property
     def files(self) -> dict[str, Path | None]:
@@ -161,6 +165,7 @@ class TissueSection(Section):
     mobility: Mobility = physiology.MOBILITY
     tone: dict[str, Annotated[float, Field(gt=0.0, le=20.0)]] = Field(default_factory=dict)
     tone_map: Path | None = None
+    orientation: Orientation = None
 
 
 class Blood(Section):
@@ -177,8 +182,9 @@ class Fit(Section):
     sd: MBF = units.ML_MIN_G * 0.25
     fwhm: Annotated[float, quantity("length", 1, 30, "mm")] = 7e-3
     noise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.15
-    unit: Literal["mL/min/g", "mL/min/mL"] = "mL/min/g"
+    unit: Literal["mL/min/g", "mL/min/mL", "mL/min/100g"] = "mL/min/g"
     per: Literal["gram", "region"] = "gram"
+    orientation: Orientation = None
 
 
 class Learn(Section):
@@ -216,12 +222,9 @@ class Case(Section):
 def read_case(path: str | Path) -> Case:
     """Read and check a case file. Raises `InputError`, one line per fault: file, key, value and what is accepted."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)")
+    text = read_text(path)
     return parse_case(text, str(path), path.parent)
 
 

@@ -21,6 +21,7 @@ def _files(case: Case) -> str:
     if case.anatomy.labels is not None:
         values = ", ".join(f"{k} = {n}" for k, n in case.anatomy.label_values.items())
         lines += [f'labels = "{case.anatomy.labels.as_posix()}"', f"label_values = {{ {values} }}"]
+        lines += _orientation(case.anatomy.orientation)
     v = case.vessels
     if v.left is not None:
         lines += ["", "[vessels]", f'left = "{v.left.as_posix()}"', f"missing = {v.missing!r}".replace("'", '"')]
@@ -82,9 +83,9 @@ parameters = [{", ".join(f'"{p}"' for p in c.fit.parameters)}]
 sd = "{c.fit.sd / ML_MIN_G:.6g} {MBF_UNIT}"           # of a segment's MBF where the table has no sd column
 fwhm = "{c.fit.fwhm * 1e3:.6g} mm"                  # of a NIfTI map: its resolution,
 noise = {c.fit.noise:.6g}                   # standard deviation of a voxel over its MBF,
-unit = "{c.fit.unit}"              # or mL/min/mL,
+unit = "{c.fit.unit}"              # of maps and tables that name none; or mL/min/mL, mL/min/100g
 per = "{c.fit.per}"                   # gram of perfusable tissue, or region (MBF times tissue fraction)
-
+{_line(_orientation(c.fit.orientation))}
 [learn]                        # what `perfsim learn train` teaches a network, on synthetic patients
 task = "{c.learn.task}"                  # tone, direct, subgrid or pressure
 patients = {c.learn.patients}
@@ -98,10 +99,21 @@ seed = {c.learn.seed}
 '''
 
 
+def _orientation(trusted: str | None) -> list[str]:
+    return [] if trusted is None else [f'orientation = "{trusted}"     # which affine of the NIfTI counts']
+
+
 def _volumes(case: Case) -> str:
     return "" if case.learn.volumes is None else f"volumes = {case.learn.volumes}                 # of a mesh\n"
 
 
 def _tone_map(case: Case) -> str:
     path = case.tissue.tone_map
-    return "" if path is None else f'tone_map = "{path.as_posix()}"      # factors on supply by place, NIfTI\n'
+    if path is None:
+        return ""
+    trusted = _line(_orientation(case.tissue.orientation))
+    return f'tone_map = "{path.as_posix()}"      # factors on supply by place, NIfTI\n{trusted}'
+
+
+def _line(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
