@@ -56,7 +56,7 @@ class Anatomy(Section):
     mesh: Path | None = None
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] = "mm"
 
     @property
     def files(self) -> dict[str, Path | None]:
@@ -86,7 +86,7 @@ class Vessels(Section):
     """The trunks: the embedded ones, or a left coronary tree from a file."""
 
     left: Path | None = None
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] | None = None
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] | None = None
     names: dict[str, str] = Field(default_factory=dict)
     place: bool = True
     missing: list[Annotated[str, Field(pattern="^RCA$")]] = Field(default_factory=list)
