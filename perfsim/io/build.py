@@ -16,7 +16,7 @@ from perfsim.io.nifti import read_tone
 from perfsim.io.simvascular import OneDimensionalModel
 from perfsim.io.surfaces import read_surface
 from perfsim.io.trees import UNITS, read_one_dimensional_tree, read_tree
-from perfsim.io.walls import wall_from_mesh, wall_from_surfaces
+from perfsim.io.walls import volume_mesh_with_notes, wall_from_mesh, wall_from_surfaces
 from perfsim.network import VesselNetwork, relabel, resample, union
 from perfsim.units import MMHG
 
@@ -69,7 +69,8 @@ def _wall(case: Case) -> tuple[Wall, list[str]]:
     unit = UNITS[a.unit]
     frame = frame_from_guide_points(read_guide_points(a.guide_points, unit), a.guide_points)
     if a.mesh is not None:
-        return wall_from_mesh(a.mesh, frame, unit=unit), []
+        notes = [f"{a.mesh.name}: {note}" for note in volume_mesh_with_notes(a.mesh)[1]]
+        return wall_from_mesh(a.mesh, frame, unit=unit), notes
     surfaces = outer, left, right = [read_surface(p) for p in (a.epicardium, a.endocardium, a.right_ventricle)]
     notes = [f"{Path(s.source).name}: {note}" for s in surfaces for note in s.problems()]
     return wall_from_surfaces(outer, left, right, frame, unit=unit), notes

@@ -79,6 +79,8 @@ class Anatomy(Section):
             raise ValueError("the wall comes from surfaces or from labels, not from both")
         if self.labels is not None and len(self.label_values) < 3:
             raise ValueError("labels need label_values = { wall = …, cavity = …, right_ventricle = … }")
+        if len(set(self.label_values.values())) < len(self.label_values):
+            raise ValueError(f"label_values gives two parts of the heart one label: {self.label_values}")
         return self
 
 
@@ -179,6 +181,13 @@ class Fit(Section):
     noise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.15
     unit: Literal["mL/min/g", "mL/min/mL"] = "mL/min/g"
     per: Literal["gram", "region"] = "gram"
+
+    @model_validator(mode="after")
+    def _once(self):
+        twice = [name for name in self.parameters if self.parameters.count(name) > 1]
+        if twice:
+            raise ValueError(f"parameters names {twice[0]!r} {self.parameters.count(twice[0])} times: name it once")
+        return self
 
 
 class Learn(Section):

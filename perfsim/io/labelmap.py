@@ -9,6 +9,9 @@ from perfsim.io.images import read_image
 import numpy as np
 import scipy
 
+SECTORS = 36
+ENCLOSED = 0.9
+"""share of the directions around the cavity in which there must be wall"""
 EXTENT = (40e-3, 500e-3)
 """[m], the longest side of a box that holds wall and cavities"""
 
@@ -36,7 +39,31 @@ def wall_from_labels(
     if not EXTENT[0] <= size <= EXTENT[1]:
         raise InputError(f"{path}: the labels are {1e3 * size:.4g} mm across: no heart; is the affine in mm?")
     parts = _resampled(labels, to_world, (wall, cavity, right_ventricle), spacing, low, high)
+    _refuse_exchanged(path, *parts)
     return MaskWall(parts[0], low, spacing, _frame(low, spacing, *parts))
+
+
+def _refuse_exchanged(path: str | Path, wall: np.ndarray, cavity: np.ndarray, right: np.ndarray) -> None:
+    """Raise `InputError` unless the wall goes round the cavity, and round it more than round the right ventricle."""
+    around, beside = (_gone_round(wall, m) for m in (cavity, right))
+    if around < ENCLOSED or around < beside:
+        hint = "; it goes round the right ventricle: the labels are exchanged" if beside > ENCLOSED else ""
+        raise InputError(
+            f"{path}: the wall goes round {100 * around:.0f} % of the cavity, which it must enclose{hint}: check "
+            "anatomy.label_values"
+        )
+
+
+def _gone_round(wall: np.ndarray, cavity: np.ndarray) -> float:
+    """Share of the directions about a cavity's long axis, at the middle half of its length, in which there is wall."""
+    inside, muscle = np.argwhere(cavity).astype(float), np.argwhere(wall).astype(float)
+    center = inside.mean(0)
+    axes = np.linalg.eigh(np.cov((inside - center).T))[1]
+    low, high = np.quantile((inside - center) @ axes[:, -1], [0.25, 0.75])
+    depth = (muscle - center) @ axes[:, -1]
+    beside = (muscle - center)[(depth >= low) & (depth <= high)]
+    angle = np.arctan2(beside @ axes[:, 0], beside @ axes[:, 1])
+    return len(np.unique((angle / (2 * np.pi) * SECTORS).astype(int) % SECTORS)) / SECTORS
 
 
 def _bounds(labels, to_world, values) -> tuple[np.ndarray, np.ndarray]:

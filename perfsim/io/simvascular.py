@@ -153,6 +153,7 @@ def _drawn(cards: Cards, segments: list[Segment], start: dict[int, int], end: di
     """Positions, start and end node, radii and segment of each vessel, as long as the cards say.
 
     Nodes are placed from the inlets on: x_end = x_start + v min(1, L/|v|), v being the step between the file's nodes.
+    Differences within rounding (`STRAIGHT`) are left.
     """
     number = {node: i for i, node in enumerate(sorted({*start.values(), *end.values()}))}
     given = {node: np.array(cards.nodes[node]) for node in cards.nodes}
@@ -173,7 +174,8 @@ def _drawn(cards: Cards, segments: list[Segment], start: dict[int, int], end: di
             distance = float(np.linalg.norm(step))
             here = position[a]
             if position[b] is None:
-                position[b] = here + step * min(1.0, s.length / max(distance, 1e-30))
+                too_far = distance > s.length * (1.0 + STRAIGHT)
+                position[b] = here + step * (s.length / distance if too_far else 1.0)
             chain = [a, b]
             middle = _bend(here, position[b], s.length)
             if middle is not None:

@@ -69,7 +69,7 @@ def read_one_dimensional_tree(path: Path, unit: str | None = None) -> tuple[OneD
     if unit is None:
         by_extent, by_lumen = _plausible(model.lines, 1.0 / UNITS["cm"])
         fits = [u for u in by_extent if u in by_lumen]
-        if fits and "cm" not in fits:
+        if fits and "cm" not in fits and len(model.lines.outlets) > 1:  # a single tube may be of any size
             size = float(np.ptp(model.lines.position, axis=0).max())
             raise InputError(
                 f"{path}: in cm, as the format has it, the tree is {size * 1e3:.4g} mm across, which no coronary is; in "
