@@ -15,7 +15,9 @@ from perfsim.units import MMHG
 import numpy as np
 
 Model = TypeVar("Model")
-TOP = {"description", "boundary_conditions", "simulation_parameters", "vessels", "junctions", "output_interval"}
+# a steady or periodic state does not depend on the initial condition
+TOP = {"description", "boundary_conditions", "simulation_parameters", "vessels", "junctions", "output_interval",
+       "initial_condition", "initial_condition_d"}  # fmt: skip
 VESSEL = {"boundary_conditions", "vessel_id", "vessel_length", "vessel_name", "zero_d_element_type",
           "zero_d_element_values"}  # fmt: skip
 ELEMENT = {"R_poiseuille", "L", "C", "stenosis_coefficient"}
