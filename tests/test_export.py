@@ -159,7 +159,7 @@ R = 5e9
 """
     (tmp_path / "n.toml").write_text(text)
     model = read_svzerod(export(tmp_path / "n.toml", tmp_path / "n.json"))
-    pressure, flow = model.solve()
+    _, flow = model.solve()
     assert sum(flow.values()) * model.units.flow == pytest.approx(3e-6, rel=1e-9)
     Rb = 8 * 4e-3 / np.pi * 0.02 / 1e-3**4
     ratio = flow["b"] / next(q for n, q in flow.items() if n != "b")
@@ -175,7 +175,9 @@ def test_the_state_to_start_from():
     t = np.arange(100) * 0.008
     wave = np.sin(2 * np.pi * t / 0.8)
     flow = 1e-6 * np.broadcast_to((2.0 + wave)[:, None, None], (100, 3, 3))
-    cycle = types.SimpleNamespace(time=t, flow=flow, node_pressure=1e4 * np.broadcast_to((1.2 + wave)[:, None], (100, 4)))
+    cycle = types.SimpleNamespace(
+        time=t, flow=flow, node_pressure=1e4 * np.broadcast_to((1.2 + wave)[:, None], (100, 4))
+    )
     found = svzerod_case(case, cycle)
     state, rate = found["initial_condition"], found["initial_condition_d"]
     assert state["flow:J1:b1"] == pytest.approx(2.0) and state["pressure:b2:outlet 1"] == pytest.approx(1.2e5)

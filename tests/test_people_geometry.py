@@ -1,6 +1,7 @@
 """Geometry and flow networks as people have them: each kind of fault, in every reader it can reach."""
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -157,7 +158,9 @@ def test_what_is_no_text_is_refused(write, reader, kind):
 def test_a_tree_is_as_large_in_any_unit(write, unit, factor):
     """By its size, by a comment, or by name."""
     rows = [[float(w) for w in line.split()] for line in SWC.splitlines()[1:]]
-    text = "".join(f"{int(i)} 2 {x * factor} {y * factor} {z * factor} {r * factor} {int(p)}\n" for i, _, x, y, z, r, p in rows)
+    text = "".join(
+        f"{int(i)} 2 {x * factor} {y * factor} {z * factor} {r * factor} {int(p)}\n" for i, _, x, y, z, r, p in rows
+    )
     for lines, _ in (
         read_tree(write("t.swc", text)), read_tree(write("t.swc", f"# in {unit}\n{text}" if unit != "m" else text)),
         read_tree(write("t.swc", text), unit),
@@ -259,7 +262,7 @@ LENGTH = 189.8
 def polyline(*corners, step: float = 0.4) -> np.ndarray:
     corners = np.array([(0, 0, 0), *corners], float)
     pieces = [corners[:1]]
-    for a, b in zip(corners[:-1], corners[1:], strict=True):
+    for a, b in itertools.pairwise(corners):
         count = max(2, int(np.linalg.norm(b - a) / step))
         pieces.append(a + (b - a) * np.linspace(0, 1, count + 1)[1:, None])
     return np.concatenate(pieces)
@@ -282,7 +285,7 @@ def tracts(lines: list[np.ndarray]) -> list[np.ndarray]:
     found = []
     for p in lines:
         cuts = [0, *(int(np.argmin(abs(p[:, 2] - z))) for z in (8, 13, 34, 38) if p[-1, 2] > z + 1), len(p) - 1]
-        found += [p[a : b + 1] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        found += [p[a : b + 1] for a, b in itertools.pairwise(cuts)]
     return found
 
 
@@ -346,7 +349,7 @@ def test_one_tree_however_its_lines_were_processed(variant):
     [
         ([TRACED[0], polyline((0, 0, 10), (-10, -2, 32), (4, 10, 85))], r"line 2 and line 1 part at .* meet again at"),
         ([TRACED[0], polyline((0, 0, 10), (0.9, 0, 10.5))], r"line 2 ends at \(0.9, 0, 10.5\) inside line 1"),
-        ([TRACED[0], TRACED[2][24:] + [1, 0, 0]], r"line 2 starts at \(1, .*inside line 1, 0.5 of its radius"),
+        ([TRACED[0], TRACED[2][24:] + np.array([1, 0, 0])], r"line 2 starts at \(1, .*inside line 1, 0.5 of its radius"),
         ([np.concatenate([TRACED[0], TRACED[0][100:101]])], r"line 1 crosses itself at \("),
     ],
 )  # fmt: skip
@@ -408,12 +411,17 @@ def test_junctions_of_vessels_count(write):
     """Their stenoses and inertances are the vessels'; other junctions have no values."""
     case = json.loads((CASES / "zerod_junction_stenosis.json").read_text())
     (values,) = [j["junction_values"] for j in case["junctions"] if j.get("junction_values")]
-    model, plain = read_svzerod(CASES / "zerod_junction_stenosis.json"), read_flow(CASES / "zerod_junction_stenosis.json")
+    model, plain = (
+        read_svzerod(CASES / "zerod_junction_stenosis.json"),
+        read_flow(CASES / "zerod_junction_stenosis.json"),
+    )
     np.testing.assert_allclose(sorted(model.S)[-2:], sorted(values["stenosis_coefficient"]))
-    np.testing.assert_allclose(sorted(np.asarray(plain.arteries.throats.S))[-2:], sorted(values["stenosis_coefficient"]))
+    np.testing.assert_allclose(
+        sorted(np.asarray(plain.arteries.throats.S))[-2:], sorted(values["stenosis_coefficient"])
+    )
     case["junctions"][0]["junction_type"] = "NORMAL_JUNCTION"
     for read in (read_svzerod, read_flow):
-        with pytest.raises(InputError, match="junction_values of .*: unknown key"):
+        with pytest.raises(InputError, match=r"junction_values of .*: unknown key"):
             read(write("z.json", json.dumps(case)))
 
 
@@ -453,9 +461,7 @@ def test_nothing_is_free_twice():
     with pytest.raises(InputError, match="fit: parameters names 'tone' 2 times"):
         perfsim.io.parse_case('[fit]\nparameters = ["tone", "tone"]\n')
     with pytest.raises(InputError, match="gives two parts of the heart one label"):
-        perfsim.io.parse_case(
-            '[anatomy]\nlabels = "x"\nlabel_values = { wall = 1, cavity = 2, right_ventricle = 2 }\n'
-        )
+        perfsim.io.parse_case('[anatomy]\nlabels = "x"\nlabel_values = { wall = 1, cavity = 2, right_ventricle = 2 }\n')
 
 
 # P11: meshes and labels -------------------------------------------------------------------------------------------

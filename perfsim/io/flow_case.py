@@ -36,8 +36,13 @@ class FlowUnits:
 
         if self == FlowUnits():
             return cycle
-        scaled = {"pressure": self.pressure, "node_pressure": self.pressure,
-                  "mean_node_pressure": self.pressure, "flow": self.flow, "volume": self.flow}
+        scaled = {
+            "pressure": self.pressure,
+            "node_pressure": self.pressure,
+            "mean_node_pressure": self.pressure,
+            "flow": self.flow,
+            "volume": self.flow,
+        }
         return eqx.tree_at(
             lambda c: tuple(getattr(c, k) for k in scaled),
             cycle,
