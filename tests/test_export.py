@@ -85,17 +85,18 @@ def test_svoned_reads_back_equal(tmp_path):
 
 
 def test_svzerod_reads_back_equal(tmp_path):
-    """Poiseuille's resistance of a taper, 8μ/π ∫dx/r⁴, of every vessel; outlets and waveforms as they were."""
+    """Poiseuille's resistance of a taper, 8μ/π ∫dx/r⁴, of every stretch (17 knots of it);
+    outlets and waveforms as they were."""
     lines, _ = read_tree(TREE)
     case = tree_case(lines, "t", flow=120 * ML_MIN, pressure=93 * MMHG)
     path = export(TREE, tmp_path / "a.json", flow="120 mL/min")
     found = read_flow(path)
     assert found.units.name == "cgs" and "as its description says" in found.notes[0]
     a = lines.lumen
-    each = 8 * 4e-3 / np.pi * lines.length * (1 / a[:, 0] ** 3 - 1 / a[:, 1] ** 3) / (3 * (a[:, 1] - a[:, 0])) * -1
+    each = 8 * 4e-3 / np.pi * lines.length * (a[:, 0] ** -3.0 - a[:, 1] ** -3.0) / (3 * (a[:, 1] - a[:, 0]))
     said = {v["vessel_name"]: v["zero_d_element_values"] for v in json.loads(path.read_text())["vessels"]}
     for k, name in enumerate(lines.branch_names):
-        assert 1e5 * said[name]["R_poiseuille"] == pytest.approx(each[lines.branch == k].sum(), rel=1e-2)
+        assert 1e5 * said[name]["R_poiseuille"] == pytest.approx(each[lines.branch == k].sum(), rel=2e-3)
     (outlet,), (there,) = case.arteries.outlets, found.arteries.outlets
     for field, scale in (("R_a", 1e5), ("R_am", 1e5), ("R_v", 1e5), ("C_a", 1e-5), ("C_im", 1e-5), ("P_v", 0.1)):
         np.testing.assert_allclose(np.asarray(getattr(there, field)) * scale, getattr(outlet, field), rtol=1e-9)

@@ -137,7 +137,8 @@ def _case(raw: dict[str, Any], path: Path) -> FlowCase:
     arteries = Arteries.build(
         ends[0], ends[1], L, radius, elasticity, period=float(wave.times[-1]), viscosity=mu,
         density=rho, flow_inlets=Inlets(numbers.index(1), wave), profile=column("gamma_profile", 2.0),
-        momentum_factor=1.0, names=names, outlets=_outlets(vessels, names, ends[1], radius[:, -1], elasticity[:, -1], rho),
+        momentum_factor=1.0, names=names,
+        outlets=_outlets(vessels, names, ends[1], radius[:, -1], elasticity[:, -1], rho),
         viscous=_viscous(vessels, radius), external_pressure=column("Pext", 0.0),
         junctions="total" if solver.get("use_total_pressure", True) else "static",
     )  # fmt: skip
