@@ -21,6 +21,8 @@ from perfsim.physiology import BACK_EPI
 import jax.numpy as jnp
 import numpy as np
 
+KNOTS = 129
+"""radii along each stretch between junctions"""
 EXPONENT = 3.0
 """flow is shared among the ends by this power of their radius (Murray)"""
 
@@ -96,7 +98,7 @@ def _chains(lines: Centerlines, name: str) -> tuple[Trunks, list[str], list[int]
         raise InputError(
             f"{name}: has {len(lines.inlets)} inlets; a model is made of one tree: remove the other pieces"
         )
-    chains = trunks(VesselNetwork.of(lines))
+    chains = trunks(VesselNetwork.of(lines), knots=KNOTS)
     number = {int(node): k for k, node in enumerate(np.asarray(chains.node))}
     branch = np.asarray(lines.branch)
     names = [str(lines.branch_names[branch[v]]) for v in np.asarray(chains.last)]
