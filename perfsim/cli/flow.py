@@ -29,8 +29,11 @@ def flow_case(case: FlowCase, out: Path, overwrite: bool, quiet: bool = False) -
         f"{case.name}: {len(names)} vessels, {len(grid.vessel)} cells, {count} steps a cycle{limit}",
         highlight=False, markup=False,
     )  # fmt: skip
+    for note in case.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
     cycle, cycles = _solved(case, grid, console)
     speed = courant(case.arteries, grid, cycle)
+    cycle = case.units.in_si(cycle)
     n = len(names)
     summary = {
         "name": case.name, "cells": len(grid.vessel), "steps_per_cycle": count, "cycles": cycles.cycle,

@@ -173,6 +173,24 @@ def convert(
     convert_tree(source, target, overwrite)
 
 
+@app.command("export")
+def export_command(
+    source: Annotated[Path, typer.Argument(help="A tree (.swc, .in, .vtp, .ctgr, .pth) or a network (.toml, .yaml).")],
+    target: Annotated[Path, typer.Argument(help=".json (svZeroD), .in (svOneD; of a tree), .yaml (openBF)")],
+    flow: Annotated[str | None, typer.Option(help='Mean flow into a tree, e.g. "120 mL/min".')] = None,
+    pressure: Annotated[str, typer.Option(help="Mean aortic pressure over a tree.")] = "93 mmHg",
+    period: Annotated[float, typer.Option(help="Period of the heart over a tree [s].")] = 0.8,
+    periodic: Annotated[
+        bool, typer.Option("--periodic", help="Solve it; start the model from its periodic state.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
+) -> None:
+    """Write a tree or a network as a model for svZeroDSolver, svOneDSolver or openBF."""
+    from perfsim.cli.export import export_model
+
+    export_model(source, target, flow=flow, pressure=pressure, period=period, periodic=periodic, overwrite=overwrite)
+
+
 @app.command()
 def doctor() -> None:
     """Say which versions and devices a run would use, and whether they work."""

@@ -103,7 +103,7 @@ def problem(
     flow: Steady | Pulsatile | None = None,
     tissue: TissueMethod | None = None,
 ) -> tuple[Problem, list[str]]:
-    """The problem and the names of its parameters. Raises `InputError` for unknown names, groups or states."""
+    """The problem and the names of its parameters. Raises `InputError` for unknown or doubled names, groups, states."""
     if not data:
         raise InputError("there is nothing to fit: give at least one measurement")
     known = [s.name for s in sim.states]
@@ -113,6 +113,7 @@ def problem(
                 raise InputError(f"a measurement is of the state {state!r}; the simulation has {', '.join(known)}")
         if isinstance(measurement, Imaging):
             measurement.check_size(sim.parts()[0])
+    _refuse_twice(free)
     model = Model(sim, tuple(data))
     blocks: list[Block | FieldBlock] = []
     names: list[str] = []
@@ -127,3 +128,12 @@ def problem(
     if not blocks:
         raise InputError("there is nothing free to fit: name at least one parameter")
     return Problem(model, tuple(blocks), flow or Steady(), tissue or FiniteVolumes(), prior), names
+
+
+def _refuse_twice(free: Sequence[str | Free | ToneField]) -> None:
+    """Raise `InputError` for a parameter that is free twice: both would act, and neither would be known."""
+    names = [item if isinstance(item, str) else item.name for item in free if not isinstance(item, ToneField)]
+    same = ["throat" if name == "severity" else name for name in names]
+    for k, name in enumerate(same):
+        if name in same[:k]:
+            raise InputError(f"{names[k]!r} and {names[same.index(name)]!r} free the same thing: name it once")

@@ -14,10 +14,10 @@ from perfsim.io.case import Case
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.nifti import read_tone
-from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
+from perfsim.io.simvascular import OneDimensionalModel
 from perfsim.io.surfaces import read_surface
-from perfsim.io.trees import UNITS, noticed, read_tree
-from perfsim.io.walls import wall_from_mesh, wall_from_surfaces
+from perfsim.io.trees import UNITS, read_one_dimensional_tree, read_tree
+from perfsim.io.walls import volume_mesh_with_notes, wall_from_mesh, wall_from_surfaces
 from perfsim.network import VesselNetwork, relabel, resample, union
 from perfsim.units import MMHG
 
@@ -72,7 +72,8 @@ def _wall(case: Case) -> tuple[Wall, list[str]]:
     unit = UNITS[a.unit]
     frame = frame_from_guide_points(read_guide_points(a.guide_points, unit), a.guide_points)
     if a.mesh is not None:
-        return wall_from_mesh(a.mesh, frame, unit=unit), []
+        notes = [f"{a.mesh.name}: {note}" for note in volume_mesh_with_notes(a.mesh)[1]]
+        return wall_from_mesh(a.mesh, frame, unit=unit), notes
     surfaces = outer, left, right = [read_surface(p) for p in (a.epicardium, a.endocardium, a.right_ventricle)]
     notes = [f"{Path(s.source).name}: {note}" for s in surfaces for note in s.problems()]
     return wall_from_surfaces(outer, left, right, frame, unit=unit), notes
@@ -84,8 +85,12 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
     if v.left is None:
         return coronary_trunks(wall, case.anatomy.dominance), []
     if v.left.suffix.lower() == ".in":
-        model = read_one_dimensional(v.left)
-        tree, notes = at_arterial_pressure(model), noticed(model.lines)
+        model, notes = read_one_dimensional_tree(v.left, v.unit)
+        tree = at_arterial_pressure(model)
+        notes.append(
+            f"{v.left.name}: lumens are taken at 93 mmHg; its inflow, its outlets and its blood are not used: the "
+            "wall drains the tree at the pressures of the case"
+        )
     else:
         lines, notes = read_tree(v.left, v.unit)
         tree = VesselNetwork.of(lines)
@@ -123,9 +128,8 @@ def same_frame(tree: VesselNetwork, wall: Wall, source: str) -> str:
 
 
 def at_arterial_pressure(model: OneDimensionalModel) -> VesselNetwork:
-    """Lumens of an svOneDSolver tree, given at zero pressure, dilated to 93 mmHg by the file's own wall law."""
-    tree = model.network
-    radius = dilated_radius(np.asarray(tree.lumen), 93.0 * MMHG, *model.material[-3:])
+    """Lumens of an svOneDSolver tree at 93 mmHg, by the file's own wall laws and reference pressures."""
+    tree, radius = model.network, model.radius_at(93.0 * MMHG)
     branch, root = np.asarray(tree.branch), [radius[0].mean()]
     return relabel(tree, branch, tree.branch_names, lumen=radius, root_radius=root, inlet_names=("LM",))
 
@@ -140,6 +144,9 @@ def renamed(tree: VesselNetwork, names: dict[str, str]) -> VesselNetwork:
     branch = np.asarray(tree.branch) + 1
     branch[: stem + 1] = 0
     new = ["LM", *(names.get(n, n) for n in tree.branch_names)]
+    twice = sorted({n for n in new if new.count(n) > 1})
+    if twice:
+        raise InputError(f"vessels.names: {new.count(twice[0])} branches would be called {twice[0]}; names must differ")
     for needed in ("LAD", "LCx"):
         if needed not in new:
             raise InputError(

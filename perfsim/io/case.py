@@ -59,7 +59,7 @@ class Anatomy(Section):
     mesh: Path | None = None
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] = "mm"
     orientation: Orientation = None
 
     @property
@@ -83,6 +83,8 @@ class Anatomy(Section):
             raise ValueError("the wall comes from surfaces or from labels, not from both")
         if self.labels is not None and len(self.label_values) < 3:
             raise ValueError("labels need label_values = { wall = …, cavity = …, right_ventricle = … }")
+        if len(set(self.label_values.values())) < len(self.label_values):
+            raise ValueError(f"label_values gives two parts of the heart one label: {self.label_values}")
         return self
 
 
@@ -90,7 +92,7 @@ class Vessels(Section):
     """The trunks: the embedded ones, or a left coronary tree from a file."""
 
     left: Path | None = None
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] | None = None
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] | None = None
     names: dict[str, str] = Field(default_factory=dict)
     place: bool = True
     missing: list[Annotated[str, Field(pattern="^RCA$")]] = Field(default_factory=list)
@@ -185,6 +187,13 @@ class Fit(Section):
     unit: Literal["mL/min/g", "mL/min/mL", "mL/min/100g"] = "mL/min/g"
     per: Literal["gram", "region"] = "gram"
     orientation: Orientation = None
+
+    @model_validator(mode="after")
+    def _once(self):
+        twice = [name for name in self.parameters if self.parameters.count(name) > 1]
+        if twice:
+            raise ValueError(f"parameters names {twice[0]!r} {self.parameters.count(twice[0])} times: name it once")
+        return self
 
 
 class Learn(Section):
