@@ -1,4 +1,4 @@
-from .build import FrameMismatch, couple_case, grow_case
+from .build import FrameMismatch, couple_case, grow_case, read_anatomy
 from .case import Case, Fit, parse_case, read_case
 from .cells import volumes_from_mesh
 from .centerlines import read_centerlines, write_centerlines
@@ -11,12 +11,13 @@ from .simvascular import dilated_radius, read_one_dimensional
 from .summary import certified, segment_mbf, summarize, vessel_ends
 from .svzerod import ZeroDimensionalModel, read_svzerod
 from .swc import read_swc, write_swc
-from .template import DEMO, resolved
+from .template import DEMO, START, resolved
 from .trees import read_tree
 from .vtk import write_geometry, write_network, write_tissue
 
 __all__ = [
     "DEMO",
+    "START",
     "Case",
     "Fit",
     "FrameMismatch",
@@ -29,6 +30,7 @@ __all__ = [
     "parse_case",
     "provenance",
     "read_case",
+    "read_anatomy",
     "read_centerlines",
     "read_curve",
     "read_dynamic",

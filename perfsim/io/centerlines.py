@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.io.meshes import load
+from perfsim.io.vtk_files import save_mesh
 from perfsim.network import Centerlines, depths, unbranched_runs
 from perfsim.units import MM
 
@@ -77,7 +78,7 @@ def write_centerlines(path: Path, network: "Centerlines | VesselNetwork") -> Non
     mesh = pv.PolyData(np.concatenate(points), lines=np.concatenate(lines))
     mesh.point_data["MaximumInscribedSphereRadius"] = np.concatenate(radius)
     mesh.point_data["BranchId"] = np.concatenate(label)
-    mesh.save(path)
+    save_mesh(path, mesh)
 
 
 def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> Centerlines:
