@@ -6,7 +6,7 @@ from perfsim._extras import MissingExtraError
 
 
 def main() -> None:
-    """Run the command that the process was started with; where the packages for it are missing, say so and exit with 2."""
+    """Run the command that the process was started with. Where its packages are missing, say so and exit with 2."""
     try:
         from perfsim.cli.main import main as run
     except MissingExtraError as error:

@@ -34,5 +34,6 @@ def describe(case: io.Case, stress: Path | None = None, rest: Path | None = None
     print(f"# branches: {', '.join(trunks.branch_names)}")
     print(
         f"# would grow {case.tree.terminals} terminals ({cost.vessels:.0f} vessels), mesh about {cost.volumes:.0f} "
-        f"volumes, need about {cost.memory:.1f} GB, {cost.seconds:.0f} s on two cores and {cost.disk / 1e6:.0f} MB of disk"
+        f"volumes, need about {cost.memory:.1f} GB, {cost.seconds:.0f} s on two cores and "
+        f"{cost.disk / 1e6:.0f} MB of disk"
     )

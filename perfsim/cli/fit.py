@@ -161,7 +161,7 @@ def _write(
     fitted = known.fit
     _, solution = fitted.problem.solved(jnp.asarray(fitted.xi))
     maps = panels(heart, fitted.fitted, solution)
-    viz.write_fit_report(out / "fit.html", name, maps, known, said, quantities, values)
+    viz.write_fit_report(out / "fit.html", name, maps, known, said, quantities, values, draws)
     at = {n: k for k, n in enumerate(fitted.names)}
     content = {
         "converged": fitted.converged,

@@ -33,9 +33,7 @@ def _written(case: FlowCase, folder: ResultFolder, console: Console) -> dict:
     grid = discretize(case.arteries, case.dx, cfl=case.cfl, samples=case.samples, steps=case.steps)
     count, names = grid.steps * grid.samples, case.arteries.names
     limit = "" if case.steps else f", limited by {time_limit(case.arteries, grid).where}"
-    console.print(
-        f"{case.name}: {len(names)} vessels, {len(grid.vessel)} cells, {count} steps a cycle{limit}"
-    )
+    console.print(f"{case.name}: {len(names)} vessels, {len(grid.vessel)} cells, {count} steps a cycle{limit}")
     cycle, cycles = _solved(case, grid, console)
     speed = courant(case.arteries, grid, cycle)
     n = len(names)
@@ -70,7 +68,12 @@ def _vessel(cycle: Cycle, v: int, n: int) -> dict[str, float]:
 def _solved(case: FlowCase, grid, console: Console) -> tuple[Cycle, Progress]:
     """The periodic cycle, with a bar that fills as the logarithm of the change falls to the tolerance."""
     last = Progress(0, np.inf, "")
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task("cycle 1", total=1.0, note="compiling")
 

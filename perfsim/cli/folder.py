@@ -89,7 +89,9 @@ def claimed(
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or interrupts.received():
                 goes_on = f"the same command goes on from {out / CHECKPOINT}"
-                raise interrupts.Interrupted(goes_on if (out / CHECKPOINT).exists() else "nothing was written") from None
+                raise interrupts.Interrupted(
+                    goes_on if (out / CHECKPOINT).exists() else "nothing was written"
+                ) from None
             raise
         finally:
             with suppress(OSError):  # Windows removes it once it is released
@@ -130,13 +132,17 @@ def _locked(lock: filelock.BaseFileLock, out: Path) -> None:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise InputError(f"{out}: another run is writing into this folder: wait for it, or choose another --out") from None
+        raise InputError(
+            f"{out}: another run is writing into this folder: wait for it, or choose another --out"
+        ) from None
     except (OSError, NotImplementedError) as error:
         raise InputError(f"{out}: this disk cannot lock a file ({error}): choose an --out on another") from None
 
 
 def _no_room(out: Path, need: int, why: str | None) -> str:
-    return f"{out}: the results need about {_mb(need)}, and there is no room ({why}): free some, or choose another --out"
+    return (
+        f"{out}: the results need about {_mb(need)}, and there is no room ({why}): free some, or choose another --out"
+    )
 
 
 def _mb(size: int) -> str:

@@ -244,7 +244,10 @@ def main() -> None:
             _fail("interrupted", interrupts.exit_code())
         if "nitialize backend" in str(error) or "Unknown backend" in str(error):
             asked = os.environ.get("JAX_PLATFORMS", "")
-            _fail(f"JAX_PLATFORMS={asked}: jax finds no such device here: unset it to compute on the CPU", EXIT_CODES["input"])
+            _fail(
+                f"JAX_PLATFORMS={asked}: jax finds no such device here: unset it to compute on the CPU",
+                EXIT_CODES["input"],
+            )
         raise
 
 

@@ -39,9 +39,7 @@ class Run:
     summary: dict[str, Any]
 
 
-def run_case(
-    case: io.Case, out: Path, *, overwrite: bool = False, quiet: bool = False, verbose: bool = False
-) -> None:
+def run_case(case: io.Case, out: Path, *, overwrite: bool = False, quiet: bool = False, verbose: bool = False) -> None:
     """Grow, mesh, solve rest and hyperemia, write, then print. Nothing is left in `out` if a stage fails.
 
     `verbose` adds devices, growth statistics, solver counts and memory.

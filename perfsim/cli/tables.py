@@ -8,7 +8,8 @@ from rich.table import Table
 
 def print_table(console: Console, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table without lines, names to the left, numbers to the right, and an empty line."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2))
+    console.print(title, style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
     for k, column in enumerate(header):
         table.add_column(column, justify="left" if k == 0 else "right")
     for row in rows:

@@ -49,7 +49,11 @@ def summarize_treated(
     a, b = (np.asarray(ffr(s.hyperemia)) for s in (before, after))
     branch = sim.network.branch_names
     lesions = [
-        {"branch": branch[int(sim.lesions.branch[k])], "ffr_before": round(float(a[v]), 4), "ffr_after": round(float(b[v]), 4)}
+        {
+            "branch": branch[int(sim.lesions.branch[k])],
+            "ffr_before": round(float(a[v]), 4),
+            "ffr_after": round(float(b[v]), 4),
+        }
         for k, v in enumerate(lesion_sites(sim))
     ]
     return {

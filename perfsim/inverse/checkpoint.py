@@ -39,7 +39,7 @@ class Progress:
 
 
 def owner(posed: Problem, names: Sequence[str]) -> dict[str, str]:
-    """What a fit is of, part by part: its parameters, the patient's vessels and volumes, the data, all other numbers."""
+    """What a fit is of, part by part: parameters, the patient's vessels and volumes, the data, all other numbers."""
     model = posed.model
     return {
         "parameters": ", ".join(names),

@@ -68,7 +68,10 @@ def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint: Chec
             return end(RESULTS.fit_derivative_failed)
         limit = enough * (1.0 if posed.prior else max(1.0, here.cost))
         if step.decrease <= limit:
-            if state.rejected and here.step(dataclasses.replace(state.trust, damping=0.0), work).decrease > SLACK * limit:
+            if (
+                state.rejected
+                and here.step(dataclasses.replace(state.trust, damping=0.0), work).decrease > SLACK * limit
+            ):
                 return end(RESULTS.fit_stalled)  # damping alone made the promise small
             return end(RESULTS.successful, state.xi + step.p * (state.trust.damping == 0))
         if state.iteration >= max_steps:

@@ -22,7 +22,9 @@ def quantity(kind: str, low: float, high: float, unit: str):
             scale = units.parse(f"1 {unit}", kind)
         except InputError as error:
             raise ValueError(str(error)) from None
-        if not low * scale * (1.0 - 1e-12) <= value <= high * scale * (1.0 + 1e-12):  # 100 um is not 0.1 mm in the last bit
+        if (
+            not low * scale * (1.0 - 1e-12) <= value <= high * scale * (1.0 + 1e-12)
+        ):  # 100 um is not 0.1 mm in the last bit
             raise ValueError(f"{text!r} is not between {low:g} and {high:g} {unit}")
         return value
 
@@ -146,7 +148,9 @@ class Treatment(Section):
             "dilation": ("start", "end", "residual"),
             "graft": ("position", "diameter", "length"),
         }[self.kind]
-        given = [k for k in ("start", "end", "residual", "position", "diameter", "length") if getattr(self, k) is not None]
+        given = [
+            k for k in ("start", "end", "residual", "position", "diameter", "length") if getattr(self, k) is not None
+        ]
         lacking, strange = ([k for k in a if k not in b] for a, b in ((needs, given), (given, needs)))
         if lacking or strange:
             what = f"{', '.join(lacking)} missing" if lacking else f"it has no {', '.join(strange)}"

@@ -71,9 +71,9 @@ def resolved(case: Case) -> str:
     """The case as a commented TOML file that reproduces it, every default written out."""
     c = case
     lesions = "".join(
-        f'\n[[stenosis]]\nbranch = {_text(s.branch)}\n'
-        f'position = {_mm(s.position)}    # throat, from the branch\'s origin\n'
-        f'diameter_reduction = {s.diameter_reduction}\nlength = {_mm(s.length)}\n'
+        f"\n[[stenosis]]\nbranch = {_text(s.branch)}\n"
+        f"position = {_mm(s.position)}    # throat, from the branch's origin\n"
+        f"diameter_reduction = {s.diameter_reduction}\nlength = {_mm(s.length)}\n"
         for s in c.stenosis
     )
     treatments = "".join(map(_treatment, c.treatment))
@@ -88,7 +88,7 @@ dominance = "{c.anatomy.dominance}"            # right, left or co
 terminals = {c.tree.terminals}
 seed = {c.tree.seed}
 exponent = {c.tree.exponent}          # of the radius law r = r0 (Q/Q0)^(1/exponent)
-shares = {_table(c.tree.shares)}                   # of the flow by inlet, e.g. {{ LM = 0.7, RCA = 0.3 }}; empty: trees compete
+shares = {_table(c.tree.shares)}                   # of the inlets' flow, e.g. {{ LM = 0.7, RCA = 0.3 }}; none: trees compete
 reference_diameter = {_mm(c.tree.reference_diameter)}   # where vessels end and tissue begins
 
 [mesh]
