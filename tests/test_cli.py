@@ -227,7 +227,7 @@ def test_verbose_adds_and_quiet_removes(tmp_path):
 
 
 def test_help_does_not_import_jax(tmp_path):
-    code = "import sys\nfrom perfsim.cli.main import app\ntry:\n app(['--help'])\nexcept SystemExit: pass\nsys.exit('jax' in sys.modules)"
+    code = "import sys\nfrom perfsim.cli.commands import app\ntry:\n app(['--help'])\nexcept SystemExit: pass\nsys.exit('jax' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0 and "demo" in run.stdout
 

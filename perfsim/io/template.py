@@ -88,7 +88,7 @@ dominance = "{c.anatomy.dominance}"            # right, left or co
 terminals = {c.tree.terminals}
 seed = {c.tree.seed}
 exponent = {c.tree.exponent}          # of the radius law r = r0 (Q/Q0)^(1/exponent)
-shares = {_table(c.tree.shares)}                   # of the inlets' flow, e.g. {{ LM = 0.7, RCA = 0.3 }}; none: trees compete
+shares = {_table(c.tree.shares)}                   # of the inlets' flow, e.g. {{ LM = 0.7, RCA = 0.3 }}; else free
 reference_diameter = {_mm(c.tree.reference_diameter)}   # where vessels end and tissue begins
 
 [mesh]

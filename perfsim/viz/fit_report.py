@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 RESIDUAL = Scale("standard deviations", -3.0, 3.0, matplotlib.colormaps["RdBu_r"])
-UNDER = "Intervals hold 90 % of the posterior under the model, its priors and the stated noise: errors of these are not in them."
+UNDER = "Intervals hold 90 % of the posterior under the model, its priors and the stated noise, not errors of these."
 ANSWERS = ("FFR", "MFR")
 """kinds of quantities that come first"""
 

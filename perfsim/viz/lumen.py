@@ -32,7 +32,13 @@ def lumen_figure(sim: Simulation, vessel: int, gain: np.ndarray) -> go.Figure:
         x=x, y=np.round(gain[way], 5), name="gain of FFR", customdata=name, line={"color": "#D55E00"},
         hovertemplate="%{customdata}, %{x:.0f} mm from the ostium: FFR %{y:+.4f}",
     )  # fmt: skip
-    right = {"title": "lumen diameter [mm]", "overlaying": "y", "side": "right", "rangemode": "tozero"}
+    right = {
+        "title": "lumen diameter [mm]",
+        "overlaying": "y",
+        "side": "right",
+        "rangemode": "tozero",
+        "tickmode": "auto",
+    }
     figure.update_layout(
         margin={"l": 55, "r": 55, "t": 20, "b": 45}, template="plotly_white", legend={"orientation": "h", "y": -0.22},
         xaxis_title="distance from the ostium [mm]", yaxis_title="gain of FFR",

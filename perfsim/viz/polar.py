@@ -118,4 +118,5 @@ def name_walls(axes, fontsize: float) -> None:
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.set_xticks(np.radians([90, 180, 270, 0]), ["anterior", "septal", "inferior", "lateral"], fontsize=fontsize)
+    axes.tick_params(axis="x", pad=7)
     axes.grid(False)

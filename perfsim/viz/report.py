@@ -100,7 +100,7 @@ def _tree_pictures(
         figure = Figure(figsize=(5.2, 5.6), layout="constrained")
         axes = figure.add_subplot()
         figure.colorbar(colors.ffr.mappable, ax=axes, shrink=0.6, label=colors.ffr.label)
-        draw_tree(axes, sim, state, heart.wall.frame, colors, view)
+        draw_tree(axes, sim, state, heart.wall.frame, colors, view, after)
         found.append((view + after, f"Coronary tree colored by FFR, {view}; diamonds mark stenoses", png(figure)))
     return found
 
@@ -162,7 +162,7 @@ def in_words(summary: dict[str, Any]) -> str:
     for lesion in summary.get("lesions", []):
         text += (
             f" The {100 * lesion['diameter_reduction']:.0f} % stenosis of the {lesion['branch']} has an FFR of "
-            f"{lesion['ffr']:.2f} {lesion['read_mm_past_lesion']:.0f} mm past it."
+            f"{lesion['ffr']:.2f}, {lesion['read_mm_past_lesion']:.0f} mm past it."
         )
     worst = min((t for t in hyper if t != "global"), key=lambda t: hyper[t])
     return text + f" Least perfused in hyperemia is the {worst} territory with {hyper[worst]:.2f} mL/min/g."

@@ -20,6 +20,7 @@ import scipy
 SIDES = 7  # of a tube
 WALL_POINTS = 6000
 LEAST_PIECE = 1.0  # [mm] of a tube that is drawn straight
+BESIDE = 9e-3  # [m]
 UNIT = 100.0  # of positions, per mm: they are kept as 16-bit integers
 
 
@@ -48,19 +49,20 @@ def scene(
     lines, of_line = _lines(sim, middle)
     surface, of_surface = _surface(heart.samples, middle)
     first, shown = next(iter(vessel)), next(name for name in wall if "hyperemia" in name)
-    bar = {"len": 0.42, "thickness": 12, "x": 1.0, "xanchor": "right", "title": {"side": "right"}}
+    bar = {"orientation": "h", "len": 0.44, "thickness": 12, "xanchor": "center", "y": 0.0, "yanchor": "bottom"}
+    bar |= {"title": {"side": "top"}}
     data = [
-        {"type": "mesh3d", "name": "trunks", "hoverinfo": "skip", **tubes, "colorbar": bar | {"y": 0.75}},
+        {"type": "mesh3d", "name": "trunks", "hoverinfo": "skip", **tubes, "colorbar": bar | {"x": 0.25}},
         {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip", "name": "arterioles", **lines,
          "line": {"width": 1.5}},
         {"type": "mesh3d", "name": "wall", "opacity": 0.28, "hoverinfo": "skip", **surface,
-         "colorbar": bar | {"y": 0.25}},
-        _diamonds(sim, middle),
+         "colorbar": bar | {"x": 0.75}},
+        _diamonds(heart, middle),
     ]  # fmt: skip
     hidden: dict[str, Any] = {"visible": False}
     layout = {
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "showlegend": False, "paper_bgcolor": "white",
-        "scene": {"aspectmode": "data", **{f"{a}axis": hidden for a in "xyz"}},
+        "scene": {"aspectmode": "data", "domain": {"y": [0.16, 1.0]}, **{f"{a}axis": hidden for a in "xyz"}},
     }  # fmt: skip
     return {
         "data": data,
@@ -94,12 +96,15 @@ def _placed(position: np.ndarray, middle: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip("xyz", steps.reshape(-1, 3).T, strict=True))
 
 
-def _diamonds(sim: Simulation, middle: np.ndarray) -> dict[str, Any]:
-    found = marks(sim)
+def _diamonds(heart: Heart, middle: np.ndarray) -> dict[str, Any]:
+    """A mark beside each stenosis, where neither its vessel nor the wall hides it."""
+    found, frame = marks(heart.sim), heart.wall.frame
     position = np.array([m.position for m in found]).reshape(-1, 3)
+    position = position + BESIDE * frame.radial(frame.cylindrical(position)[2])
     return {
         "type": "scatter3d", "mode": "markers+text", "name": "stenoses", "hoverinfo": "skip",
         **_placed(position, middle), "text": [m.name for m in found], "textposition": "top center",
+        "textfont": {"size": 14, "color": "black"},
         "marker": {"symbol": "diamond", "size": 7, "color": "white", "line": {"color": "black", "width": 2}},
     }  # fmt: skip
 

@@ -32,8 +32,10 @@ def tree_picture(path: Path, sim: Simulation, state: Perfusion, frame: Frame, co
     figure.savefig(path, dpi=120)
 
 
-def draw_tree(axes, sim: Simulation, state: Perfusion, frame: Frame, colors: Colors, view: str) -> None:
-    """One view of the tree."""
+def draw_tree(
+    axes, sim: Simulation, state: Perfusion, frame: Frame, colors: Colors, view: str, after: str = ""
+) -> None:
+    """One view of the tree; `after` is added to its title."""
     network = sim.network
     value, radius = np.asarray(ffr(state)), np.asarray(vessel_laws(sim).radius).mean(1)
     position = np.asarray(network.position)
@@ -53,13 +55,15 @@ def draw_tree(axes, sim: Simulation, state: Perfusion, frame: Frame, colors: Col
     axes.add_collection(lines)
     axes.set_aspect("equal")
     axes.autoscale()
-    axes.set_title(view, fontsize=11)
+    axes.set_title(view + after, fontsize=11)
     axes.set_xlabel("mm")
     labels = []
     for mark in marks(sim):
         x, y, z = project(mark.position[None])[0]
         front = z > -5.0
-        axes.plot(x, y, "D", ms=9, mfc="white" if front else "none", mec="black", mew=1.5, zorder=7)
+        axes.plot(
+            x, y, "D", ms=9, mfc="white" if front else "none", mec="black" if front else "#888", mew=1.5, zorder=7
+        )
         if front:
             labels.append((mark.name, x, y + 4.0))
     place_labels(axes, labels + _branch_labels(network, project, a, b, grown))
