@@ -21,7 +21,7 @@ from perfsim.cli.run import computed
 from perfsim.cli.stages import Stages
 from perfsim.cli.terminal import open_console
 from perfsim.io import parse_case, resolved
-from perfsim.io.vtk_files import save_mesh
+from perfsim.io.vtk_files import add_names, save_mesh
 
 import pytest
 import pyvista as pv
@@ -158,7 +158,7 @@ def test_a_mesh_is_written_whole_or_not_at_all(tmp_path, kind):
     mesh = pv.Sphere(theta_resolution=60, phi_resolution=60)
     mesh = mesh if kind == "vtp" else mesh.delaunay_3d()
     mesh.point_data["x"] = mesh.points[:, 0].astype(float)
-    mesh.field_data["names"] = ["LAD", "Ränder"]
+    add_names(mesh, "names", ["LAD", "Ränder"])
     with pytest.raises(OSError), files_no_larger_than(20_000):
         save_mesh(tmp_path / f"m.{kind}", mesh)
     save_mesh(tmp_path / f"m.{kind}", mesh)
@@ -175,7 +175,7 @@ def run(tmp_path_factory):
         return computed(case, Stages(open_console(quiet=True)), folder)
 
 
-@pytest.mark.parametrize("room", [3_000, 100_000, 300_000, 1_000_000])
+@pytest.mark.parametrize("room", [3_000, 1_000_000])
 def test_a_full_disk_is_named_with_what_was_needed(run, tmp_path, room):
     """Whichever file meets it: nothing is left under a final name, not even half of one."""
     out = tmp_path / "out"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -222,12 +223,13 @@ def main() -> None:
     Exit codes: 0 done, 2 usage, 3 wrong input, 4 a simulation that failed, 130 or 143 interrupted.
     """
     from perfsim._results import InputError, SimulationError
-    from perfsim.cli.terminal import prepare_streams
+    from perfsim.cli.terminal import note, prepare_streams
 
     os.environ.setdefault("JAX_ENABLE_X64", "1")  # this process is ours, and jax reads it when a command imports jax
     prepare_streams()
     try:
-        with interrupts.listening(), needed("cli"):
+        with interrupts.listening(), warnings.catch_warnings(), needed("cli"):
+            warnings.showwarning = note
             app()
     except (interrupts.Interrupted, KeyboardInterrupt) as error:
         _fail(f"interrupted; {error}" if str(error) else "interrupted", interrupts.exit_code())

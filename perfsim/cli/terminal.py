@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -47,6 +48,15 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+def note(message, category, filename, lineno, file=None, line=None) -> None:
+    """Print a warning of perfsim as one line; those of other packages (glyphs, caches) are no user's business."""
+    ours = Path(__file__).parents[1]
+    if category.__module__.startswith("perfsim") or ours in Path(filename).parents:
+        print(f"perfsim: note: {message}", file=sys.stderr)
+    else:
+        logging.getLogger("perfsim.cli").debug("%s: %s", filename, message)
 
 
 def open_console(quiet: bool = False) -> Console:

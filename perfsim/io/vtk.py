@@ -7,7 +7,7 @@ from perfsim.coupling import Simulation, Solution
 from perfsim.coupling.system import vessel_laws
 from perfsim.coupling.territories import trunk_branch
 from perfsim.darcy import CellSamples, Samples
-from perfsim.io.vtk_files import save_mesh
+from perfsim.io.vtk_files import add_names, save_mesh
 from perfsim.network import VesselNetwork, no_lesions, radii
 from perfsim.observe import ffr
 from perfsim.units import ML_MIN, MMHG
@@ -54,7 +54,7 @@ def _as_lines(network: VesselNetwork, radius: np.ndarray) -> pv.PolyData:
     lines = np.column_stack([np.full(len(tail), 2), tail, head]).ravel()
     mesh = pv.PolyData(np.asarray(network.position) * 1e3, lines=lines)
     mesh.cell_data["radius_mm"] = radius.mean(1) * 1e3
-    mesh.field_data["branch_names"] = list(network.branch_names)
+    add_names(mesh, "branch_names", network.branch_names)
     return mesh
 
 

@@ -1,5 +1,6 @@
 """VTK files, written so that a full disk is an error like any other."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,17 @@ from perfsim._extras import needed
 
 with needed("io"):
     import pyvista as pv
+
+
+def add_names(mesh: Any, title: str, names: Iterable[str]) -> None:
+    """Keep names with a mesh, in any alphabet: pyvista refuses letters that are not ASCII, VTK's files hold UTF-8."""
+    from vtkmodules.vtkCommonCore import vtkStringArray
+
+    array = vtkStringArray()
+    array.SetName(title)
+    for name in names:
+        array.InsertNextValue(name)
+    mesh.GetFieldData().AddArray(array)
 
 
 def save_mesh(path: Path, mesh: Any) -> None:
