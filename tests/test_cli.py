@@ -16,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import pyvista as pv
+from browser import looked_at
 from command import perfsim
 
 QUICK = ["--terminals", "300", "--spacing", "4 mm"]
@@ -147,6 +148,10 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
     assert "before" in run.stdout and "tone[LAD]" in run.stdout and "converged" in run.stdout
     fitted = parse_case((tmp_path / "fitted" / "case.toml").read_text())
     assert fitted.tissue.tone["LAD"] < 0.75 and 0.85 < fitted.tissue.tone["LCx"] < 1.2
+    page, errors = looked_at(tmp_path / "fitted" / "fit.html", 390, tmp_path)
+    assert not errors and page["width"] <= 390 and page["violations"] == [] and page["broken"] == 0
+    assert page["first"] == ["Answer", "What not to trust"]
+    assert (tmp_path / "fitted" / "fit.html").stat().st_size <= 3e6
 
 
 BAD = {

@@ -23,6 +23,7 @@ from perfsim.cli.terminal import open_console
 from perfsim.io import parse_case, resolved
 from perfsim.io.vtk_files import add_names, save_mesh
 
+import jax
 import pytest
 import pyvista as pv
 import tomlkit
@@ -145,11 +146,15 @@ def files_no_larger_than(size: int):
     """As on a disk with this much room, for one file."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    keep = "jax_persistent_cache_min_compile_time_secs"  # the cache of programs is to stay whole
+    least = getattr(jax.config, keep)
+    jax.config.update(keep, 1e9)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        jax.config.update(keep, least)
 
 
 @pytest.mark.parametrize("kind", ["vtp", "vtu"])

@@ -46,7 +46,7 @@ def test_it_is_self_contained(report):
     """No request leaves the file: scripts, pictures and styles are inside."""
     text = (report / "report.html").read_text()
     own = text[text.rindex("</script>") :] + text[: text.index("<script>")]
-    assert not re.findall(r'(?:src|href)="(?!data:)', own)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', own)
     assert "not a medical device" in text and "What not to trust" in text
 
 

@@ -12,6 +12,8 @@ class Cost:
 
     vessels: float
     volumes: float
+    solutions: int = 1
+    """two where the heart is also solved after its treatments"""
 
     @property
     def memory(self) -> float:
@@ -26,7 +28,7 @@ class Cost:
     @property
     def disk(self) -> int:
         """Size of all files of a run [bytes]."""
-        return int(3.2e6 + 130.0 * self.volumes + 250.0 * self.vessels)
+        return int(3.4e6 + self.solutions * (90.0 * self.volumes + 120.0 * self.vessels))
 
     @property
     def tree_disk(self) -> int:
@@ -37,4 +39,8 @@ class Cost:
 def cost_of(case: io.Case) -> Cost:
     """The cost of a case, from its wall's mass, its mesh and its terminals."""
     volume = case.anatomy.mass / MYOCARDIUM
-    return Cost(vessels=2.0 * case.tree.terminals + 1400, volumes=1.15 * volume / case.mesh.spacing**3)
+    return Cost(
+        vessels=2.0 * case.tree.terminals + 1400,
+        volumes=1.15 * volume / case.mesh.spacing**3,
+        solutions=2 if case.treatment else 1,
+    )

@@ -31,14 +31,15 @@ def treat(case: Case, sim: Simulation) -> Simulation:
 
 def in_words(case: Case) -> list[str]:
     """The treatments of a case, a few words each."""
-    mm = 1e3
-    return [
-        f"a graft of {t.diameter * mm:.3g} mm to the {t.branch} at {t.position * mm:.3g} mm"
-        if t.kind == "graft"
-        else f"a {t.kind} of the {t.branch} from {t.start * mm:.3g} to {t.end * mm:.3g} mm"
-        + (f" that leaves {100 * t.residual:.0f} %" if t.residual is not None else "")
-        for t in case.treatment
-    ]
+    found = []
+    for t in case.treatment:
+        mm = {k: f"{1e3 * x:.3g}" for k in ("start", "end", "position", "diameter") if (x := getattr(t, k)) is not None}
+        if t.kind == "graft":
+            found.append(f"a graft of {mm['diameter']} mm to the {t.branch} at {mm['position']} mm")
+        else:
+            left = "" if t.residual is None else f" that leaves {100 * t.residual:.0f} %"
+            found.append(f"a {t.kind} of the {t.branch} from {mm['start']} to {mm['end']} mm{left}")
+    return found
 
 
 def summarize_treated(

@@ -19,8 +19,9 @@ def misread(sim: Simulation) -> list[tuple[float, float]]:
     time; all else is taken as exact. One solve for each end. Raises `SimulationError` where one fails.
     """
     found = []
-    error = np.asarray(PARAMETERS["throat"].spread(Model(sim, ()))) if len(sim.lesions.throat) else []
-    for k, (site, sd) in enumerate(zip(lesion_sites(sim), error, strict=True)):
+    spread = PARAMETERS["throat"].spread
+    error = spread(Model(sim, ())) if callable(spread) else np.full(len(sim.lesions.throat), spread)
+    for k, (site, sd) in enumerate(zip(lesion_sites(sim), np.asarray(error), strict=True)):
         throat = float(sim.lesions.throat[k])
         ends = (max(throat - NINETY * sd, 1.05 * LEAST_THROAT), min(throat + NINETY * sd, 1.0))
         changed = (eqx.tree_at(lambda s: s.lesions.throat, sim, sim.lesions.throat.at[k].set(x)) for x in ends)

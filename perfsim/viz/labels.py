@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
 
 _AWAY = [(0.0, 0.0)] + [
     (r * np.cos(a), r * np.sin(a)) for r in (14.0, 26.0, 40.0) for a in np.arange(0.0, 2.0 * np.pi, np.pi / 6.0)
@@ -16,7 +17,8 @@ def place_labels(axes, labels: Sequence[tuple[str, float, float]], fontsize: flo
 
     A name that fits nowhere near its place is left out.
     """
-    canvas, taken = FigureCanvasAgg(axes.figure), []
+    canvas = FigureCanvasAgg(axes.figure)
+    taken: list[Bbox] = []
     canvas.draw()  # sizes and places are those of the finished layout
     renderer = canvas.get_renderer()
     box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}

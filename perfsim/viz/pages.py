@@ -48,7 +48,7 @@ def packed_plotly() -> str:
 
 
 def as_json(content: Any) -> str:
-    """Figures as JSON; arrays of numbers are base64 of float32, int16 or int32, which the page's script unpacks."""
+    """Figures as JSON; arrays are base64 of float32, int16, int32 or bytes, which the page's script unpacks."""
     return json.dumps(content, default=_array, separators=(",", ":"))
 
 
@@ -58,8 +58,8 @@ def _array(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
-        kinds = {"f": "f4", "i": "i2" if value.dtype == np.int16 else "i4", "u": "i4"}
-        kind = kinds[value.dtype.kind]
+        kind = {"f": "f4", "i": "i4", "u": "i4"}[value.dtype.kind]
+        kind = {np.dtype(np.int16): "i2", np.dtype(np.uint8): "u1"}.get(value.dtype, kind)
         return {"dtype": kind, "bdata": base64.b64encode(np.ascontiguousarray(value, f"<{kind}")).decode()}
     if isinstance(value, np.ndarray):
         return value.tolist()

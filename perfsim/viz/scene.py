@@ -18,10 +18,11 @@ import pyvista as pv
 import scipy
 
 SIDES = 7  # of a tube
-WALL_POINTS = 6000
+WALL_POINTS, LINES = 5000, 4000
 LEAST_PIECE = 1.0  # [mm] of a tube that is drawn straight
 BESIDE = 9e-3  # [m]
 UNIT = 100.0  # of positions, per mm: they are kept as 16-bit integers
+BREAK = -32_768  # instead of a position: where a line is broken
 
 
 def scene(
@@ -75,8 +76,10 @@ def scene(
 
 
 def _choice(scale: Scale, *values: np.ndarray) -> dict[str, Any]:
-    rounded = [np.asarray(v, np.float32).round(3) for v in values]
-    return {"values": rounded, "title": scale.label, "low": scale.low, "high": scale.high, "colors": scale.plotly}
+    """A coloring: 255 steps from the scale's low end to its high end."""
+    share = [np.clip((np.asarray(v) - scale.low) / (scale.high - scale.low), 0.0, 1.0) for v in values]
+    steps = [np.round(255.0 * s).astype(np.uint8) for s in share]
+    return {"values": steps, "title": scale.label, "low": scale.low, "high": scale.high, "colors": scale.plotly}
 
 
 def _cameras(heart: Heart) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def _cameras(heart: Heart) -> dict[str, Any]:
 def _placed(position: np.ndarray, middle: np.ndarray) -> dict[str, np.ndarray]:
     """Positions [m] as integers of 1/100 mm around the heart's middle."""
     steps = np.clip(np.round((position - middle) * 1e3 * UNIT), -32_000, 32_000).astype(np.int16)
-    return dict(zip("xyz", steps.reshape(-1, 3).T, strict=True))
+    return dict(zip("xyz", np.ascontiguousarray(steps.reshape(-1, 3).T), strict=True))
 
 
 def _diamonds(heart: Heart, middle: np.ndarray) -> dict[str, Any]:
@@ -162,13 +165,17 @@ def _tubes(sim: Simulation, middle: np.ndarray) -> tuple[dict[str, Any], np.ndar
 
 
 def _lines(sim: Simulation, middle: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-    """Grown vessels as one line, broken after each; and the vessel of every point."""
+    """The widest of the grown vessels as one line, broken after each (`BREAK`); and the vessel of every point."""
     network = sim.network
     grown = np.flatnonzero(np.array([n == GROWN for n in network.branch_names])[np.asarray(network.branch)])
-    position = (np.asarray(network.position) - middle) * 1e3 * UNIT
-    ends = np.full((len(grown), 3, 3), np.nan, np.float32)
-    ends[:, 0], ends[:, 1] = (position[np.asarray(getattr(network, f))[grown]].round() for f in ("tail", "head"))
-    return dict(zip("xyz", ends.reshape(-1, 3).T, strict=True)), np.repeat(grown, 3)
+    radius = np.asarray(vessel_laws(sim).radius)[grown].mean(1)
+    grown = np.sort(grown[np.argsort(-radius)[:LINES]])
+    position = np.asarray(network.position)
+    ends = [position[np.asarray(getattr(network, f))[grown]] for f in ("tail", "head", "head")]
+    placed = _placed(np.stack(ends, 1), middle)
+    for along in placed.values():
+        along[2::3] = BREAK
+    return placed, np.repeat(grown, 3)
 
 
 def _surface(samples: Samples, middle: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:

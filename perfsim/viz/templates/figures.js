@@ -12,10 +12,11 @@ function unpackArrays(value) {
 }
 
 function paint(trace, choice, k) {
+  const values = Float32Array.from(choice.values[k], step => choice.low + step / 255 * (choice.high - choice.low));
   const scale = {cmin: choice.low, cmax: choice.high, colorscale: choice.colors};
-  if (trace.type === "scatter3d") Object.assign(trace.line, scale, {color: choice.values[k]});
+  if (trace.type === "scatter3d") Object.assign(trace.line, scale, {color: values});
   else {
-    Object.assign(trace, scale, {intensity: choice.values[k]});
+    Object.assign(trace, scale, {intensity: values});
     trace.colorbar.title.text = choice.title;
   }
 }
@@ -26,6 +27,7 @@ async function draw() {
   document.head.append(code);
   const figures = unpackArrays(JSON.parse(await unpack("figures-packed")));
   const options = {responsive: true, displayModeBar: false};
+  for (const axis of "xyz") figures.scene.data[1][axis] = Float32Array.from(figures.scene.data[1][axis], at => at === -32768 ? NaN : at);
   const {scene, ...curves} = figures;
   for (const [id, figure] of Object.entries(curves)) await Plotly.newPlot(id, figure.data, figure.layout, options);
   const chosen = id => document.getElementById(id).value;
