@@ -19,6 +19,7 @@ import pyvista as pv
 from browser import looked_at
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 CASE = """name = "report"
 [tree]
@@ -157,11 +158,11 @@ def test_the_stenosis_is_marked(small_heart, small_solution):
 
 
 def test_names_do_not_lie_on_each_other():
-    """Twenty at one place, one of them longer than the picture."""
+    """Eight at one place, and one that is longer than the picture, which is left out."""
     axes = Figure(figsize=(5, 5)).add_subplot()
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    place_labels(axes, [("x" * 300, 0.5, 0.5)] + [(f"OM{k} $", 0.5, 0.5) for k in range(20)])
+    place_labels(axes, [("x" * 300, 0.5, 0.5)] + [(f"OM{k} $", 0.5, 0.5) for k in range(8)])
     axes.figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in axes.texts]
-    assert 15 <= len(boxes) <= 20
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert len(boxes) == 8
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])

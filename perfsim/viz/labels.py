@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 _AWAY = [(0.0, 0.0)] + [
@@ -30,7 +31,8 @@ def place_labels(axes, labels: Sequence[tuple[str, float, float]], fontsize: flo
                 zorder=6, arrowprops={"arrowstyle": "-", "lw": 0.6, "color": "#555"} if any(away) else None,
                 parse_math=False,
             )  # fmt: skip
-            extent = text.get_window_extent(renderer).padded(2.0)
+            text.update_positions(renderer)
+            extent = Text.get_window_extent(text, renderer).padded(2.0)  # without its line
             within = (
                 inside.x0 <= extent.x0 and extent.x1 <= inside.x1 and inside.y0 <= extent.y0 and extent.y1 <= inside.y1
             )
