@@ -119,7 +119,7 @@ def test_init_writes_a_case_that_parses(tmp_path):
 
 def interrupted_at_second_step(stage, done, total, note=None):
     if (note or "").startswith("misfit") and done == 2:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
@@ -140,7 +140,7 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "update", interrupted_at_second_step)
         cut = perfsim(*command, cwd=tmp_path)
-    assert cut.returncode == 130 and "interrupted; the same command goes on from" in cut.stderr
+    assert cut.returncode == 143 and "interrupted; the same command goes on from" in cut.stderr
     assert [p.name for p in (tmp_path / "fitted").iterdir()] == ["checkpoint"]
     run = perfsim(*command, cwd=tmp_path)
     assert run.returncode == 0, run.stderr

@@ -248,9 +248,17 @@ def test_a_dry_run_reads_what_the_run_would_read(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"c.toml", "stress.csv"}
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C is heard, although shells let what they start in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("command", [["run"], ["grow"], ["fit", "--stress", "s.csv"]])
-def test_an_interruption_is_one_sentence(tmp_path, monkeypatch, command, number, code):
+def test_an_interruption_is_one_sentence(tmp_path, monkeypatch, ctrl_c, command, number, code):
     """In the midst of growth: the shell's exit code, nothing left behind."""
     from perfsim import io as reading
 
@@ -266,7 +274,7 @@ def test_an_interruption_is_one_sentence(tmp_path, monkeypatch, command, number,
     assert signal.getsignal(number) is not interrupts._receive
 
 
-def test_an_interruption_that_a_library_swallows_is_heard():
+def test_an_interruption_that_a_library_swallows_is_heard(ctrl_c):
     """Within a destructor, or turned into an error of its own."""
 
     class Late:
@@ -441,3 +449,16 @@ def test_the_library_prints_nothing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == done.stderr == ""
+
+
+def test_a_converted_tree_is_written_whole_or_not_at_all(tmp_path):
+    """On a full disk an older file of that name stays as it was."""
+    rows = "\n".join(f"{k} 2 {k} 0 0 1.5 {k - 1 if k > 1 else -1}" for k in range(1, 400))
+    (tmp_path / "tree.swc").write_text(rows)
+    (tmp_path / "out.vtp").write_text("old")
+    with files_no_larger_than(2000):
+        done = perfsim("convert", "tree.swc", "out.vtp", "--overwrite", cwd=tmp_path)
+    assert done.returncode == 3 and "File too large" in done.stderr
+    assert (tmp_path / "out.vtp").read_text() == "old" and len(list(tmp_path.iterdir())) == 2
+    assert perfsim("convert", "tree.swc", "out.vtp", "--overwrite", cwd=tmp_path).returncode == 0
+    assert pv.read(tmp_path / "out.vtp").n_points == 399

@@ -155,7 +155,7 @@ def two_runs() -> Found:
 
 @row("P24", "Ctrl-C, SIGTERM anywhere: 130 or 143, one sentence; `fit` resumes", costly=True, code=CODE)
 def interruptions() -> Found:
-    rng, right, count = random.Random(1), 0, 24
+    rng, right, count = random.Random(1), 0, 12
     with workplace() as here:
         for k in range(count):
             number = (signal.SIGINT, signal.SIGTERM)[k % 2]

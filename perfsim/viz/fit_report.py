@@ -166,7 +166,7 @@ def _known_of(quantities: Sequence[Quantity]) -> list[tuple[str, str, bytes]]:
 
 def _intervals(said: Identifiability) -> Figure:
     n = len(said.names)
-    figure = Figure(figsize=(6.4, 1.0 + 0.32 * n), layout="constrained")
+    figure = Figure(figsize=(4.8, 1.0 + 0.32 * n), layout="constrained")
     axes = figure.add_subplot()
     y = np.arange(n)[::-1]
     axes.barh(y, np.ones(n), color="#c4c4c4", label="before")
@@ -178,7 +178,7 @@ def _intervals(said: Identifiability) -> Figure:
 
 
 def _spectrum(said: Identifiability) -> Figure:
-    figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+    figure = Figure(figsize=(4.8, 2.8), layout="constrained")
     axes = figure.add_subplot()
     shown = np.maximum(said.eigenvalues[:60], 1e-6)
     axes.semilogy(np.arange(1, len(shown) + 1), shown, "o-", ms=3, color="#31688e")
@@ -192,7 +192,7 @@ def _spectrum(said: Identifiability) -> Figure:
 
 
 def _bars(values: Sequence[Value]) -> Figure:
-    figure = Figure(figsize=(6.4, 0.9 + 0.4 * len(values)), layout="constrained")
+    figure = Figure(figsize=(4.8, 0.9 + 0.4 * len(values)), layout="constrained")
     axes = figure.add_subplot()
     y = np.arange(len(values))[::-1]
     axes.barh(y, [v.bits for v in values], color="#35b779")
