@@ -453,7 +453,7 @@ def test_the_library_prints_nothing():
 
 def test_a_converted_tree_is_written_whole_or_not_at_all(tmp_path):
     """On a full disk an older file of that name stays as it was."""
-    rows = "\n".join(f"{k} 2 {k} 0 0 1.5 {k - 1 if k > 1 else -1}" for k in range(1, 400))
+    rows = "\n".join(f"{k} 2 {0.25 * k} 0 0 1.5 {k - 1 if k > 1 else -1}" for k in range(1, 400))
     (tmp_path / "tree.swc").write_text(rows)
     (tmp_path / "out.vtp").write_text("old")
     with files_no_larger_than(2000):

@@ -156,6 +156,7 @@ def two_runs() -> Found:
 @row("P24", "Ctrl-C, SIGTERM anywhere: 130 or 143, one sentence; `fit` resumes", costly=True, code=CODE)
 def interruptions() -> Found:
     rng, right, count = random.Random(1), 0, 12
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background may ignore it
     with workplace() as here:
         for k in range(count):
             number = (signal.SIGINT, signal.SIGTERM)[k % 2]
