@@ -80,11 +80,38 @@ def test_checkpoint_resumes_to_the_same_answer(patient, truth, tmp_path, method)
     resumed = fit(patient.nominal, data, free, **how, checkpoint=file)
     np.testing.assert_array_equal(resumed.xi, whole.xi)
     assert resumed.iterations == whole.iterations and resumed.cost_before == whole.cost_before
-    with pytest.raises(perfsim.InputError, match="checkpoint is of 5 parameters"):
+    with pytest.raises(perfsim.InputError, match=r"another fit \(of the parameters .*throat.*; this one is of tone"):
         fit(patient.nominal, data, ("tone",), checkpoint=file)
-    np.savez(file, xi=whole.xi, iteration=1)
+
+
+FOREIGN = {
+    "other volumes": (lambda s: s.volumes.volume, 1.001),
+    "another tree": (lambda s: s.network.position, 1.001),
+    "another start": (lambda s: s.tissue.supply, 1.001),
+}
+
+
+def test_a_checkpoint_serves_nothing_but_its_own_fit(patient, truth, tmp_path):
+    """Another patient, mesh, start or table is refused with what differs; so is a file that is damaged or cut."""
+    sim, data, file = patient.nominal, [by_segment(patient, truth)], tmp_path / "fit.npz"
+    fit(sim, data, FREE, max_steps=1, checkpoint=file, throw=False)
+    good = file.read_bytes()
+    with np.load(file) as saved:
+        xi = saved["xi"].tobytes()
+    for said, (where, factor) in FOREIGN.items():
+        other = eqx.tree_at(where, sim, replace_fn=lambda x, factor=factor: factor * x)
+        with pytest.raises(perfsim.InputError, match=rf"another fit \({said}.*remove it to start anew"):
+            fit(other, data, FREE, checkpoint=file)
+    measured = eqx.tree_at(lambda s: s.value, data[0], replace_fn=lambda x: 1.01 * x)
+    with pytest.raises(perfsim.InputError, match=r"another fit \(other measurements\)"):
+        fit(sim, [measured], FREE, checkpoint=file)
+    for bad in (good[:-100], good[: len(good) // 2], b"", b"PK\x03\x04", good.replace(xi, xi[::-1])):
+        file.write_bytes(bad)
+        with pytest.raises(perfsim.InputError, match="checkpoint is damaged or cut"):
+            fit(sim, data, FREE, checkpoint=file)
+    np.savez(tmp_path / "old", xi=np.zeros(7), iteration=1)
     with pytest.raises(perfsim.InputError, match="of another version"):
-        fit(patient.nominal, data, free, checkpoint=file)
+        fit(sim, data, FREE, checkpoint=tmp_path / "old.npz")
 
 
 def test_a_second_fit_compiles_nothing(patient, truth):

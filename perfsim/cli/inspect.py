@@ -289,7 +289,12 @@ def convert_tree(source: Path, target: Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists: choose another name, or add --overwrite")
     lines, notes = read_tree(source)
-    writers[target.suffix.lower()](target, lines)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        writers[target.suffix.lower()](part, lines)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     for note in notes:
         print(f"note: {note}")
     print(f"wrote {target}: {len(lines.tail)} vessels, in mm")

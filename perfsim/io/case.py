@@ -23,7 +23,9 @@ def quantity(kind: str, low: float, high: float, unit: str):
             scale = units.parse(f"1 {unit}", kind)
         except InputError as error:
             raise ValueError(str(error)) from None
-        if not low * scale <= value <= high * scale:
+        if (
+            not low * scale * (1.0 - 1e-12) <= value <= high * scale * (1.0 + 1e-12)
+        ):  # 100 um is not 0.1 mm in the last bit
             raise ValueError(f"{text!r} is not between {low:g} and {high:g} {unit}")
         return value
 
@@ -132,6 +134,38 @@ class Lesion(Section):
     length: Annotated[float, quantity("length", 0.5, 100, "mm")]
 
 
+class Treatment(Section):
+    """One treatment: a stent or a balloon along a stretch of a branch, or a graft sewn on at a place of it."""
+
+    kind: Literal["stent", "dilation", "graft"]
+    branch: str
+    start: Length | None = None
+    end: Length | None = None
+    residual: Annotated[float, Field(ge=0.0, le=0.9)] | None = None
+    """diameter reduction that a dilation leaves"""
+    position: Length | None = None
+    diameter: Annotated[float, quantity("length", 1, 10, "mm")] | None = None
+    length: Annotated[float, quantity("length", 10, 400, "mm")] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        needs = {
+            "stent": ("start", "end"),
+            "dilation": ("start", "end", "residual"),
+            "graft": ("position", "diameter", "length"),
+        }[self.kind]
+        given = [
+            k for k in ("start", "end", "residual", "position", "diameter", "length") if getattr(self, k) is not None
+        ]
+        lacking, strange = ([k for k in a if k not in b] for a, b in ((needs, given), (given, needs)))
+        if lacking or strange:
+            what = f"{', '.join(lacking)} missing" if lacking else f"it has no {', '.join(strange)}"
+            raise ValueError(f"a {self.kind} needs {', '.join(needs)}: {what}")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("the stretch must end behind its start")
+        return self
+
+
 class StateSection(Section):
     """Pressures of one state."""
 
@@ -220,6 +254,7 @@ class Case(Section):
     tree: Tree = Field(default_factory=Tree)
     mesh: Mesh = Field(default_factory=Mesh)
     stenosis: list[Lesion] = Field(default_factory=list)
+    treatment: list[Treatment] = Field(default_factory=list)
     rest: Rest = Field(default_factory=Rest)
     hyperemia: Hyperemia = Field(default_factory=Hyperemia)
     tissue: TissueSection = Field(default_factory=TissueSection)
