@@ -136,7 +136,7 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
         file.write("segment,mbf_mL_min_g,sd\n")
         for r in rows:
             file.write(f"{r['segment']},{float(r['mbf_mL_min_g']) * (0.6 if r['segment'] in lad else 1.0):.5f},0.2\n")
-    command = ["fit", "case.toml", "--stress", "stress.csv", "--out", tmp_path / "fitted"]
+    command = ["fit", "case.toml", "--stress", "stress.csv", "--out", tmp_path / "fitted", "--fix", "rotation"]
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "update", interrupted_at_second_step)
         cut = perfsim(*command, cwd=tmp_path)
@@ -148,10 +148,43 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
     assert "before" in run.stdout and "tone[LAD]" in run.stdout and "converged" in run.stdout
     fitted = parse_case((tmp_path / "fitted" / "case.toml").read_text())
     assert fitted.tissue.tone["LAD"] < 0.75 and 0.85 < fitted.tissue.tone["LCx"] < 1.2
+    found = json.loads((tmp_path / "fitted" / "fit.json").read_text())
+    free = [
+        "tone[LAD]",
+        "tone[LCx]",
+        "tone[RCA]",
+        "throat[LAD@30mm]",
+        "demand",
+        "pressure[rest]",
+        "pressure[hyperemia]",
+        "scale",
+    ]
+    assert list(found["parameters"]) == free  # all that explains a map as well as another
+    good = found["goodness_of_fit"]
+    assert good["explained"] and good["data"] == 17 and good["verdict"] in run.stdout.replace("\n", " ")
+    assert found["held"] == ["Held, so that their uncertainty is in no interval: rotation of the map at 0 °."]
     page, errors = looked_at(tmp_path / "fitted" / "fit.html", 390, tmp_path)
     assert not errors and page["width"] <= 390 and page["violations"] == [] and page["broken"] == 0
     assert page["first"] == ["Answer", "What not to trust"]
     assert (tmp_path / "fitted" / "fit.html").stat().st_size <= 3e6
+
+
+def test_a_map_that_the_model_cannot_explain_has_no_answer(demo, tmp_path):
+    """Segments of twenty times the flow a heart can have: exit 4 with the verdict, a page without an answer."""
+    _, out = demo
+    (tmp_path / "case.toml").write_text((out / "case.toml").read_text())
+    rows = "".join(f"{k},{6.0 if k % 2 else 0.5},0.05\n" for k in range(1, 18))
+    (tmp_path / "stress.csv").write_text("segment,mbf_mL_min_g,sd\n" + rows)
+    run = perfsim("fit", "case.toml", "--stress", "stress.csv", "--out", "fitted", cwd=tmp_path)
+    assert run.returncode == 4 and "does not explain the data: nothing that follows from it may be used" in run.stderr
+    assert (
+        "Derived" not in run.stdout
+        and not json.loads((tmp_path / "fitted" / "fit.json").read_text())["goodness_of_fit"]["usable"]
+    )
+    assert "No answer" in (tmp_path / "fitted" / "fit.html").read_text()
+    for name, said in (("scael", "would change tone"), ("throat", "")):
+        held = perfsim("fit", "case.toml", "--stress", "stress.csv", "--fix", name, "--dry-run", cwd=tmp_path)
+        assert held.returncode == (3 if said else 0) and said in held.stderr
 
 
 BAD = {

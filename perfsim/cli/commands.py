@@ -132,19 +132,28 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to create the case 
 
 @app.command()
 def fit(
-    case: Annotated[Path, typer.Argument(help="Case file (TOML); [fit] names the free parameters.")],
+    case: Annotated[Path, typer.Argument(help="Case file (TOML); its [fit] may name the free parameters.")],
     stress: Annotated[Path, typer.Option(help="Hyperemic MBF: NIfTI map, or table of segments (CSV, .xlsx).")],
     rest: Annotated[Path | None, typer.Option(help="Resting MBF, likewise.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the fitted case and its results.")] = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(help="Hold a parameter at the case's value, e.g. demand; the report says so. Repeat for several."),
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Fit named parameters of a case to maps of MBF, in voxels or of the 17 AHA segments."""
+    """Fit a case to maps of MBF, in voxels or of the 17 AHA segments.
+
+    Everything that can explain a map as well as something else is free, unless [fit] names less: tone by territory,
+    each listed stenosis within its reading's error, resting demand, pressure, calibration scale, rotation.
+    """
     from perfsim.io import read_case
 
     checked = read_case(case)
+    checked.fit.fixed += fix or []
     if dry_run:
         from perfsim.cli.dry_run import describe
 

@@ -19,6 +19,8 @@ from perfsim.cohorts import Heart
 from perfsim.inverse import (
     Ensemble,
     Fit,
+    Free,
+    Goodness,
     Identifiability,
     Posterior,
     Quantity,
@@ -26,9 +28,12 @@ from perfsim.inverse import (
     Value,
     clinical_table,
     fit,
+    goodness,
     identifiability,
+    left_out,
     next_measurement,
     posterior,
+    throat_errors,
 )
 from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Wire, lesion_sites
 
@@ -74,7 +79,7 @@ def fit_case(
                 heart = io.couple_case(case, grown)
                 data = [measured.scan(heart) for measured in given]
             with stages.stage("fit") as stage:
-                free = tuple(ToneField() if p == FIELD else p for p in case.fit.parameters)
+                free = free_parameters(case, heart)
                 fitted = fit(
                     heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"),
                     checkpoint=checkpoint, throw=False,
@@ -83,7 +88,8 @@ def fit_case(
                     raise SimulationError(f"the fit ended after {fitted.iterations} steps: {fitted.message}")
             with stages.stage("posterior"):
                 known = posterior(fitted, throw=False)
-                said = identifiability(known)
+                said, good = identifiability(known), goodness(known)
+                held = left_out(fitted)
             with stages.stage("intervals"):
                 quantities, draws = clinical_table(known)
             with stages.stage("next"):
@@ -92,21 +98,41 @@ def fit_case(
             if folder is not None:
                 with tempfile.TemporaryDirectory() as made, folder.filled() as scratch:
                     run = computed(fitted_case(case, heart, fitted.sim, Path(made)), stages, folder)
-                    for _ in write_results(scratch, run, stages.seconds, tuple(case.fit.parameters)):
+                    for _ in write_results(scratch, run, stages.seconds, tuple(case.free)):
                         pass
-                    _write(scratch, case.name, heart, known, said, quantities, draws, values)
-    _print(console, known, said, quantities, draws, values)
+                    _write(scratch, case.name, heart, known, said, good, held, quantities, draws, values)
+    if good.usable:
+        _print(console, known, said, good, held, quantities, draws, values)
     if out is not None:
         console.print(f"The fit is in {out}: fit.html, fit.json; the fitted case and its run beside them: report.html")
+    if not good.usable:
+        raise SimulationError(good.verdict)
 
 
 def check_parameters(case: io.Case) -> None:
     """Raise `InputError` for a parameter of the case that maps of MBF cannot tell."""
     possible = [*sorted(WRITTEN), FIELD, *sorted(INSTRUMENT)]
-    unknown = [p for p in case.fit.parameters if p not in possible]
+    unknown = [p for p in case.free if p not in possible]
     if unknown:
         hint = meant(unknown[0], possible, f"choose among {', '.join(possible)}")
         raise InputError(f"fit.parameters: {unknown[0]!r} cannot be fitted to MBF: {hint}")
+    named = case.model_copy(update={"fit": case.fit.model_copy(update={"fixed": []})}).free
+    for name in case.fit.fixed:
+        if name not in named:
+            raise InputError(f"{name!r} cannot be held: the fit would change {', '.join(named)} only")
+    if not case.free:
+        raise InputError("every parameter is held: there is nothing to fit")
+
+
+def free_parameters(case: io.Case, heart: Heart) -> tuple[str | Free | ToneField, ...]:
+    """What `fit` is asked for: a field of tone for its name, throats with the errors of their readings."""
+    kinds: dict[str, Free | ToneField] = {FIELD: ToneField()}
+    errors = [s.reading_error for s in case.stenosis]
+    if any(e is not None for e in errors):
+        usual = throat_errors(heart.sim)
+        spread = tuple(float(u if e is None else e) for e, u in zip(errors, usual, strict=True))
+        kinds["throat"] = Free("throat", spread=spread)
+    return tuple(kinds.get(name, name) for name in case.free)
 
 
 def _candidates(fitted: Fit, view: Segments, no_rest: bool) -> dict:
@@ -129,10 +155,13 @@ def _print(
     console: Console,
     known: Posterior,
     said: Identifiability,
+    good: Goodness,
+    held: list[str],
     quantities: list[Quantity],
     draws: Ensemble,
     values: list[Value],
 ) -> None:
+    console.print(good.verdict, style="" if good.explained else "yellow")
     for line in draws.lines():
         console.print(line, style="" if draws.reliable else "yellow")
     for title, (header, rows) in (
@@ -144,7 +173,7 @@ def _print(
     console.print(viz.outcome(known.fit))
     if not known.fit.converged:
         warn(console, known.fit.message)
-    for line in said.lines():
+    for line in (*said.lines(), *held):
         console.print(line)
 
 
@@ -154,6 +183,8 @@ def _write(
     heart: Heart,
     known: Posterior,
     said: Identifiability,
+    good: Goodness,
+    held: list[str],
     quantities: list[Quantity],
     draws: Ensemble,
     values: list[Value],
@@ -161,7 +192,7 @@ def _write(
     fitted = known.fit
     _, solution = fitted.problem.solved(jnp.asarray(fitted.xi))
     maps = panels(heart, fitted.fitted, solution)
-    viz.write_fit_report(out / "fit.html", name, maps, known, said, quantities, values, draws)
+    viz.write_fit_report(out / "fit.html", name, maps, known, said, good, held, quantities, values, draws)
     at = {n: k for k, n in enumerate(fitted.names)}
     content = {
         "converged": fitted.converged,
@@ -169,6 +200,17 @@ def _write(
         "message": fitted.message,
         "iterations": fitted.iterations,
         "solves": fitted.solves,
+        "goodness_of_fit": {
+            "verdict": good.verdict,
+            "explained": good.explained,
+            "usable": good.usable,
+            "chi2": good.chi2,
+            "data": good.data,
+            "effective_parameters": good.effective,
+            "probability": good.probability,
+            "probability_of_largest_residual": good.probability_of_largest,
+            "missed": good.missed,
+        },
         "misfit": {"before": fitted.cost_before, "after": fitted.cost_after},
         "parameters": {
             n: {
@@ -192,6 +234,7 @@ def _write(
             "reliable": draws.reliable,
         },
         "identifiability": said.lines(),
+        "held": held,
         "eigenvalues": [float(x) for x in said.eigenvalues],
         "next_measurement_bits": {v.name: v.bits for v in values},
     }

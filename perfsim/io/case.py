@@ -1,5 +1,6 @@
 """Case files: a simulation in TOML, checked before anything is computed."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,6 +40,8 @@ MBF = Annotated[float, quantity("perfusion", 0.01, 20, "mL/min/g")]
 ViscosityValue = Annotated[float, quantity("viscosity", 0.5, 10, "mPa·s")]
 Conductance = Annotated[float, quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
 Mobility = Annotated[float, quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
+READING = re.compile(r"(\d+(?:[.,]\d+)?)\s*%(?:\s*(?:±|\+/-|\+-)\s*(\d+(?:[.,]\d+)?)\s*%)?")
+"""a share of the diameter in percent, and the standard deviation of its reading"""
 Orientation = Literal["sform", "qform"] | None
 """which affine of a NIfTI counts, where its header has none that is valid or two that contradict each other"""
 
@@ -126,12 +129,28 @@ class Mesh(Section):
 
 
 class Lesion(Section):
-    """One stenosis."""
+    """One stenosis. Its diameter reduction is a fraction, or text such as "60 %" or, with the reading's standard
+    deviation, "60 % ± 10 %".
+    """
 
     branch: str
     position: Length
     diameter_reduction: float = Field(ge=0.0, lt=1.0 - LEAST_THROAT)
+    reading_error: Annotated[float, Field(gt=0.0, le=0.5)] | None = None
+    """standard deviation of the diameter reduction; None: what CT angiography misjudges a lumen by"""
     length: Annotated[float, quantity("length", 0.5, 100, "mm")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_error(cls, given):
+        text = given.get("diameter_reduction") if isinstance(given, dict) else None
+        if not isinstance(text, str):
+            return given
+        found = READING.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f'diameter_reduction = {text!r} is no reading: write 0.6, "60 %" or "60 % ± 10 %"')
+        value, error = (None if x is None else float(x.replace(",", ".")) / 100.0 for x in found.groups())
+        return given | {"diameter_reduction": value} | ({} if error is None else {"reading_error": error})
 
 
 class Treatment(Section):
@@ -211,10 +230,16 @@ class Blood(Section):
     hematocrit: Annotated[float, Field(ge=0.0, lt=HIGHEST_HEMATOCRIT)] = 0.45
 
 
-class Fit(Section):
-    """What `perfsim fit` may change."""
+CONFOUNDERS = ("tone", "throat", "demand", "pressure", "scale", "rotation")
+"""what can explain a map of MBF as well as one another: free in a fit unless the case says otherwise"""
 
-    parameters: list[str] = Field(default_factory=lambda: ["tone"])
+
+class Fit(Section):
+    """What `perfsim fit` may change: by default all that can explain a map as well as one another."""
+
+    parameters: list[str] | None = None
+    fixed: list[str] = Field(default_factory=list)
+    """parameters that are held at the case's values"""
     sd: MBF = units.ML_MIN_G * 0.25
     fwhm: Annotated[float, quantity("length", 1, 30, "mm")] = 7e-3
     noise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.15
@@ -224,9 +249,10 @@ class Fit(Section):
 
     @model_validator(mode="after")
     def _once(self):
-        twice = [name for name in self.parameters if self.parameters.count(name) > 1]
+        named = self.parameters or []
+        twice = [name for name in named if named.count(name) > 1]
         if twice:
-            raise ValueError(f"parameters names {twice[0]!r} {self.parameters.count(twice[0])} times: name it once")
+            raise ValueError(f"parameters names {twice[0]!r} {named.count(twice[0])} times: name it once")
         return self
 
 
@@ -261,6 +287,14 @@ class Case(Section):
     blood: Blood = Field(default_factory=Blood)
     fit: Fit = Field(default_factory=Fit)
     learn: Learn = Field(default_factory=Learn)
+
+    @property
+    def free(self) -> list[str]:
+        """The parameters that a fit may change: those that [fit] names, or all confounders that the case has."""
+        named = self.fit.parameters
+        if named is None:
+            named = [name for name in CONFOUNDERS if name != "throat" or self.stenosis]
+        return [name for name in named if name not in self.fit.fixed]
 
 
 def read_case(path: str | Path) -> Case:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from perfsim._extras import needed
-from perfsim.io.case import Case, Treatment
+from perfsim.io.case import Case, Lesion, Treatment
 from perfsim.units import MBF_UNIT, parse
 
 with needed("io"):
@@ -33,6 +33,21 @@ def _quantity(value: float, unit: str, kind: str) -> str:
     scale = parse(f"1 {unit}", kind)
     texts = (f"{value / scale:.{digits}g} {unit}" for digits in range(6, 18))
     return _text(next((t for t in texts if parse(t, kind) == value), f"{value!r} {_SI.get(kind, unit)}"))
+
+
+def _parameters(case: Case) -> str:
+    """What a fit may change; a comment where it is what the case's parts say."""
+    named = case.fit.parameters
+    names = ", ".join(map(_text, case.free if named is None else named))
+    line = f"parameters = [{names}]" if named is not None else f"# parameters = [{names}]   # so by default"
+    held = case.fit.fixed
+    return line + (f"\nfixed = [{', '.join(map(_text, held))}]" if held else "")
+
+
+def _reading(lesion: Lesion) -> str:
+    """The diameter reduction, with the standard deviation of its reading where one is known."""
+    value, error = lesion.diameter_reduction, lesion.reading_error
+    return f"{value}" if error is None else f"{value}\nreading_error = {error}"
 
 
 def _mm(value: float) -> str:
@@ -74,7 +89,7 @@ def resolved(case: Case) -> str:
     lesions = "".join(
         f"\n[[stenosis]]\nbranch = {_text(s.branch)}\n"
         f"position = {_mm(s.position)}    # throat, from the branch's origin\n"
-        f"diameter_reduction = {s.diameter_reduction}\nlength = {_mm(s.length)}\n"
+        f"diameter_reduction = {_reading(s)}\nlength = {_mm(s.length)}\n"
         for s in c.stenosis
     )
     treatments = "".join(map(_treatment, c.treatment))
@@ -117,7 +132,7 @@ plasma_viscosity = {_quantity(c.blood.plasma_viscosity, "mPa·s", "viscosity")}
 hematocrit = {c.blood.hematocrit}
 
 [fit]                          # what `perfsim fit` may change: tone, tone_field, throat, supply, drainage, ...
-parameters = [{", ".join(map(_text, c.fit.parameters))}]
+{_parameters(c)}
 sd = {_quantity(c.fit.sd, MBF_UNIT, "perfusion")}           # of a segment's MBF where the table has no sd column
 fwhm = {_mm(c.fit.fwhm)}                  # of a NIfTI map: its resolution,
 noise = {c.fit.noise}                   # standard deviation of a voxel over its MBF,
@@ -163,7 +178,7 @@ _ADD_LESIONS = """
 # [[stenosis]]
 # branch = "LAD"
 # position = "30 mm"             # of the throat, from the branch's origin
-# diameter_reduction = 0.6
+# diameter_reduction = "60 % ± 10 %"   # as read, with the reading's standard deviation
 # length = "10 mm"
 #
 # and what is done about it, which is computed before and after (stent, dilation, graft):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from perfsim.inverse import Ensemble, Fit, Identifiability, Posterior, Quantity, Value
+from perfsim.inverse import Ensemble, Fit, Goodness, Identifiability, Posterior, Quantity, Value
 from perfsim.viz.colors import Scale, mbf_scale
 from perfsim.viz.pages import png, write_page
 from perfsim.viz.polar import RINGS, SECTORS, draw_grid, middle_of, name_walls
@@ -24,24 +24,32 @@ def write_fit_report(
     maps: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     known: Posterior,
     said: Identifiability,
+    good: Goodness,
+    held: Sequence[str],
     quantities: Sequence[Quantity],
     next_values: Sequence[Value] = (),
     draws: Ensemble | None = None,
 ) -> None:
     """One self-contained HTML file. `maps` holds, per state, what was measured and fitted [mL/min/g] and the
-    residuals [standard deviations]: of the 17 segments, or bull's eyes as `polar_grid` makes them.
+    residuals [standard deviations]: of the 17 segments, or bull's eyes as `polar_grid` makes them. Where the model
+    does not explain the data at all there is no answer. `held` says what the fit left as it was.
     """
     fit = known.fit
-    warnings = [] if fit.converged else [fit.result.message]
+    warnings = [fit.result.message] * (not fit.converged) + [good.verdict] * (not good.explained)
     lines = [] if draws is None else draws.lines()
     write_page(
         path,
         "fit",
         name=f"fit of {name}",
-        cards=answers(quantities),
+        cards=answers(quantities) if good.usable else [("No answer", "–", "the model does not explain the data")],
         outcome=outcome(fit),
         warnings=warnings + (lines if draws is not None and not draws.reliable else []),
-        cautions=[*said.lines(), *(lines if draws is not None and draws.reliable else []), UNDER],
+        cautions=[
+            *[good.verdict] * good.explained,
+            *said.lines(),
+            *(lines if draws is not None and draws.reliable else []),
+            UNDER,
+        ],
         maps=_maps(maps),
         known=_known_of(quantities),
         parameter_picture=png(_intervals(said)),
