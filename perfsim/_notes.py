@@ -25,20 +25,3 @@ def collect_notes() -> Iterator[list[str]]:
     for other in caught:
         if not issubclass(other.category, InputNote):
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
-
-
-@contextmanager
-def print_notes(show) -> Iterator[None]:
-    """Give the notes of a block to `show`, one sentence each, as they come; other warnings are shown as always."""
-    with warnings.catch_warnings():
-        before = warnings.showwarning
-
-        def showwarning(message, category, filename, lineno, file=None, line=None):
-            if issubclass(category, InputNote):
-                show(str(message))
-            else:
-                before(message, category, filename, lineno, file, line)
-
-        warnings.simplefilter("always", InputNote)
-        warnings.showwarning = showwarning
-        yield

@@ -34,6 +34,7 @@ def _describe(path: Path) -> list[str]:
         ".toml": _case, ".csv": _table, ".tsv": _table, ".xlsx": _table, ".xlsm": _table, ".xls": _table,
         ".tac": _table, ".crv": _table, ".nii": _image, ".obj": _surface, ".stl": _surface,
         ".ply": _surface, ".vtu": _volume_mesh, ".swc": _tree, ".in": _tree, ".vtp": _polydata,
+        ".pth": _tree, ".ctgr": _tree,
         ".json": _json, ".yaml": _flow_network, ".yml": _flow_network,
         ".txt": _table,
     }  # fmt: skip
@@ -84,14 +85,15 @@ def _surface(path: Path) -> list[str]:
 
 
 def _volume_mesh(path: Path) -> list[str]:
-    from perfsim.io.walls import read_volume_mesh
+    from perfsim.io.walls import volume_mesh_with_notes
 
     import numpy as np
 
-    mesh = read_volume_mesh(path)
+    mesh, notes = volume_mesh_with_notes(path)
     low, high = np.reshape(mesh.bounds, (3, 2)).T
     size = " × ".join(f"{s:.4g}" for s in high - low)
-    return [f"volume mesh: {mesh.n_points} points, {mesh.n_cells} cells, {size}, fills {mesh.volume:.4g} cubic units"]
+    said = f"volume mesh: {mesh.n_points} points, {mesh.n_cells} cells, {size}, fills {mesh.volume:.4g} cubic units"
+    return [said, *(f"note: {note}" for note in notes)]
 
 
 def _image(path: Path) -> list[str]:
@@ -273,7 +275,8 @@ def _zero_dimensional(path: Path) -> list[str]:
     from perfsim.io.svzerod import read_svzerod
 
     model = read_svzerod(path)
-    return [f"svZeroD network: {len(model.R)} vessels, {len(model.inflow)} inlet(s), {len(model.resistance)} outlets"]
+    said = f"svZeroD network: {len(model.R)} vessels, {len(model.inflow)} inlet(s), {len(model.resistance)} outlets"
+    return [said, *(f"note: {note}" for note in model.notes)]
 
 
 def convert_tree(source: Path, target: Path, overwrite: bool) -> None:
@@ -286,7 +289,12 @@ def convert_tree(source: Path, target: Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists: choose another name, or add --overwrite")
     lines, notes = read_tree(source)
-    writers[target.suffix.lower()](target, lines)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        writers[target.suffix.lower()](part, lines)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     for note in notes:
         print(f"note: {note}")
     print(f"wrote {target}: {len(lines.tail)} vessels, in mm")

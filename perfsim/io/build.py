@@ -10,14 +10,15 @@ from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tre
 from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
 from perfsim.coupling import State
+from perfsim.coupling.territories import territory_of_branches
 from perfsim.io.case import Case
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.nifti import read_tone
-from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
+from perfsim.io.simvascular import OneDimensionalModel
 from perfsim.io.surfaces import read_surface
-from perfsim.io.trees import UNITS, noticed, read_tree
-from perfsim.io.walls import wall_from_mesh, wall_from_surfaces
+from perfsim.io.trees import UNITS, read_one_dimensional_tree, read_tree
+from perfsim.io.walls import volume_mesh_with_notes, wall_from_mesh, wall_from_surfaces
 from perfsim.network import VesselNetwork, relabel, resample, union
 from perfsim.units import MMHG
 
@@ -38,11 +39,8 @@ class FrameMismatch(InputError):
 
 
 def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) -> GrownHeart:
-    """Make wall and trunks of a case and grow its trees. Raises `InputError` for a branch that does not exist."""
-    wall, seen = _wall(case)
-    trunks, notes = _trunks(case, wall)
-    notes = seen + notes
-    lesions(trunks, _stenoses(case))  # complain before the work, not after it
+    """Make wall and trunks of a case and grow its trees. Raises `InputError` as `read_anatomy` does."""
+    wall, trunks, notes = read_anatomy(case)
     stems = {"LM", "RCA", "PLV", *trunks.outlet_names}
     attach = None if case.vessels.left is None else tuple(b for b in trunks.branch_names if b not in stems)
     tree = case.tree
@@ -60,6 +58,42 @@ def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) ->
     return dataclasses.replace(grown, warnings=(*notes, *grown.warnings))
 
 
+def read_anatomy(case: Case) -> tuple[Wall, VesselNetwork, list[str]]:
+    """Read all the files that a case's wall and trunks come from, and check what the case says of them.
+
+    Returns: the wall, the trunks on it, and what a reader should know about them.
+
+    Raises: `InputError` for files that cannot be used, and for a branch, a place on one, or a territory that does not
+    exist: before anything is computed.
+    """
+    wall, seen = _wall(case)
+    trunks, notes = _trunks(case, wall)
+    lesions(trunks, _stenoses(case))
+    for k, t in enumerate(case.treatment):
+        for place in (t.start, t.end, t.position):
+            if place is not None:
+                _check_place(trunks, t.branch, place, f"treatment[{k}]")
+    _check_territories(case, territory_of_branches(trunks)[1])
+    return wall, trunks, seen + notes
+
+
+def _check_place(trunks: VesselNetwork, branch: str, place: float, what: str) -> None:
+    names = trunks.branch_names
+    if branch not in names:
+        hint = meant(branch, names, f"this tree has {', '.join(names)}")
+        raise InputError(f"{what}: there is no branch {branch!r}: {hint}")
+    end = float(np.asarray(trunks.coordinate)[np.asarray(trunks.branch) == names.index(branch)].max())
+    if place > end:
+        raise InputError(f"{what}: {place * 1e3:.4g} mm does not lie on {branch}, which is {end * 1e3:.4g} mm long")
+
+
+def _check_territories(case: Case, names: tuple[str, ...]) -> None:
+    for territory in case.tissue.tone:
+        if territory not in names:
+            hint = meant(territory, names, f"this heart has {', '.join(names)}")
+            raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
+
+
 def _wall(case: Case) -> tuple[Wall, list[str]]:
     """The wall of a case, and what a reader should know about it."""
     a = case.anatomy
@@ -72,7 +106,8 @@ def _wall(case: Case) -> tuple[Wall, list[str]]:
     unit = UNITS[a.unit]
     frame = frame_from_guide_points(read_guide_points(a.guide_points, unit), a.guide_points)
     if a.mesh is not None:
-        return wall_from_mesh(a.mesh, frame, unit=unit), []
+        notes = [f"{a.mesh.name}: {note}" for note in volume_mesh_with_notes(a.mesh)[1]]
+        return wall_from_mesh(a.mesh, frame, unit=unit), notes
     surfaces = outer, left, right = [read_surface(p) for p in (a.epicardium, a.endocardium, a.right_ventricle)]
     notes = [f"{Path(s.source).name}: {note}" for s in surfaces for note in s.problems()]
     return wall_from_surfaces(outer, left, right, frame, unit=unit), notes
@@ -84,8 +119,12 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
     if v.left is None:
         return coronary_trunks(wall, case.anatomy.dominance), []
     if v.left.suffix.lower() == ".in":
-        model = read_one_dimensional(v.left)
-        tree, notes = at_arterial_pressure(model), noticed(model.lines)
+        model, notes = read_one_dimensional_tree(v.left, v.unit)
+        tree = at_arterial_pressure(model)
+        notes.append(
+            f"{v.left.name}: lumens are taken at 93 mmHg; its inflow, its outlets and its blood are not used: the "
+            "wall drains the tree at the pressures of the case"
+        )
     else:
         lines, notes = read_tree(v.left, v.unit)
         tree = VesselNetwork.of(lines)
@@ -123,9 +162,8 @@ def same_frame(tree: VesselNetwork, wall: Wall, source: str) -> str:
 
 
 def at_arterial_pressure(model: OneDimensionalModel) -> VesselNetwork:
-    """Lumens of an svOneDSolver tree, given at zero pressure, dilated to 93 mmHg by the file's own wall law."""
-    tree = model.network
-    radius = dilated_radius(np.asarray(tree.lumen), 93.0 * MMHG, *model.material[-3:])
+    """Lumens of an svOneDSolver tree at 93 mmHg, by the file's own wall laws and reference pressures."""
+    tree, radius = model.network, model.radius_at(93.0 * MMHG)
     branch, root = np.asarray(tree.branch), [radius[0].mean()]
     return relabel(tree, branch, tree.branch_names, lumen=radius, root_radius=root, inlet_names=("LM",))
 
@@ -140,6 +178,9 @@ def renamed(tree: VesselNetwork, names: dict[str, str]) -> VesselNetwork:
     branch = np.asarray(tree.branch) + 1
     branch[: stem + 1] = 0
     new = ["LM", *(names.get(n, n) for n in tree.branch_names)]
+    twice = sorted({n for n in new if new.count(n) > 1})
+    if twice:
+        raise InputError(f"vessels.names: {new.count(twice[0])} branches would be called {twice[0]}; names must differ")
     for needed in ("LAD", "LCx"):
         if needed not in new:
             raise InputError(
@@ -165,10 +206,7 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
     )
     sim = heart.sim
     names = sim.parts()[2].territory_names
-    for territory in case.tissue.tone:
-        if territory not in names:
-            hint = meant(territory, names, f"this heart has {', '.join(names)}")
-            raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
+    _check_territories(case, names)
     factor = jnp.ones(())
     if case.tissue.tone_map is not None:
         factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center), case.tissue.orientation))

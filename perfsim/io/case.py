@@ -23,7 +23,9 @@ def quantity(kind: str, low: float, high: float, unit: str):
             scale = units.parse(f"1 {unit}", kind)
         except InputError as error:
             raise ValueError(str(error)) from None
-        if not low * scale <= value <= high * scale:
+        if (
+            not low * scale * (1.0 - 1e-12) <= value <= high * scale * (1.0 + 1e-12)
+        ):  # 100 um is not 0.1 mm in the last bit
             raise ValueError(f"{text!r} is not between {low:g} and {high:g} {unit}")
         return value
 
@@ -59,7 +61,7 @@ class Anatomy(Section):
     mesh: Path | None = None
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] = "mm"
     orientation: Orientation = None
 
     @property
@@ -83,6 +85,8 @@ class Anatomy(Section):
             raise ValueError("the wall comes from surfaces or from labels, not from both")
         if self.labels is not None and len(self.label_values) < 3:
             raise ValueError("labels need label_values = { wall = …, cavity = …, right_ventricle = … }")
+        if len(set(self.label_values.values())) < len(self.label_values):
+            raise ValueError(f"label_values gives two parts of the heart one label: {self.label_values}")
         return self
 
 
@@ -90,7 +94,7 @@ class Vessels(Section):
     """The trunks: the embedded ones, or a left coronary tree from a file."""
 
     left: Path | None = None
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] | None = None
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] | None = None
     names: dict[str, str] = Field(default_factory=dict)
     place: bool = True
     missing: list[Annotated[str, Field(pattern="^RCA$")]] = Field(default_factory=list)
@@ -128,6 +132,38 @@ class Lesion(Section):
     position: Length
     diameter_reduction: float = Field(ge=0.0, lt=1.0 - LEAST_THROAT)
     length: Annotated[float, quantity("length", 0.5, 100, "mm")]
+
+
+class Treatment(Section):
+    """One treatment: a stent or a balloon along a stretch of a branch, or a graft sewn on at a place of it."""
+
+    kind: Literal["stent", "dilation", "graft"]
+    branch: str
+    start: Length | None = None
+    end: Length | None = None
+    residual: Annotated[float, Field(ge=0.0, le=0.9)] | None = None
+    """diameter reduction that a dilation leaves"""
+    position: Length | None = None
+    diameter: Annotated[float, quantity("length", 1, 10, "mm")] | None = None
+    length: Annotated[float, quantity("length", 10, 400, "mm")] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        needs = {
+            "stent": ("start", "end"),
+            "dilation": ("start", "end", "residual"),
+            "graft": ("position", "diameter", "length"),
+        }[self.kind]
+        given = [
+            k for k in ("start", "end", "residual", "position", "diameter", "length") if getattr(self, k) is not None
+        ]
+        lacking, strange = ([k for k in a if k not in b] for a, b in ((needs, given), (given, needs)))
+        if lacking or strange:
+            what = f"{', '.join(lacking)} missing" if lacking else f"it has no {', '.join(strange)}"
+            raise ValueError(f"a {self.kind} needs {', '.join(needs)}: {what}")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("the stretch must end behind its start")
+        return self
 
 
 class StateSection(Section):
@@ -186,6 +222,13 @@ class Fit(Section):
     per: Literal["gram", "region"] = "gram"
     orientation: Orientation = None
 
+    @model_validator(mode="after")
+    def _once(self):
+        twice = [name for name in self.parameters if self.parameters.count(name) > 1]
+        if twice:
+            raise ValueError(f"parameters names {twice[0]!r} {self.parameters.count(twice[0])} times: name it once")
+        return self
+
 
 class Learn(Section):
     """What `perfsim learn` trains, and on how many synthetic patients."""
@@ -211,6 +254,7 @@ class Case(Section):
     tree: Tree = Field(default_factory=Tree)
     mesh: Mesh = Field(default_factory=Mesh)
     stenosis: list[Lesion] = Field(default_factory=list)
+    treatment: list[Treatment] = Field(default_factory=list)
     rest: Rest = Field(default_factory=Rest)
     hyperemia: Hyperemia = Field(default_factory=Hyperemia)
     tissue: TissueSection = Field(default_factory=TissueSection)

@@ -1,6 +1,7 @@
 """Waveforms: what is prescribed over a cycle at inlets, and the pressure of the muscle around outlets."""
 
 import abc
+import re
 from pathlib import Path
 
 from perfsim._files import read_text
@@ -16,6 +17,8 @@ from jaxtyping import Array, Float
 
 OPEN = 0.1
 """share of its range by which the two ends of a period may differ unsaid"""
+FOREIGN = re.compile(r"(?<![a-z])(ms|msec|ml|mmhg|kpa|cm3|dyn)(?![a-z])", re.IGNORECASE)
+"""units that the values of a table must not be in"""
 
 
 class Waveform(eqx.Module):
@@ -82,10 +85,24 @@ def read_waveform(path: str | Path) -> Sampled:
     Raises `InputError` naming file, line and value.
     """
     path = Path(path)
+    times, values = read_samples(path)
+    if len(times) < 2 or not (np.diff(times) > 0).all():
+        raise InputError(f"{path}: a waveform needs at least two rows with ascending times")
+    say_open_ends(str(path), values)
+    return Sampled(times, values)
+
+
+def read_samples(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times [s] and values of a file of two columns, in the order of its rows. Raises `InputError`."""
     rows: list[tuple[float, float]] = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split("#")[0].replace(",", " ").split()
-        if not words or (not rows and words[0][0].isalpha()):
+        if not words:
+            continue
+        if not rows and words[0][0].isalpha():
+            foreign = FOREIGN.search(line)
+            if foreign:
+                raise InputError(f"{path}, line {number}: the header says {foreign[0]}: give times in s, values in SI")
             continue
         try:
             time, value = (float(w) for w in words)
@@ -95,10 +112,7 @@ def read_waveform(path: str | Path) -> Sampled:
             raise InputError(f"{path}, line {number}: {line.strip()!r} is not finite")
         rows.append((time, value))
     times, values = np.array(rows).reshape(-1, 2).T
-    if len(times) < 2 or not (np.diff(times) > 0).all():
-        raise InputError(f"{path}: a waveform needs at least two rows with ascending times")
-    say_open_ends(str(path), values)
-    return Sampled(times, values)
+    return times, values
 
 
 def say_open_ends(source: str, values: np.ndarray) -> None:
