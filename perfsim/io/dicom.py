@@ -82,9 +82,9 @@ def _header(path: Path) -> Any:
         return None
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
+        return header if header.get("Rows") and header.get("Modality") else None
     except Exception as error:
         raise InputError(f"{path}: pydicom cannot read it ({error})") from None
-    return header if "Rows" in header else None
 
 
 def _one_series(folder: Path, found: dict[str, list[Slice]], series: str | None) -> list[Slice]:

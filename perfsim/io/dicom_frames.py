@@ -11,7 +11,16 @@ import numpy as np
 
 
 def slices_of(path: Path, header: Any) -> list[Slice]:
-    """The slices in a file. Raises `InputError` for what has no place, no activity, or is gated."""
+    """The slices in a file. Raises `InputError` for what has no place, no activity, is gated, or is damaged."""
+    try:
+        return _slices(path, header)
+    except InputError:
+        raise
+    except Exception as error:  # pydicom takes an attribute apart when it is asked for, and raises what its parts raise
+        raise InputError(f"{path}: pydicom cannot read it ({error})") from None
+
+
+def _slices(path: Path, header: Any) -> list[Slice]:
     count = int(header.get("NumberOfFrames", 1) or 1)
     per_frame = header.get("PerFrameFunctionalGroupsSequence")
     if per_frame is not None and len(per_frame) != count:
@@ -21,15 +30,10 @@ def slices_of(path: Path, header: Any) -> list[Slice]:
             f"{path}: {count} frames in one file, and nothing says where they lie: export it as PET images"
         )
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])
-    try:
-        return [
-            _slice(path, k, _Where(path, [*([per_frame[k]] if per_frame is not None else []), *shared, header]))
-            for k in range(count)
-        ]
-    except (ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: {error}") from None
+    return [
+        _slice(path, k, _Where(path, [*([per_frame[k]] if per_frame is not None else []), *shared, header]))
+        for k in range(count)
+    ]
 
 
 class _Where:

@@ -25,6 +25,8 @@ def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarra
     if kind is None:
         kind = table.need("contour type")
     xyz = unit * np.stack([table.numbers(c, empty=False) for c in columns], 1)
+    if not len(xyz):
+        raise InputError(f"{path}: the table has no rows")
     names = [str(cells[kind]) for _, cells in table.rows]
     for (where, _), name in zip(table.rows, names, strict=True):
         if not name:
