@@ -1,17 +1,20 @@
 """Fitting a case to tables or maps of MBF."""
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
 
-from perfsim import _runtime, io, viz
+from perfsim import io, viz
 from perfsim._results import InputError, SimulationError, meant
+from perfsim.cli.cost import cost_of
 from perfsim.cli.fitted import fitted_case
-from perfsim.cli.folder import check_folder
+from perfsim.cli.folder import claimed
 from perfsim.cli.measured import panels, read_measured
-from perfsim.cli.run import run_case
-from perfsim.cli.stages import Stages
+from perfsim.cli.results import write_results
+from perfsim.cli.run import computed, started
 from perfsim.cli.tables import print_table
+from perfsim.cli.terminal import open_console, warn
 from perfsim.cohorts import Heart
 from perfsim.inverse import (
     Ensemble,
@@ -32,7 +35,6 @@ from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Wire, lesion_
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 WRITTEN = {
     "tone", "throat", "severity", "supply", "drainage", "mobility", "exponent", "hematocrit", "pressure", "demand",
@@ -43,47 +45,68 @@ FIELD = "tone_field"
 INSTRUMENT = {"scale", "state_scale", "rotation", "tilt", "shift"}
 
 
-def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None, overwrite: bool = False) -> None:
-    """Fit, print what was found and what the data cannot tell, and write it all where `out` is given."""
-    console = Console(width=None if Console().is_terminal else 110)
-    _runtime.enable_compile_cache()
+def fit_case(
+    case: io.Case,
+    stress: Path,
+    rest: Path | None,
+    out: Path | None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Fit, write all that was found into `out` where it is given, and print what the data tell and what they cannot.
+
+    With a folder the fit keeps a checkpoint there: the same command goes on from it after an interruption.
+    """
+    check_parameters(case)
+    given = [read_measured(case, p, s) for s, p in (("rest", rest), ("hyperemia", stress)) if p is not None]
+    console = open_console(quiet)
+    claim = contextlib.nullcontext() if out is None else claimed(out, overwrite, need=cost_of(case).disk)
+    with claim as folder:
+        stages = started(console, verbose)
+        checkpoint = None if folder is None else folder.checkpoint
+        if checkpoint is not None and checkpoint.exists():
+            console.print(f"going on from {checkpoint}")
+        with stages.show():
+            with stages.stage("grow") as stage:
+                grown = io.grow_case(case, lambda done, total: stage.update(done, total))
+            with stages.stage("mesh"):
+                heart = io.couple_case(case, grown)
+                data = [measured.scan(heart) for measured in given]
+            with stages.stage("fit") as stage:
+                free = tuple(ToneField() if p == FIELD else p for p in case.fit.parameters)
+                fitted = fit(
+                    heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"),
+                    checkpoint=checkpoint, throw=False,
+                )  # fmt: skip
+                if fitted.failed and not fitted.converged:
+                    raise SimulationError(f"the fit ended after {fitted.iterations} steps: {fitted.message}")
+            with stages.stage("posterior"):
+                known = posterior(fitted, throw=False)
+                said = identifiability(known)
+            with stages.stage("intervals"):
+                quantities, draws = clinical_table(known)
+            with stages.stage("next"):
+                view = Segments(LongAxis.of(heart.wall.frame))
+                values = next_measurement(known, _candidates(fitted, view, rest is None))
+            if folder is not None:
+                with tempfile.TemporaryDirectory() as made, folder.filled() as scratch:
+                    run = computed(fitted_case(case, heart, fitted.sim, Path(made)), stages, folder)
+                    for _ in write_results(scratch, run, stages.seconds, tuple(case.fit.parameters)):
+                        pass
+                    _write(scratch, case.name, heart, known, said, quantities, draws, values)
+    _print(console, known, said, quantities, draws, values)
+    if out is not None:
+        console.print(f"The fit is in {out}: fit.html, fit.json; the fitted case and its run beside them: report.html")
+
+
+def check_parameters(case: io.Case) -> None:
+    """Raise `InputError` for a parameter of the case that maps of MBF cannot tell."""
     possible = [*sorted(WRITTEN), FIELD, *sorted(INSTRUMENT)]
     unknown = [p for p in case.fit.parameters if p not in possible]
     if unknown:
         hint = meant(unknown[0], possible, f"choose among {', '.join(possible)}")
         raise InputError(f"fit.parameters: {unknown[0]!r} cannot be fitted to MBF: {hint}")
-    if out is not None:
-        check_folder(out, overwrite)
-    given = [read_measured(case, p, s) for s, p in (("rest", rest), ("hyperemia", stress)) if p is not None]
-    stages = Stages(console)
-    with stages.show():
-        with stages.stage("grow") as stage:
-            grown = io.grow_case(case, lambda done, total: stage.update(done, total))
-        with stages.stage("mesh"):
-            heart = io.couple_case(case, grown)
-            data = [measured.scan(heart) for measured in given]
-        with stages.stage("fit") as stage:
-            free = tuple(ToneField() if p == FIELD else p for p in case.fit.parameters)
-            fitted = fit(
-                heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"), throw=False
-            )
-            if fitted.failed and not fitted.converged:
-                raise SimulationError(f"the fit ended after {fitted.iterations} steps: {fitted.message}")
-        with stages.stage("posterior"):
-            known = posterior(fitted, throw=False)
-            said = identifiability(known)
-        with stages.stage("intervals"):
-            quantities, draws = clinical_table(known)
-        with stages.stage("next"):
-            view = Segments(LongAxis.of(heart.wall.frame))
-            values = next_measurement(known, _candidates(fitted, view, rest is None))
-    _print(console, known, said, quantities, draws, values)
-    if out is not None:
-        with tempfile.TemporaryDirectory() as scratch:
-            found = fitted_case(case, heart, fitted.sim, Path(scratch))
-            run_case(found, out, tuple(case.fit.parameters), overwrite=overwrite)
-        _write(out, case.name, heart, known, said, quantities, draws, values)
-        console.print(f"The fit is in [bold]{out}[/bold]: fit.html, fit.json")
 
 
 def _candidates(fitted: Fit, view: Segments, no_rest: bool) -> dict:
@@ -111,7 +134,7 @@ def _print(
     values: list[Value],
 ) -> None:
     for line in draws.lines():
-        console.print(escape(line), style="" if draws.reliable else "yellow", highlight=False)
+        console.print(line, style="" if draws.reliable else "yellow")
     for title, (header, rows) in (
         ("Fit", viz.parameter_rows(known, said)),
         ("Derived, every draw through the model", viz.quantity_rows(quantities)),
@@ -120,9 +143,9 @@ def _print(
         print_table(console, title, header, rows)
     console.print(viz.outcome(known.fit))
     if not known.fit.converged:
-        console.print(f"[yellow]warning:[/yellow] {escape(known.fit.message)}")
+        warn(console, known.fit.message)
     for line in said.lines():
-        console.print(escape(line))
+        console.print(line)
 
 
 def _write(
@@ -138,7 +161,7 @@ def _write(
     fitted = known.fit
     _, solution = fitted.problem.solved(jnp.asarray(fitted.xi))
     maps = panels(heart, fitted.fitted, solution)
-    viz.write_fit_report(out / "fit.html", name, maps, known, said, quantities, values)
+    viz.write_fit_report(out / "fit.html", name, maps, known, said, quantities, values, draws)
     at = {n: k for k, n in enumerate(fitted.names)}
     content = {
         "converged": fitted.converged,

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from perfsim import __version__, _runtime
-from perfsim.cli.folder import all_or_nothing, check_folder
+from perfsim.cli import interrupts
+from perfsim.cli.folder import ResultFolder, claimed
+from perfsim.cli.terminal import open_console
 from perfsim.flow.pulsatile import Cycle, Progress, courant, discretize, solve_periodic, time_limit
 from perfsim.io.flow_case import FlowCase
 from perfsim.io.waveforms import write_csv, write_npz
@@ -19,18 +21,21 @@ from rich.progress import Progress as Bars
 
 def flow_case(case: FlowCase, out: Path, overwrite: bool, quiet: bool = False) -> None:
     """Find the periodic state of a network and write its waveforms."""
-    check_folder(out, overwrite)
-    console = Console(quiet=quiet, width=None if Console().is_terminal else 110)
+    console = open_console(quiet)
+    with claimed(out, overwrite) as folder:
+        summary = _written(case, folder, console)
+    _report(console, summary, out)
+
+
+def _written(case: FlowCase, folder: ResultFolder, console: Console) -> dict:
+    """Solve and write; returns the summary."""
     _runtime.enable_compile_cache()
     grid = discretize(case.arteries, case.dx, cfl=case.cfl, samples=case.samples, steps=case.steps)
     count, names = grid.steps * grid.samples, case.arteries.names
     limit = "" if case.steps else f", limited by {time_limit(case.arteries, grid).where}"
-    console.print(
-        f"{case.name}: {len(names)} vessels, {len(grid.vessel)} cells, {count} steps a cycle{limit}",
-        highlight=False, markup=False,
-    )  # fmt: skip
+    console.print(f"{case.name}: {len(names)} vessels, {len(grid.vessel)} cells, {count} steps a cycle{limit}")
     for note in case.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {note}")
     cycle, cycles = _solved(case, grid, console)
     speed = courant(case.arteries, grid, cycle)
     cycle = case.units.in_si(cycle)
@@ -44,12 +49,12 @@ def flow_case(case: FlowCase, out: Path, overwrite: bool, quiet: bool = False) -
                   zip(case.node_names, np.asarray(cycle.mean_node_pressure), strict=False)},
         "perfsim": __version__,
     }  # fmt: skip
-    with all_or_nothing(out) as scratch:
+    with folder.filled() as scratch:
         write_npz(scratch / "waveforms.npz", names, cycle)
         write_csv(scratch / "waveforms.csv", names, cycle)
         draw_waveforms(scratch / "waveforms.png", names, cycle, case.name)
         (scratch / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    _report(console, summary, out)
+    return summary
 
 
 def _vessel(cycle: Cycle, v: int, n: int) -> dict[str, float]:
@@ -66,18 +71,24 @@ def _vessel(cycle: Cycle, v: int, n: int) -> dict[str, float]:
 def _solved(case: FlowCase, grid, console: Console) -> tuple[Cycle, Progress]:
     """The periodic cycle, with a bar that fills as the logarithm of the change falls to the tolerance."""
     last = Progress(0, np.inf, "")
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task("cycle 1", total=1.0, note="compiling")
 
         def report(progress: Progress) -> None:
             nonlocal last
+            interrupts.check()
             last = progress
             done = np.clip(np.log(max(progress.change, 1e-300)) / np.log(case.tolerance), 0.0, 1.0)
             note = f"{progress.vessel} changes most, by {progress.change:.1e}"
             bars.update(task, description=f"cycle {progress.cycle}", completed=float(done), note=note)
             if not console.is_terminal:
-                console.print(f"  cycle {progress.cycle}: {note}", highlight=False, markup=False)
+                console.print(f"  cycle {progress.cycle}: {note}")
 
         cycle = solve_periodic(case.arteries, grid, tolerance=case.tolerance, max_cycles=case.max_cycles, report=report)
     return cycle, last
@@ -86,16 +97,15 @@ def _solved(case: FlowCase, grid, console: Console) -> tuple[Cycle, Progress]:
 def _report(console: Console, summary: dict, out: Path) -> None:
     n = len(summary["vessels"])
     width = max(len(name) for name in summary["vessels"])
-    console.print(f"  {'vessel':<{width}}  mean flow mL/s  pressure mmHg (mean, range)", highlight=False, markup=False)
+    console.print(f"  {'vessel':<{width}}  mean flow mL/s  pressure mmHg (mean, range)")
     for name, v in list(summary["vessels"].items())[:20]:
         console.print(
             f"  {name:<{width}}  {v['mean_outflow_m3_per_s'] / ML:14.4g}  {v['mean_pressure_Pa'] / MMHG:7.2f} "
-            f"({v['diastolic_Pa'] / MMHG:.1f}-{v['systolic_Pa'] / MMHG:.1f})", highlight=False, markup=False,
-        )  # fmt: skip
+            f"({v['diastolic_Pa'] / MMHG:.1f}-{v['systolic_Pa'] / MMHG:.1f})"
+        )
     if n > 20:
-        console.print(f"  and {n - 20} more in summary.json", highlight=False, markup=False)
+        console.print(f"  and {n - 20} more in summary.json")
     console.print(
         f"periodic after {summary['cycles']} cycles (change {summary['change_over_last_cycle']:.1e}), greatest CFL "
-        f"number {summary['greatest_cfl']:.2f}; wrote waveforms.npz, .csv, .png and summary.json to {out}",
-        highlight=False, markup=False,
-    )  # fmt: skip
+        f"number {summary['greatest_cfl']:.2f}; wrote waveforms.npz, .csv, .png and summary.json to {out}"
+    )

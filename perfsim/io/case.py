@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
 from perfsim._extras import needed
+from perfsim._files import read_text
 from perfsim._results import InputError, meant
 from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
 
@@ -22,7 +23,9 @@ def quantity(kind: str, low: float, high: float, unit: str):
             scale = units.parse(f"1 {unit}", kind)
         except InputError as error:
             raise ValueError(str(error)) from None
-        if not low * scale <= value <= high * scale:
+        if (
+            not low * scale * (1.0 - 1e-12) <= value <= high * scale * (1.0 + 1e-12)
+        ):  # 100 um is not 0.1 mm in the last bit
             raise ValueError(f"{text!r} is not between {low:g} and {high:g} {unit}")
         return value
 
@@ -36,6 +39,8 @@ MBF = Annotated[float, quantity("perfusion", 0.01, 20, "mL/min/g")]
 ViscosityValue = Annotated[float, quantity("viscosity", 0.5, 10, "mPa·s")]
 Conductance = Annotated[float, quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
 Mobility = Annotated[float, quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
+Orientation = Literal["sform", "qform"] | None
+"""which affine of a NIfTI counts, where its header has none that is valid or two that contradict each other"""
 
 
 class Section(BaseModel):
@@ -57,6 +62,7 @@ class Anatomy(Section):
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
     unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] = "mm"
+    orientation: Orientation = None
 
     @property
     def files(self) -> dict[str, Path | None]:
@@ -128,6 +134,38 @@ class Lesion(Section):
     length: Annotated[float, quantity("length", 0.5, 100, "mm")]
 
 
+class Treatment(Section):
+    """One treatment: a stent or a balloon along a stretch of a branch, or a graft sewn on at a place of it."""
+
+    kind: Literal["stent", "dilation", "graft"]
+    branch: str
+    start: Length | None = None
+    end: Length | None = None
+    residual: Annotated[float, Field(ge=0.0, le=0.9)] | None = None
+    """diameter reduction that a dilation leaves"""
+    position: Length | None = None
+    diameter: Annotated[float, quantity("length", 1, 10, "mm")] | None = None
+    length: Annotated[float, quantity("length", 10, 400, "mm")] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        needs = {
+            "stent": ("start", "end"),
+            "dilation": ("start", "end", "residual"),
+            "graft": ("position", "diameter", "length"),
+        }[self.kind]
+        given = [
+            k for k in ("start", "end", "residual", "position", "diameter", "length") if getattr(self, k) is not None
+        ]
+        lacking, strange = ([k for k in a if k not in b] for a, b in ((needs, given), (given, needs)))
+        if lacking or strange:
+            what = f"{', '.join(lacking)} missing" if lacking else f"it has no {', '.join(strange)}"
+            raise ValueError(f"a {self.kind} needs {', '.join(needs)}: {what}")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("the stretch must end behind its start")
+        return self
+
+
 class StateSection(Section):
     """Pressures of one state."""
 
@@ -163,6 +201,7 @@ class TissueSection(Section):
     mobility: Mobility = physiology.MOBILITY
     tone: dict[str, Annotated[float, Field(gt=0.0, le=20.0)]] = Field(default_factory=dict)
     tone_map: Path | None = None
+    orientation: Orientation = None
 
 
 class Blood(Section):
@@ -179,8 +218,9 @@ class Fit(Section):
     sd: MBF = units.ML_MIN_G * 0.25
     fwhm: Annotated[float, quantity("length", 1, 30, "mm")] = 7e-3
     noise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.15
-    unit: Literal["mL/min/g", "mL/min/mL"] = "mL/min/g"
+    unit: Literal["mL/min/g", "mL/min/mL", "mL/min/100g"] = "mL/min/g"
     per: Literal["gram", "region"] = "gram"
+    orientation: Orientation = None
 
     @model_validator(mode="after")
     def _once(self):
@@ -214,6 +254,7 @@ class Case(Section):
     tree: Tree = Field(default_factory=Tree)
     mesh: Mesh = Field(default_factory=Mesh)
     stenosis: list[Lesion] = Field(default_factory=list)
+    treatment: list[Treatment] = Field(default_factory=list)
     rest: Rest = Field(default_factory=Rest)
     hyperemia: Hyperemia = Field(default_factory=Hyperemia)
     tissue: TissueSection = Field(default_factory=TissueSection)
@@ -225,12 +266,9 @@ class Case(Section):
 def read_case(path: str | Path) -> Case:
     """Read and check a case file. Raises `InputError`, one line per fault: file, key, value and what is accepted."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)")
+    text = read_text(path)
     return parse_case(text, str(path), path.parent)
 
 
