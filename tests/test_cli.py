@@ -265,13 +265,13 @@ def test_help_does_not_import_jax(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("segment,mbf\n1,2", "mbf_mL_min_g"),
+        ("segment,value\n1,2", "mbf_mL_min_g"),
         ("segment,mbf_mL_min_g\n18,2", "18"),
         ("segment,mbf_mL_min_g\n1,two", "two"),
         ("segment,mbf_mL_min_g\n1,250", "mL/min/100g"),
         ("segment,mbf_mL_min_g\n1,0.03\n2,0.04", "mL/s/g"),
         ("segment,mbf_mL_min_g\n1,2\n2,-0.4", "line 3: an MBF of -0.4 mL/min/g is no flow"),
-        ("segment,mbf_mL_min_g\n1,nan", "no flow"),
+        ("segment,mbf_mL_min_g\n1,nan", "not a number"),
         ("segment,mbf_mL_min_g\n1,2\n1,3", "twice"),
         ("segment,mbf_mL_min_g,sd\n1,2,-1", "positive"),
         ("segment,mbf_mL_min_g\n", "no rows"),

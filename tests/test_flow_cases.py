@@ -196,7 +196,8 @@ def test_openbf_networks(written, tmp_path):
     rule = 0.006 * (0.2802 * np.exp(-505.3 * 0.006) + 0.1324 * np.exp(-11.14 * 0.006))
     np.testing.assert_allclose(a.elasticity[1], 7e5 * rule)
     np.testing.assert_allclose(a.elasticity[0], 4e5 * 1e-3)
-    np.testing.assert_allclose(a.momentum_factor, [11 / 10, 4 / 3, 4 / 3])
+    np.testing.assert_allclose(a.momentum_factor, 1.0)
+    np.testing.assert_allclose(a.profile, [9.0, 2.0, 2.0])
     viscous = read_flow(
         written(OPENBF.replace("label: left,", "label: left, visco-elastic: true,"), "small.yaml")
     ).arteries
@@ -204,7 +205,7 @@ def test_openbf_networks(written, tmp_path):
     assert {type(o) for o in a.outlets} == {Absorbing, Windkessel}
     assert (case.samples, case.max_cycles) == (50, 20)
     for old, new, words in (
-        ("Rt: 0.0", "Rt: 0.5", "right: Rt is 0.5"),
+        ("Rt: 0.0", "Rt: 1.5", "right: Rt is 1.5"),
         ("label: left,", "label: left, colour: red,", "left: unknown key 'colour'"),
         ("R0: 0.006, outlet: wk3, R1", "R1", "left: Rp is missing"),
         ("outlet: wk3", "outlet: wk4", "left: outlet is 'wk4'"),

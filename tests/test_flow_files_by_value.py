@@ -41,7 +41,7 @@ def zero_d(**outlet) -> dict:
             outlet or {"bc_name": "B", "bc_type": "RCR", "bc_values": {"Rp": 14.0, "Rd": 80.0, "C": 1e-3, "Pd": 100.0}},
         ],
         "junctions": [{
-            "inlet_vessels": [0], "outlet_vessels": [1, 2], "junction_name": "J", "junction_type": "N",
+            "inlet_vessels": [0], "outlet_vessels": [1, 2], "junction_name": "J", "junction_type": "BloodVesselJunction",
             "junction_values": {"R_poiseuille": [2.0, 0.0]},
         }],
         "vessels": [
@@ -64,7 +64,11 @@ def test_svzerod_steady_by_ohm(write):
 def test_svzerod_steady_with_a_stenosis_and_a_pressure(write):
     """R Q + S Q² on one way, a pressure at its end; the flow splits where both ways lose the same."""
     case = zero_d(bc_name="B", bc_type="PRESSURE", bc_values={"P": [50.0, 50.0], "t": [0.0, 1.0]})
-    case["vessels"][2]["zero_d_element_values"] = {"R_poiseuille": 6.0, "stenosis_coefficient": 30.0}
+    case["vessels"][2]["zero_d_element_values"] = {"R_poiseuille": 6.0, "stenosis_coefficient": 20.0}
+    case["junctions"][0]["junction_values"]["stenosis_coefficient"] = [0.0, 10.0]  # the junction's counts too
+    with pytest.raises(perfsim.InputError, match="vessel v2 has a stenosis and the inflow varies"):
+        read_svzerod(write("z.json", json.dumps(case))).solve()
+    case["boundary_conditions"][0]["bc_values"]["Q"] = [5.0, 5.0, 5.0]
     pressure, flow = read_svzerod(write("z.json", json.dumps(case))).solve()
     assert flow["v1"] + flow["v2"] == pytest.approx(5.0, rel=1e-9)
     assert 100 + 100 * flow["v1"] == pytest.approx(50 + 6 * flow["v2"] + 30 * flow["v2"] ** 2, rel=1e-5)
@@ -80,7 +84,10 @@ def test_svzerod_steady_with_a_stenosis_and_a_pressure(write):
         (lambda c: c["vessels"][2]["zero_d_element_values"].update(R_poiseuille=0.0), "a finite resistance ≥ 0"),
         (lambda c: c["vessels"][1]["zero_d_element_values"].update(stenosis_coefficient=np.nan), "a finite resistance"),
         (lambda c: c["boundary_conditions"][0]["bc_values"].update(Q=[np.inf, 1.0, 1.0]), "Q has the mean"),
-        (lambda c: c["boundary_conditions"][0].update(bc_type="PRESSURE"), "'IN' is of type 'PRESSURE'"),
+        (
+            lambda c: c["boundary_conditions"][0].update(bc_type="PRESSURE", bc_values={"P": 9.0}),
+            "'IN' is of type 'PRESSURE'",
+        ),
         (lambda c: c.pop("vessels"), "KeyError"),
     ],
 )
@@ -198,7 +205,7 @@ def test_openbf_defaults(write):
         and a.total.tolist() == [False, True, False, False]
     )
     assert float(a.period) == pytest.approx(0.8) and float(a.density) == 1060.0
-    np.testing.assert_allclose(a.momentum_factor, 4 / 3)
+    np.testing.assert_allclose(a.momentum_factor, 1.0)
     assert float(a.flow_inlets.waveform(jnp.asarray(0.4))[0]) == pytest.approx(1e-5)
     still = openbf(write, OPENBF + "solver: {use_total_pressure: false, Ccfl: 0.5, jump: 7, cycles: 3}\n")
     assert not bool(still.arteries.total.any()) and (still.cfl, still.samples, still.max_cycles) == (0.5, 7, 3)

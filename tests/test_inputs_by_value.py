@@ -97,7 +97,7 @@ def test_segments(write):
     [
         ("1,-0.1,", "line 2: an MBF of -0.1"), ("1,20.1,", "too high"), ("18,1,", "'18' is not an AHA segment"),
         ("0,1,", "'0' is not"), ("1.5,1,", "'1.5' is not"), ("1,1,\n1,2,", "line 3: segment 1 appears twice"),
-        ("1,x,", "'x' is not a number"), ("1,1,0", "sd '0' must be positive"), ("", "no rows"), ("1,nan,", "no flow"),
+        ("1,x,", "'x' is not a number"), ("1,1,0", "sd '0' must be positive"), ("", "no rows"), ("1,nan,", "not a number"),
         ("1,0.05,", "mL/s/g"),
     ],
 )  # fmt: skip

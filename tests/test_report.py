@@ -23,9 +23,9 @@ from matplotlib.text import Text
 
 CASE = """name = "report"
 [tree]
-terminals = 150
+terminals = 300
 [mesh]
-spacing = "5 mm"
+spacing = "4 mm"
 [[stenosis]]
 branch = "LAD"
 position = "30 mm"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from perfsim import __version__
 from perfsim._extras import MissingExtraError, needed
+from perfsim._notes import InputNote
 from perfsim.cli import interrupts
 
 with needed("cli"):
@@ -132,9 +133,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to create the case 
 @app.command()
 def fit(
     case: Annotated[Path, typer.Argument(help="Case file (TOML); [fit] names the free parameters.")],
-    stress: Annotated[
-        Path, typer.Option(help="Hyperemic MBF: NIfTI map, or CSV with segment, mbf_mL_min_g and perhaps sd.")
-    ],
+    stress: Annotated[Path, typer.Option(help="Hyperemic MBF: NIfTI map, or table of segments (CSV, .xlsx).")],
     rest: Annotated[Path | None, typer.Option(help="Resting MBF, likewise.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the fitted case and its results.")] = None,
     overwrite: Overwrite = False,
@@ -184,9 +183,7 @@ def learn_evaluate(
 
 @app.command()
 def inspect(
-    files: Annotated[
-        list[Path], typer.Argument(help="Trees, surfaces, images, tables, cases: anything perfsim reads.")
-    ],
+    files: Annotated[list[Path], typer.Argument(help="Trees, surfaces, images, tables, cases, folders of DICOM.")],
 ) -> None:
     """Say what files are: kind, size, unit, and what is wrong with them."""
     from perfsim.cli.inspect import inspect_files
@@ -204,6 +201,24 @@ def convert(
     from perfsim.cli.inspect import convert_tree
 
     convert_tree(source, target, overwrite)
+
+
+@app.command("export")
+def export_command(
+    source: Annotated[Path, typer.Argument(help="A tree (.swc, .in, .vtp, .ctgr, .pth) or a network (.toml, .yaml).")],
+    target: Annotated[Path, typer.Argument(help=".json (svZeroD), .in (svOneD; of a tree), .yaml (openBF)")],
+    flow: Annotated[str | None, typer.Option(help='Mean flow into a tree, e.g. "120 mL/min".')] = None,
+    pressure: Annotated[str, typer.Option(help="Mean aortic pressure over a tree.")] = "93 mmHg",
+    period: Annotated[float, typer.Option(help="Period of the heart over a tree [s].")] = 0.8,
+    periodic: Annotated[
+        bool, typer.Option("--periodic", help="Solve it; start the model from its periodic state.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
+) -> None:
+    """Write a tree or a network as a model for svZeroDSolver, svOneDSolver or openBF."""
+    from perfsim.cli.export import export_model
+
+    export_model(source, target, flow=flow, pressure=pressure, period=period, periodic=periodic, overwrite=overwrite)
 
 
 @app.command()
@@ -229,6 +244,7 @@ def main() -> None:
     prepare_streams()
     try:
         with interrupts.listening(), warnings.catch_warnings(), needed("cli"):
+            warnings.simplefilter("always", InputNote)
             warnings.showwarning = note
             app()
     except (interrupts.Interrupted, KeyboardInterrupt) as error:

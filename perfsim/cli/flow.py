@@ -34,8 +34,11 @@ def _written(case: FlowCase, folder: ResultFolder, console: Console) -> dict:
     count, names = grid.steps * grid.samples, case.arteries.names
     limit = "" if case.steps else f", limited by {time_limit(case.arteries, grid).where}"
     console.print(f"{case.name}: {len(names)} vessels, {len(grid.vessel)} cells, {count} steps a cycle{limit}")
+    for note in case.notes:
+        console.print(f"note: {note}")
     cycle, cycles = _solved(case, grid, console)
     speed = courant(case.arteries, grid, cycle)
+    cycle = case.units.in_si(cycle)
     n = len(names)
     summary = {
         "name": case.name, "cells": len(grid.vessel), "steps_per_cycle": count, "cycles": cycles.cycle,

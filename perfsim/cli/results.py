@@ -60,7 +60,13 @@ def _fields(folder: Path, run: "Run", suffix: str) -> list:
     return [
         lambda: io.write_network(folder / f"network{suffix}.vtp", sim, solution),
         tissue,
-        lambda: io.write_mbf(folder / f"mbf{suffix}.nii.gz", solution, heart.samples, like=run.case.anatomy.labels),
+        lambda: io.write_mbf(
+            folder / f"mbf{suffix}.nii.gz",
+            solution,
+            heart.samples,
+            run.case.anatomy.labels,
+            run.case.anatomy.orientation,
+        ),
         lambda: io.write_segments(folder / f"segments{suffix}.csv", io.segment_mbf(heart, solution)),
     ]
 

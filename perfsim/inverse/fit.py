@@ -14,6 +14,7 @@ from perfsim.inverse.descent import marquardt
 from perfsim.inverse.fields import ToneField
 from perfsim.inverse.gauss_newton import Dense, Krylov, Work
 from perfsim.inverse.lbfgs import lbfgs
+from perfsim.inverse.linearized import model_at
 from perfsim.inverse.model import Model
 from perfsim.inverse.problem import Problem, problem
 from perfsim.observe import Measurement
@@ -133,21 +134,22 @@ def fit(
         point = Dense if kind == "dense" else Krylov
         saved = None if checkpoint is None else Checkpoint(checkpoint, owner(posed, names))
         end = marquardt(posed, point, tolerance, max_steps, report, saved, work)
+    started, fitted = (model_at(posed, jnp.asarray(xi)) for xi in (np.zeros(posed.size), end.xi))
     found = Fit(
         problem=posed,
         free=tuple(free),
         names=names,
         units=[unit for part in posed.blocks for unit in [part.unit] * part.size],
         xi=end.xi,
-        before=np.asarray(posed.values(jnp.zeros(posed.size))),
-        after=np.asarray(posed.values(jnp.asarray(end.xi))),
+        before=np.asarray(posed.values_in(started)),
+        after=np.asarray(posed.values_in(fitted)),
         cost_before=end.before,
         cost_after=end.cost,
         iterations=end.iterations,
         work=work,
         result=end.result,
         failed=end.failed,
-        fitted=posed.at(jnp.asarray(end.xi)),
+        fitted=fitted,
         history=history,
     )
     if throw and not found.converged:

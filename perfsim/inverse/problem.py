@@ -1,8 +1,6 @@
 """The one function that everything here is made of: residuals in standard deviations, of standard normal numbers."""
 
-import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from perfsim._results import InputError
 from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, simulate
@@ -79,22 +77,9 @@ class Problem(eqx.Module):
         model, solution = self.solved(xi, near=near)
         return self.misfit(model, solution), solution.results
 
-    def around(
-        self, solution: Solution, passes: Int[Array, ""] | None = None
-    ) -> Callable[[Float[Array, " parameters"]], Float[Array, " data"]]:
-        """r(ξ) for derivatives where its solution is known, which is not solved for again.
-
-        Derivatives are exact, or take so many `passes` in place of linear solves (see `Steady`). A beat is not its
-        mean: it is marched again, and its derivatives are exact.
-        """
-        if not isinstance(self.flow, Steady):
-            return functools.partial(self.residual, near=solution)
-        known = dataclasses.replace(self.flow, given=True, passes=passes)
-        return functools.partial(dataclasses.replace(self, flow=known).residual, near=solution)
-
     def misfit(self, model: Model, solution: Solution) -> Float[Array, " data"]:
         """The residuals of a solution."""
-        return jnp.concatenate([m.residual(model.sim, solution) for m in model.data[self.skipped :]])
+        return model.misfit(solution, self.skipped)
 
     def cost(self, xi: Float[Array, " parameters"], r: Float[Array, " data"]) -> Float[Array, ""]:
         """½|r|² + ½|ξ|², or without a prior the first alone."""
@@ -102,7 +87,10 @@ class Problem(eqx.Module):
 
     def values(self, xi: Float[Array, " parameters"]) -> Float[Array, " parameters"]:
         """Parameters in their display units."""
-        model = self.at(xi)
+        return self.values_in(self.at(xi))
+
+    def values_in(self, model: Model) -> Float[Array, " parameters"]:
+        """The parameters of a model in their display units."""
         return jnp.concatenate([part.values(model) for part in self.blocks])
 
 
@@ -115,7 +103,7 @@ def problem(
     flow: Steady | Pulsatile | None = None,
     tissue: TissueMethod | None = None,
 ) -> tuple[Problem, list[str]]:
-    """The problem and the names of its parameters. Raises `InputError` for unknown names, groups or states."""
+    """The problem and the names of its parameters. Raises `InputError` for unknown or doubled names, groups, states."""
     if not data:
         raise InputError("there is nothing to fit: give at least one measurement")
     known = [s.name for s in sim.states]
@@ -125,6 +113,7 @@ def problem(
                 raise InputError(f"a measurement is of the state {state!r}; the simulation has {', '.join(known)}")
         if isinstance(measurement, Imaging):
             measurement.check_size(sim.parts()[0])
+    _refuse_twice(free)
     model = Model(sim, tuple(data))
     blocks: list[Block | FieldBlock] = []
     names: list[str] = []
@@ -139,3 +128,12 @@ def problem(
     if not blocks:
         raise InputError("there is nothing free to fit: name at least one parameter")
     return Problem(model, tuple(blocks), flow or Steady(), tissue or FiniteVolumes(), prior), names
+
+
+def _refuse_twice(free: Sequence[str | Free | ToneField]) -> None:
+    """Raise `InputError` for a parameter that is free twice: both would act, and neither would be known."""
+    names = [item if isinstance(item, str) else item.name for item in free if not isinstance(item, ToneField)]
+    same = ["throat" if name == "severity" else name for name in names]
+    for k, name in enumerate(same):
+        if name in same[:k]:
+            raise InputError(f"{names[k]!r} and {names[same.index(name)]!r} free the same thing: name it once")

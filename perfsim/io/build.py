@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from perfsim._notes import collect_notes
 from perfsim._results import InputError, meant
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
 from perfsim.blood import PriesInVivo
@@ -14,10 +15,10 @@ from perfsim.io.case import Case
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.nifti import read_tone
-from perfsim.io.simvascular import OneDimensionalModel, dilated_radius, read_one_dimensional
+from perfsim.io.simvascular import OneDimensionalModel
 from perfsim.io.surfaces import read_surface
-from perfsim.io.trees import UNITS, noticed, read_tree
-from perfsim.io.walls import wall_from_mesh, wall_from_surfaces
+from perfsim.io.trees import UNITS, read_one_dimensional_tree, read_tree
+from perfsim.io.walls import volume_mesh_with_notes, wall_from_mesh, wall_from_surfaces
 from perfsim.network import VesselNetwork, relabel, resample, union
 from perfsim.units import MMHG
 
@@ -97,13 +98,16 @@ def _wall(case: Case) -> tuple[Wall, list[str]]:
     """The wall of a case, and what a reader should know about it."""
     a = case.anatomy
     if a.labels is not None:
-        return wall_from_labels(a.labels, **a.label_values), []
+        with collect_notes() as notes:
+            wall = wall_from_labels(a.labels, **a.label_values, trust=a.orientation)
+        return wall, notes
     if a.guide_points is None:
         return EllipsoidWall(a.mass), []
     unit = UNITS[a.unit]
     frame = frame_from_guide_points(read_guide_points(a.guide_points, unit), a.guide_points)
     if a.mesh is not None:
-        return wall_from_mesh(a.mesh, frame, unit=unit), []
+        notes = [f"{a.mesh.name}: {note}" for note in volume_mesh_with_notes(a.mesh)[1]]
+        return wall_from_mesh(a.mesh, frame, unit=unit), notes
     surfaces = outer, left, right = [read_surface(p) for p in (a.epicardium, a.endocardium, a.right_ventricle)]
     notes = [f"{Path(s.source).name}: {note}" for s in surfaces for note in s.problems()]
     return wall_from_surfaces(outer, left, right, frame, unit=unit), notes
@@ -115,8 +119,12 @@ def _trunks(case: Case, wall: Wall) -> tuple[VesselNetwork, list[str]]:
     if v.left is None:
         return coronary_trunks(wall, case.anatomy.dominance), []
     if v.left.suffix.lower() == ".in":
-        model = read_one_dimensional(v.left)
-        tree, notes = at_arterial_pressure(model), noticed(model.lines)
+        model, notes = read_one_dimensional_tree(v.left, v.unit)
+        tree = at_arterial_pressure(model)
+        notes.append(
+            f"{v.left.name}: lumens are taken at 93 mmHg; its inflow, its outlets and its blood are not used: the "
+            "wall drains the tree at the pressures of the case"
+        )
     else:
         lines, notes = read_tree(v.left, v.unit)
         tree = VesselNetwork.of(lines)
@@ -154,9 +162,8 @@ def same_frame(tree: VesselNetwork, wall: Wall, source: str) -> str:
 
 
 def at_arterial_pressure(model: OneDimensionalModel) -> VesselNetwork:
-    """Lumens of an svOneDSolver tree, given at zero pressure, dilated to 93 mmHg by the file's own wall law."""
-    tree = model.network
-    radius = dilated_radius(np.asarray(tree.lumen), 93.0 * MMHG, *model.material[-3:])
+    """Lumens of an svOneDSolver tree at 93 mmHg, by the file's own wall laws and reference pressures."""
+    tree, radius = model.network, model.radius_at(93.0 * MMHG)
     branch, root = np.asarray(tree.branch), [radius[0].mean()]
     return relabel(tree, branch, tree.branch_names, lumen=radius, root_radius=root, inlet_names=("LM",))
 
@@ -171,6 +178,9 @@ def renamed(tree: VesselNetwork, names: dict[str, str]) -> VesselNetwork:
     branch = np.asarray(tree.branch) + 1
     branch[: stem + 1] = 0
     new = ["LM", *(names.get(n, n) for n in tree.branch_names)]
+    twice = sorted({n for n in new if new.count(n) > 1})
+    if twice:
+        raise InputError(f"vessels.names: {new.count(twice[0])} branches would be called {twice[0]}; names must differ")
     for needed in ("LAD", "LCx"):
         if needed not in new:
             raise InputError(
@@ -199,7 +209,7 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
     _check_territories(case, names)
     factor = jnp.ones(())
     if case.tissue.tone_map is not None:
-        factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center)))
+        factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center), case.tissue.orientation))
     sim = eqx.tree_at(
         lambda s: (s.tissue.supply, s.tissue.drainage, s.tissue.mobility, s.tissue.tone),
         sim,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
 from perfsim._extras import needed
+from perfsim._files import read_text
 from perfsim._results import InputError, meant
 from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
 
@@ -38,6 +39,8 @@ MBF = Annotated[float, quantity("perfusion", 0.01, 20, "mL/min/g")]
 ViscosityValue = Annotated[float, quantity("viscosity", 0.5, 10, "mPa·s")]
 Conductance = Annotated[float, quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
 Mobility = Annotated[float, quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
+Orientation = Literal["sform", "qform"] | None
+"""which affine of a NIfTI counts, where its header has none that is valid or two that contradict each other"""
 
 
 class Section(BaseModel):
@@ -58,7 +61,8 @@ class Anatomy(Section):
     mesh: Path | None = None
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] = "mm"
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] = "mm"
+    orientation: Orientation = None
 
     @property
     def files(self) -> dict[str, Path | None]:
@@ -81,6 +85,8 @@ class Anatomy(Section):
             raise ValueError("the wall comes from surfaces or from labels, not from both")
         if self.labels is not None and len(self.label_values) < 3:
             raise ValueError("labels need label_values = { wall = …, cavity = …, right_ventricle = … }")
+        if len(set(self.label_values.values())) < len(self.label_values):
+            raise ValueError(f"label_values gives two parts of the heart one label: {self.label_values}")
         return self
 
 
@@ -88,7 +94,7 @@ class Vessels(Section):
     """The trunks: the embedded ones, or a left coronary tree from a file."""
 
     left: Path | None = None
-    unit: Annotated[str, Field(pattern="^(mm|cm|m)$")] | None = None
+    unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] | None = None
     names: dict[str, str] = Field(default_factory=dict)
     place: bool = True
     missing: list[Annotated[str, Field(pattern="^RCA$")]] = Field(default_factory=list)
@@ -195,6 +201,7 @@ class TissueSection(Section):
     mobility: Mobility = physiology.MOBILITY
     tone: dict[str, Annotated[float, Field(gt=0.0, le=20.0)]] = Field(default_factory=dict)
     tone_map: Path | None = None
+    orientation: Orientation = None
 
 
 class Blood(Section):
@@ -211,8 +218,16 @@ class Fit(Section):
     sd: MBF = units.ML_MIN_G * 0.25
     fwhm: Annotated[float, quantity("length", 1, 30, "mm")] = 7e-3
     noise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.15
-    unit: Literal["mL/min/g", "mL/min/mL"] = "mL/min/g"
+    unit: Literal["mL/min/g", "mL/min/mL", "mL/min/100g"] = "mL/min/g"
     per: Literal["gram", "region"] = "gram"
+    orientation: Orientation = None
+
+    @model_validator(mode="after")
+    def _once(self):
+        twice = [name for name in self.parameters if self.parameters.count(name) > 1]
+        if twice:
+            raise ValueError(f"parameters names {twice[0]!r} {self.parameters.count(twice[0])} times: name it once")
+        return self
 
 
 class Learn(Section):
@@ -251,12 +266,9 @@ class Case(Section):
 def read_case(path: str | Path) -> Case:
     """Read and check a case file. Raises `InputError`, one line per fault: file, key, value and what is accepted."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)")
+    text = read_text(path)
     return parse_case(text, str(path), path.parent)
 
 

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 
 from perfsim._extras import needed
 from perfsim._results import InputError
+from perfsim.io.bundles import EXACT, tree_of_paths
+from perfsim.io.bundles import Path as Line
 from perfsim.io.meshes import load
+from perfsim.io.parents import tree_from_parents
+from perfsim.io.polylines import paths_from_inlets
 from perfsim.io.vtk_files import save_mesh
-from perfsim.network import Centerlines, depths, unbranched_runs
+from perfsim.network import Centerlines
 from perfsim.units import MM
 
 import numpy as np
-import scipy
 
 with needed("io"):
     import pyvista as pv
@@ -26,10 +29,12 @@ AREAS = ("CenterlineSectionArea",)
 def read_centerlines(path: str | Path, unit: float = MM) -> Centerlines:
     """Read a VTP of polylines with a radius (or section area) at every point; lengths are in `unit` [m].
 
-    VMTK writes one polyline per path from the inlet to an outlet, so shared stretches appear several times: points
-    that coincide (to a hundredth of the median radius) are merged, as are doubled segments. The inlet of each
-    connected piece is the end where most polylines start, or else its thickest end. Every unbranched run is one branch,
-    `b0`, `b1`, ...; other ends become lumped outlets. Raises `InputError` where there are no lines, no radii, or loops.
+    VMTK writes one polyline per path from the inlet to an outlet, so shared stretches appear several times, and
+    differ once lines were smoothed or resampled one by one: lines are one vessel until they part by a radius
+    (`perfsim.io.bundles`). The inlet of each connected piece is the end where most polylines start, or else its
+    thickest end (`perfsim.io.polylines`). Every unbranched run is one branch, `b0`, `b1`, ...; other ends become lumped
+    outlets. Raises `InputError` where there are no lines or no radii, and with the place where lines close a loop or
+    it cannot be told how they hang together.
     """
     path = Path(path)
     mesh = load(path)
@@ -44,21 +49,27 @@ def read_centerlines(path: str | Path, unit: float = MM) -> Centerlines:
         raise InputError(
             f"{path}: point {bad} has the radius {radius[bad]} at {position[bad]}: both must be finite, > 0"
         )
-    label = _merged(position, 0.01 * float(np.median(radius[used])))
-    ends = np.concatenate([np.stack([label[l[:-1]], label[l[1:]]], 1) for l in lines])
-    ends = ends[ends[:, 0] != ends[:, 1]]
-    if not len(ends):
+    near = EXACT * float(np.median(radius[used]))
+    named = [_distinct(f"line {k + 1}", position[l], radius[l], near) for k, l in enumerate(lines)]
+    named = [line for line in named if len(line.points) > 1]
+    if not named:
         raise InputError(f"{path}: all points of the centerlines coincide")
-    edges = np.unique(np.sort(ends, 1), axis=0)
-    nodes, edges = np.unique(edges, return_inverse=True)
-    edges = edges.reshape(-1, 2)
-    first = np.array([int(np.flatnonzero(label == n)[0]) for n in nodes])
-    starts = np.array([int(np.searchsorted(nodes, label[l[0]])) for l in lines])
-    _, piece = scipy.sparse.csgraph.connected_components(
-        scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (len(nodes), len(nodes))), directed=False
-    )
-    inlets = [_inlet(path, edges, starts, radius[first], np.flatnonzero(piece == p)) for p in range(piece.max() + 1)]
-    return tree_from_edges(position[first] * unit, radius[first] * unit, edges, inlets, str(path))
+    trees = [tree_of_paths(paths, str(path)) for paths in paths_from_inlets(named, str(path))]
+    start = np.cumsum([0, *(len(parent) for _, _, parent in trees)])
+    parent = np.concatenate([np.where(up < 0, -1, up + s) for (_, _, up), s in zip(trees, start, strict=False)])
+    nodes, radii = (np.concatenate([tree[k] for tree in trees]) for k in (0, 1))
+    return tree_from_parents(nodes * unit, radii * unit, parent, str(path))
+
+
+def _distinct(name: str, points: np.ndarray, radius: np.ndarray, near: float) -> Line:
+    """A line without points that coincide with the one before; both its ends stay where they are."""
+    keep = [0]
+    for k in range(1, len(points)):
+        if np.linalg.norm(points[k] - points[keep[-1]]) > near:
+            keep.append(k)
+    if len(keep) > 1:
+        keep[-1] = max(keep[-1], len(points) - 1) if np.linalg.norm(points[-1] - points[keep[-1]]) > 0 else keep[-1]
+    return Line(name, points[keep], radius[keep])
 
 
 def write_centerlines(path: Path, network: "Centerlines | VesselNetwork") -> None:
@@ -81,30 +92,6 @@ def write_centerlines(path: Path, network: "Centerlines | VesselNetwork") -> Non
     save_mesh(path, mesh)
 
 
-def tree_from_edges(position, radius, edges, inlets: list[int], source: str) -> Centerlines:
-    """A network from undirected edges: directed away from the inlets, unbranched runs as branches, ends as outlets."""
-    try:
-        parent = _parents(len(position), edges, inlets)
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from None
-    head = np.flatnonzero(parent >= 0)
-    head = head[np.argsort(depths(parent)[head], kind="stable")]
-    tail = parent[head]
-    branch, names = unbranched_runs(tail, head, len(position))
-    ends = head[np.bincount(tail, minlength=len(position))[head] == 0]
-    used = np.zeros(len(position), bool)
-    used[head] = used[tail] = True
-    number = np.cumsum(used) - 1
-    try:
-        return Centerlines.build(
-            position[used], number[tail], number[head], np.stack([radius[tail], radius[head]], 1),
-            inlets=number[inlets],
-            outlets=number[ends], branch=branch, branch_names=names,
-        )  # fmt: skip
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
-
-
 def _polylines(path: Path, mesh: pv.PolyData) -> list[np.ndarray]:
     cells = mesh.GetLines()
     points, start = (np.asarray(pv.convert_array(a)) for a in (cells.GetConnectivityArray(), cells.GetOffsetsArray()))
@@ -123,37 +110,3 @@ def _radius(path: Path, mesh: pv.PolyData) -> np.ndarray:
             return np.sqrt(np.maximum(np.asarray(mesh.point_data[name], float), 0.0) / np.pi)
     have = ", ".join(mesh.point_data.keys()) or "none"
     raise InputError(f"{path}: no radius at its points; needs {RADII[0]} or {AREAS[0]}, has the arrays: {have}")
-
-
-def _merged(position: np.ndarray, tolerance: float) -> np.ndarray:
-    """A label per point, the same for points within the tolerance of each other."""
-    finite = np.where(np.isfinite(position), position, 0.0)
-    _, label = np.unique(np.round(finite / tolerance).astype(np.int64), axis=0, return_inverse=True)
-    return label.ravel()
-
-
-def _inlet(path: Path, edges: np.ndarray, starts: np.ndarray, radius: np.ndarray, piece: np.ndarray) -> int:
-    """Where blood enters one connected piece."""
-    degree = np.bincount(edges.ravel(), minlength=len(radius))
-    ends = piece[degree[piece] == 1]
-    if not len(ends):
-        raise InputError(f"{path}: a piece of the centerlines has no free end, so no inlet: it forms a closed loop")
-    counts = np.bincount(starts, minlength=len(radius))[ends]
-    return int(ends[np.argmax(counts)] if counts.max() > 1 else ends[np.argmax(radius[ends])])
-
-
-def _parents(count: int, edges: np.ndarray, inlets: list[int]) -> np.ndarray:
-    """Parent of each node by breadth-first search from the inlets; raises `ValueError` for a loop."""
-    ends = np.concatenate([edges, edges[:, ::-1]])
-    ends = ends[np.argsort(ends[:, 0], kind="stable")]
-    start = np.searchsorted(ends[:, 0], np.arange(count + 1))
-    parent, seen, queue = np.full(count, -1), np.zeros(count, bool), list(inlets)
-    seen[queue] = True
-    for node in queue:
-        for other in ends[start[node] : start[node + 1], 1].tolist():
-            if not seen[other]:
-                seen[other], parent[other] = True, node
-                queue.append(other)
-    if len(edges) > len(queue) - len(inlets):
-        raise ValueError("the centerlines close a loop: a tree is required; remove one segment of the loop")
-    return parent

@@ -15,8 +15,6 @@ def read_flow(path: str | Path) -> FlowCase:
     readers = {".toml": read_flow_toml, ".yaml": read_openbf, ".yml": read_openbf, ".json": read_svzerod_pulsatile}
     if path.suffix.lower() not in readers:
         raise InputError(f"{path}: {path.suffix or 'no ending'} is none of {', '.join(readers)}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     return readers[path.suffix.lower()](path)
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from perfsim._extras import needed
+from perfsim._files import read_text
 from perfsim._results import InputError
 from perfsim.io.case import Length, Pressure, Section, ViscosityValue, explained, quantity
-from perfsim.io.flow_case import FlowCase
+from perfsim.io.flow_case import FlowCase, refuse_flow, refuse_period, refuse_pressure, refuse_twice
 
 import numpy as np
 
@@ -20,6 +21,10 @@ Modulus = Annotated[float, quantity("pressure", 1, 1e6, "kPa")]
 Density = Annotated[float, quantity("density", 0.5, 2, "g/mL")]
 Radius = Annotated[float, quantity("length", 1e-2, 50, "mm")]
 Thickness = Annotated[float, quantity("length", 1e-3, 20, "mm")]
+Resistor = Annotated[float, Field(ge=1e4, le=1e17, allow_inf_nan=False)]
+"""[Pa·s/m³]: what is outside is in another unit, such as mmHg·s/mL"""
+Store = Annotated[float, Field(ge=1e-20, le=1e-5, allow_inf_nan=False)]
+"""[m³/Pa]"""
 
 
 class _Fluid(Section):
@@ -50,6 +55,11 @@ class _Vessel(Section):
     young: Modulus
     thickness: Thickness
     viscous: Annotated[float, Field(ge=0)] = 0.0
+
+    def radii_at(self, node: str) -> list[float]:
+        """The radius at each of its ends that is this node."""
+        knots = self.radius if isinstance(self.radius, list) else [self.radius]
+        return [r for end, r in ((self.start, knots[0]), (self.end, knots[-1])) if end == node]
 
 
 class _Series(Section):
@@ -88,15 +98,15 @@ class _Outlet(Section):
     node: str
     kind: Literal["absorbing", "resistance", "windkessel", "coronary"]
     pressure: Pressure = 0.0
-    R: Positive | None = None
-    R1: Positive | None = None
-    R2: Positive | None = None
-    C: Positive | None = None
-    R_a: Positive | None = None
-    R_am: Positive | None = None
-    R_v: Positive | None = None
-    C_a: Positive | None = None
-    C_im: Positive | None = None
+    R: Resistor | None = None
+    R1: Resistor | None = None
+    R2: Resistor | None = None
+    C: Store | None = None
+    R_a: Resistor | None = None
+    R_am: Resistor | None = None
+    R_v: Resistor | None = None
+    C_a: Store | None = None
+    C_im: Store | None = None
     P_im: Path | _Series | None = None
 
     @model_validator(mode="after")
@@ -140,6 +150,37 @@ class _Case(Section):
     outlet: list[_Outlet] = Field(default_factory=list)
     stenosis: list[_Stenosis] = Field(default_factory=list)
 
+    @model_validator(mode="after")
+    def _fits_together(self):
+        try:
+            refuse_twice((v.name for v in self.vessel), "vessel")
+            refuse_period(self.flow.period, "flow")
+            for v in self.vessel:
+                if v.start == v.end:
+                    raise InputError(f"vessel {v.name!r} starts and ends at node {v.start!r}: give it two nodes")
+            for s in self.stenosis:
+                self._check_stenosis(s)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def _check_stenosis(self, s: _Stenosis) -> None:
+        """A stenosis joins two nodes of vessels, and is narrower than they are there."""
+        where = f"stenosis from {s.start!r} to {s.end!r}"
+        if s.start == s.end:
+            raise InputError(f"{where}: starts and ends at one node: give it two")
+        if s.throat >= s.radius:
+            raise InputError(f"{where}: the throat, {s.throat:g} m, is not narrower than the vessel, {s.radius:g} m")
+        for node in (s.start, s.end):
+            radii = [r for v in self.vessel for r in v.radii_at(node)]
+            if not radii:
+                names = ", ".join(dict.fromkeys(n for v in self.vessel for n in (v.start, v.end)))
+                raise InputError(f"{where}: no vessel starts or ends at {node!r}; the vessels' nodes are {names}")
+            if s.throat >= max(radii):
+                raise InputError(
+                    f"{where}: the throat, {s.throat:g} m, is wider than the vessel at {node!r}, {max(radii):g} m"
+                )
+
 
 def read_flow_toml(path: Path) -> FlowCase:
     """Read a case; see `docs/pulsatile.md` for its keys. Raises `InputError` as `read_flow` does."""
@@ -153,8 +194,8 @@ def read_flow_toml(path: Path) -> FlowCase:
 def checked_toml(path: Path) -> _Case:
     """The file, its keys and values checked. Raises `InputError`, one line per fault."""
     try:
-        return _Case.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return _Case.model_validate(tomllib.loads(read_text(path)))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML ({error})") from None
     except ValidationError as error:
         raise InputError("\n".join(f"{path}: {line}" for line in explained(error, _Case))) from None
@@ -163,8 +204,8 @@ def checked_toml(path: Path) -> _Case:
 def is_flow_toml(path: Path) -> bool:
     """Whether a TOML file speaks of vessels of a network, not of a heart."""
     try:
-        return "vessel" in tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+        return "vessel" in tomllib.loads(read_text(path))
+    except (tomllib.TOMLDecodeError, InputError):
         return False
 
 
@@ -175,8 +216,6 @@ def _built(case: _Case, path: Path) -> FlowCase:
     ends = [(v.start, v.end) for v in case.vessel] + [(s.start, s.end) for s in case.stenosis]
     nodes = list(dict.fromkeys(node for pair in ends for node in pair))
     names = [v.name for v in case.vessel]
-    if len(set(names)) < len(names):
-        raise InputError(f"vessel: {max(names, key=names.count)!r} is there {max(map(names.count, names))} times")
 
     def at(node: str) -> int:
         if node not in nodes:
@@ -223,12 +262,15 @@ def _throats(case: _Case, at):
     )
 
 
-def _wave(given, path: Path, period: float):
+def _wave(given, path: Path, period: float, refuse):
+    """A waveform whose greatest value `refuse` finds possible."""
     from perfsim.flow.pulsatile import Fourier, read_waveform
 
     if isinstance(given, _Series):
+        refuse(abs(given.mean) + sum(map(abs, given.amplitude)), "a Fourier series")
         return Fourier(given.mean, [given.amplitude], [given.phase], period)
     wave = read_waveform(path.parent / given)
+    refuse(float(np.abs(wave.values).max()), str(given))
     span = float(wave.times[-1] - wave.times[0])
     if abs(span - period) > 1e-6 * period:
         raise InputError(
@@ -243,7 +285,9 @@ def _inlets(case: _Case, path: Path, at, kind: str):
     given = [i for i in case.inlet if getattr(i, kind) is not None]
     if not given:
         return None
-    waves = tuple(_wave(getattr(i, kind), path, case.flow.period) for i in given)
+    refuse = refuse_flow if kind == "flow" else refuse_pressure
+    waves = tuple(_wave(getattr(i, kind), path, case.flow.period, refuse) for i in given)
+    refuse_twice((i.node for i in given), f"inlet of {kind} at node")
     return Inlets([at(i.node) for i in given], Stacked(waves))
 
 
@@ -259,6 +303,6 @@ def _outlets(case: _Case, path: Path, at):
         values = [[getattr(o, k) for o in own] for k in OUTLET_VALUES[kind] if k != "P_im"]
         last = [[o.pressure for o in own]]
         if kind == "coronary":
-            last.append(Stacked(tuple(_wave(o.P_im, path, case.flow.period) for o in own)))
+            last.append(Stacked(tuple(_wave(o.P_im, path, case.flow.period, refuse_pressure) for o in own)))
         groups.append(build([at(o.node) for o in own], *values, *last))
     return tuple(groups)

@@ -1,24 +1,42 @@
 """svZeroDSolver: steady zero-dimensional networks in JSON, run by our own solver."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from perfsim._files import read_json
 from perfsim._results import InputError
+from perfsim.io.flow_case import FlowUnits, refuse_twice, refuse_unknown
+from perfsim.io.svzerod_units import RESISTORS, units_of
 from perfsim.network import Centerlines
 from perfsim.units import MMHG
 
 import numpy as np
 
 Model = TypeVar("Model")
-RESISTORS = ("R", "Rp", "Rd", "Ra1", "Ra2", "Rv1")
+# a steady or periodic state does not depend on the initial condition
+TOP = {"description", "boundary_conditions", "simulation_parameters", "vessels", "junctions", "output_interval",
+       "initial_condition", "initial_condition_d"}  # fmt: skip
+VESSEL = {"boundary_conditions", "vessel_id", "vessel_length", "vessel_name", "zero_d_element_type",
+          "zero_d_element_values"}  # fmt: skip
+ELEMENT = {"R_poiseuille", "L", "C", "stenosis_coefficient"}
+ELEMENTS = ("BloodVessel", "BloodVesselCRL")
+JUNCTION = {"junction_name", "junction_type", "junction_values", "inlet_vessels", "outlet_vessels", "inlet_blocks",
+            "outlet_blocks", "areas", "tangents"}  # fmt: skip
+PLAIN_JUNCTIONS = ("NORMAL_JUNCTION", "internal_junction")
+"""what meets there has one pressure"""
+VESSEL_JUNCTION = "BloodVesselJunction"
+"""each vessel that leaves begins with a resistance, an inertance and a stenosis of its own"""
+CONDITIONS = {
+    "FLOW": {"Q", "t"}, "PRESSURE": {"P", "t"}, "RESISTANCE": {"R", "Pd", "t"}, "RCR": {"Rp", "Rd", "C", "Pd", "t"},
+    "CORONARY": {"Ra1", "Ra2", "Rv1", "Ca", "Cc", "P_v", "Pim", "t"},
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class ZeroDimensionalModel:
-    """A network of resistances; numbers are the file's own, read as SI."""
+    """A network of resistances; numbers are in the file's own units."""
 
     lines: Centerlines
     """the vessels as a tree; its coordinates are made up, such files have none"""
@@ -31,9 +49,24 @@ class ZeroDimensionalModel:
     """of each outlet"""
     distal_pressure: np.ndarray
     """behind each outlet"""
+    units: FlowUnits
+    """of the file's numbers"""
+    steady: bool
+    """what is prescribed does not vary in time"""
+    notes: tuple[str, ...]
+    """what a reader should know about the file, in sentences"""
 
     def solve(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Mean (inlet pressure by inlet vessel, outlet flow by outlet vessel)."""
+        """Mean (inlet pressure by inlet vessel, outlet flow by outlet vessel), in the file's own units.
+
+        Raises `InputError` where stenoses make the mean depend on how the flow varies in time.
+        """
+        if not self.steady and (self.S != 0).any():
+            name = self.vessel_names[int(np.argmax(self.S != 0))]
+            raise InputError(
+                f"vessel {name} has a stenosis and the inflow varies in time, so the mean of Q|Q| is not Q|Q| of the "
+                "mean: solve it in time (perfsim flow)"
+            )
         # here, not above: who only looks at a file should not wait for jax
         from perfsim.flow import LumpedOutlets, Steady, solve_network, vessel_system
         from perfsim.network import VesselNetwork, contract
@@ -56,20 +89,16 @@ class ZeroDimensionalModel:
 def read_svzerod(path: str | Path) -> ZeroDimensionalModel:
     """Read a case of BloodVessel elements, junctions, FLOW inlets and RESISTANCE, RCR, CORONARY or PRESSURE outlets.
 
-    Waveforms are averaged; capacitances and inductances do not matter in a steady state. Raises `InputError` naming the
-    element that cannot be read or is not supported.
+    Waveforms are averaged; capacitances and inductances do not matter in a steady state. Junctions of vessels add their
+    resistances and stenoses to the vessels that leave them. Raises `InputError` naming the element or key that cannot
+    be read, is there twice or is not supported.
     """
     return parsed(Path(path), _model)
 
 
 def parsed(path: Path, model: Callable[[dict[str, Any]], Model]) -> Model:
     """`model`(case) of a file in svZeroD's format. Raises `InputError` naming the file, whatever is wrong with it."""
-    try:
-        case = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
+    case = read_json(path)
     try:
         return model(case)
     except InputError as error:
@@ -79,12 +108,15 @@ def parsed(path: Path, model: Callable[[dict[str, Any]], Model]) -> Model:
 
 
 def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
+    check_keys(case)
     vessels = case["vessels"]
     conditions = {c["bc_name"]: c for c in case["boundary_conditions"]}
     nodes, tail, head, in_series = connected(case)
+    units, said = units_of(case)
     values = [v["zero_d_element_values"] for v in vessels]
     R = np.array([float(v.get("R_poiseuille", 0.0)) for v in values]) + in_series
     S = np.array([float(v.get("stenosis_coefficient", 0.0)) for v in values])
+    S = S + at_junctions(case, "stenosis_coefficient")
     if not (np.isfinite(R).all() and np.isfinite(S).all() and (R >= 0).all() and (S >= 0).all() and (R + S > 0).all()):
         raise InputError(
             "every vessel needs a finite resistance ≥ 0, not both R_poiseuille and stenosis_coefficient zero"
@@ -113,8 +145,59 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
     # a prescribed pressure is a resistance too small to matter, yet large enough for its flow to be exact
     ending = np.maximum(resistance, 1e-7 * R.max())
     return ZeroDimensionalModel(
-        lines, tuple(names[i] for i in order), R[order], S[order], np.array(inflow), ending, np.array(distal)
-    )
+        lines, tuple(names[i] for i in order), R[order], S[order], np.array(inflow), ending, np.array(distal), units,
+        not any(_varies(c["bc_values"]) for c in conditions.values()), (said,),
+    )  # fmt: skip
+
+
+def check_keys(case: dict[str, Any]) -> None:
+    """Raise `InputError` for a key without a meaning here, or a name that two things have."""
+    refuse_unknown(case, TOP, "the file")
+    for v in case["vessels"]:
+        refuse_unknown(v, VESSEL, v.get("vessel_name", "a vessel"))
+        refuse_unknown(v["zero_d_element_values"], ELEMENT, v["vessel_name"])
+        if v["zero_d_element_type"] not in ELEMENTS:
+            kind = v["zero_d_element_type"]
+            raise InputError(f"{v['vessel_name']} is a {kind}; only {' and '.join(ELEMENTS)} can be read")
+    for c in case["boundary_conditions"]:
+        if c["bc_type"] in CONDITIONS:
+            refuse_unknown(c["bc_values"], CONDITIONS[c["bc_type"]], str(c["bc_name"]))
+    refuse_twice((v["vessel_name"] for v in case["vessels"]), "vessel_name")
+    refuse_twice((c["bc_name"] for c in case["boundary_conditions"]), "bc_name")
+    refuse_twice((j["junction_name"] for j in case.get("junctions", []) if "junction_name" in j), "junction_name")
+
+
+def _varies(values: dict[str, Any]) -> bool:
+    return any(np.size(v) > 1 and np.ptp(np.asarray(v, float)) > 0 for k, v in values.items() if k != "t")
+
+
+def at_junctions(case: dict[str, Any], key: str) -> np.ndarray:
+    """What the junctions of vessels put at the beginning of each vessel: R_poiseuille, L or stenosis_coefficient.
+
+    Raises `InputError` for a junction of another kind, for keys it does not have, or for too few or too many values.
+    """
+    ids = [v["vessel_id"] for v in case["vessels"]]
+    found = dict.fromkeys(ids, 0.0)
+    by_name = {v["vessel_name"]: v["vessel_id"] for v in case["vessels"]}
+    for junction in case.get("junctions", []):
+        name = str(junction.get("junction_name", "a junction"))
+        refuse_unknown(junction, JUNCTION, name)
+        kind, values = junction.get("junction_type", PLAIN_JUNCTIONS[0]), junction.get("junction_values") or {}
+        if kind not in (*PLAIN_JUNCTIONS, VESSEL_JUNCTION):
+            known = ", ".join((*PLAIN_JUNCTIONS, VESSEL_JUNCTION))
+            raise InputError(f"{name} is of the type {kind!r}; known are {known}")
+        refuse_unknown(values, ELEMENT - {"C"} if kind == VESSEL_JUNCTION else set(), f"junction_values of {name}")
+        leaving = junction.get("outlet_vessels") or [by_name[n] for n in junction["outlet_blocks"]]
+        for v, value in zip(leaving, _one_each(values, key, len(leaving), name), strict=True):
+            found[v] += value
+    return np.array([found[v] for v in ids])
+
+
+def _one_each(values: dict[str, Any], key: str, count: int, name: str) -> list[float]:
+    given = [float(x) for x in np.atleast_1d(values.get(key, [0.0] * count))]
+    if len(given) != count:
+        raise InputError(f"{name}: {key} has {len(given)} values for {count} vessels that leave it: give one each")
+    return given
 
 
 def connected(case: dict[str, Any]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
@@ -127,7 +210,6 @@ def connected(case: dict[str, Any]) -> tuple[int, np.ndarray, np.ndarray, np.nda
         raise InputError("vessel_id must be there and differ")
     ends = {v: [2 * i, 2 * i + 1] for i, v in enumerate(ids)}
     by_name = {v["vessel_name"]: v["vessel_id"] for v in case["vessels"]}
-    in_series = dict.fromkeys(ids, 0.0)
     for junction in case.get("junctions", []):
         entering, leaving = (
             junction.get(f"{side}_vessels") or [by_name[n] for n in junction[f"{side}_blocks"]]
@@ -136,12 +218,11 @@ def connected(case: dict[str, Any]) -> tuple[int, np.ndarray, np.ndarray, np.nda
         at = ends[entering[0]][1]
         for v in entering:
             ends[v][1] = at
-        extra = junction.get("junction_values", {}).get("R_poiseuille", [0.0] * len(leaving))
-        for v, R in zip(leaving, extra, strict=True):
-            ends[v][0], in_series[v] = at, float(R)
+        for v in leaving:
+            ends[v][0] = at
     nodes, index = np.unique([ends[v] for v in ids], return_inverse=True)
     tail, head = index.reshape(-1, 2).T
-    return len(nodes), tail, head, np.array([in_series[v] for v in ids])
+    return len(nodes), tail, head, at_junctions(case, "R_poiseuille")
 
 
 def condition(conditions: dict[str, Any], name: str, kinds: tuple[str, ...]) -> dict:

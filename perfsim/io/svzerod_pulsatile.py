@@ -10,7 +10,8 @@ from typing import Any
 
 from perfsim._results import InputError
 from perfsim.io.flow_case import FlowCase, refuse_unknown
-from perfsim.io.svzerod import condition, connected, parsed
+from perfsim.io.svzerod import at_junctions, check_keys, condition, connected, parsed
+from perfsim.io.svzerod_units import units_of
 
 import numpy as np
 
@@ -18,16 +19,6 @@ STEPS = 80_000
 """per period"""
 COURANT = 0.6
 CELLS = 2
-TOP = {"description", "boundary_conditions", "simulation_parameters", "vessels", "junctions", "output_interval"}
-VESSEL = {
-    "boundary_conditions",
-    "vessel_id",
-    "vessel_length",
-    "vessel_name",
-    "zero_d_element_type",
-    "zero_d_element_values",
-}
-ELEMENT = {"R_poiseuille", "L", "C", "stenosis_coefficient"}
 
 
 def read_svzerod_pulsatile(path: str | Path) -> FlowCase:
@@ -41,11 +32,9 @@ def read_svzerod_pulsatile(path: str | Path) -> FlowCase:
 def _case(case: dict[str, Any], name: str) -> FlowCase:
     from perfsim.flow.pulsatile import Arteries, Throats
 
-    refuse_unknown(case, TOP, "the file")
+    check_keys(case)
     vessels, conditions = case["vessels"], {c["bc_name"]: c for c in case["boundary_conditions"]}
     for v in vessels:
-        refuse_unknown(v, VESSEL, v.get("vessel_name", "a vessel"))
-        refuse_unknown(v["zero_d_element_values"], ELEMENT, v["vessel_name"])
         if v["zero_d_element_type"] != "BloodVessel":
             raise InputError(f"{v['vessel_name']} is a {v['zero_d_element_type']}; only BloodVessel can be read")
     nodes, start, end, in_series = connected(case)
@@ -55,6 +44,8 @@ def _case(case: dict[str, Any], name: str) -> FlowCase:
         np.array([float(v.get(key, 0.0)) for v in values]) for key in ("R_poiseuille", "L", "stenosis_coefficient", "C")
     )
     R = R + in_series
+    L, S = L + at_junctions(case, "L"), S + at_junctions(case, "stenosis_coefficient")
+    units, said = units_of(case)
     period = _period(case, conditions)
     inside = nodes + np.arange(2 * n)  # each vessel: start - tube - throat - tube - end
     flow_inlets, pressure_inlets, outlets, flow, pressure, resistance = _boundaries(
@@ -70,7 +61,7 @@ def _case(case: dict[str, Any], name: str) -> FlowCase:
         names=[f"{v['vessel_name']}, {part}" for part in ("entry", "exit") for v in vessels],
     )  # fmt: skip
     names = tuple(str(node) for node in range(nodes + 2 * n))
-    return FlowCase(name, arteries, names, dx=1e9, samples=200, steps=STEPS, tolerance=1e-7)
+    return FlowCase(name, arteries, names, dx=1e9, samples=200, steps=STEPS, tolerance=1e-7, units=units, notes=(said,))
 
 
 def _tubes(C, Z: float, scale: float, period: float):

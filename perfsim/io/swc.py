@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perfsim._files import read_text
 from perfsim._results import InputError
-from perfsim.network import Centerlines, depths, unbranched_runs
+from perfsim.io.parents import tree_from_parents
+from perfsim.network import Centerlines
 from perfsim.units import MM
 
 import numpy as np
@@ -13,17 +15,43 @@ if TYPE_CHECKING:
     from perfsim.network import VesselNetwork
 
 
+SOMA = 1
+"""type of a root point and of the two points beside it that only draw its contour"""
+
+
 def read_swc(path: str | Path, unit: float = MM) -> Centerlines:
     """Read a tree; coordinates and radii are in `unit` [m] (millimetres unless told otherwise).
 
-    Every unbranched run of points is one branch, `b0`, `b1`, ... in file order; leaves become lumped outlets. Raises
-    `InputError` naming file, line and value for a row that cannot be read or a parent that does not exist.
+    Every unbranched run of points is one branch, `b0`, `b1`, ... in file order; leaves become lumped outlets. A point
+    that lies on its parent is merged with it, and the two points that draw the contour of a three-point root are left
+    out. Raises `InputError` naming file, line and value for a row that cannot be read or a parent that does not exist.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    return swc_with_notes(Path(path), unit)[0]
+
+
+def swc_with_notes(path: Path, unit: float) -> tuple[Centerlines, list[str]]:
+    """As `read_swc`, with what was merged or left out, in sentences."""
+    table = _table(path)
+    index = {int(i): k for k, i in enumerate(table[:, 0])}
+    parent = np.array([index.get(int(p), -1) for p in table[:, 6]])
+    lost = np.flatnonzero((parent < 0) & (table[:, 6] >= 0))
+    if len(lost):
+        raise InputError(
+            f"{path}: point {int(table[lost[0], 0])} has the parent {int(table[lost[0], 6])}, which is not there"
+        )
+    bad = np.flatnonzero(table[:, 5] <= 0)
+    if len(bad):
+        raise InputError(
+            f"{path}: point {int(table[bad[0], 0])} has the radius {table[bad[0], 5]}: radii must be positive"
+        )
+    keep, parent, notes = _simplified(table, parent)
+    tree = tree_from_parents(table[keep, 2:5] * unit, table[keep, 5] * unit, parent, str(path))
+    return tree, notes
+
+
+def _table(path: Path) -> np.ndarray:
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split("#")[0].split()
         if not words:
             continue
@@ -41,24 +69,37 @@ def read_swc(path: str | Path, unit: float = MM) -> Centerlines:
         raise InputError(
             f"{path}: point row {bad[0] + 1} holds {table[bad[0]].tolist()}: every column must be a finite number"
         )
-    if len(np.unique(table[:, 0])) < len(table):
-        raise InputError(f"{path}: two points have the same id; ids must differ")
-    index = {int(i): k for k, i in enumerate(table[:, 0])}
-    parent = np.array([index.get(int(p), -1) for p in table[:, 6]])
-    lost = np.flatnonzero((parent < 0) & (table[:, 6] >= 0))
-    if len(lost):
-        raise InputError(
-            f"{path}: point {int(table[lost[0], 0])} has the parent {int(table[lost[0], 6])}, which is not there"
-        )
-    bad = np.flatnonzero(table[:, 5] <= 0)
-    if len(bad):
-        raise InputError(
-            f"{path}: point {int(table[bad[0], 0])} has the radius {table[bad[0], 5]}: radii must be positive"
-        )
-    try:
-        return _network(table[:, 2:5] * unit, table[:, 5] * unit, parent)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    ids, count = np.unique(table[:, 0], return_counts=True)
+    if (count > 1).any():
+        raise InputError(f"{path}: {count.max()} points have the id {ids[np.argmax(count)]:g}; ids must differ")
+    return table
+
+
+def _simplified(table: np.ndarray, parent: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Rows that are points of the centerline, their parents among those, and what was done to the others."""
+    kind, x, radius, notes = table[:, 1], table[:, 2:5], table[:, 5], []
+    away = np.where(parent < 0, np.inf, np.linalg.norm(x - x[parent], axis=1))
+    leaf = np.bincount(parent[parent >= 0], minlength=len(table)) == 0
+    contour = leaf & (kind == SOMA) & (parent >= 0) & (parent[parent] < 0) & (kind[parent] == SOMA)
+    contour &= away <= 1.01 * radius[parent]
+    contour &= np.bincount(parent[contour], minlength=len(table))[parent] == 2
+    if contour.any():
+        points = ", ".join(f"{i:g}" for i in table[contour, 0])
+        notes.append(f"points {points} draw the contour of a three-point root: they were left out")
+    doubled = away == 0
+    for k in np.flatnonzero(doubled)[:1]:
+        pair = f"points {table[parent[k], 0]:g} and {table[k, 0]:g}"
+        notes.append(f"{pair} lie in one place: {int(doubled.sum())} such point(s) were merged")
+    into = np.arange(len(table))  # the point that stands for each
+    for k in range(len(table)):
+        steps, at = 0, k
+        while doubled[at] and steps <= len(table):
+            at, steps = parent[at], steps + 1
+        into[k] = at
+    keep = np.flatnonzero(~doubled & ~contour)
+    number = np.full(len(table), -1)
+    number[keep] = np.arange(len(keep))
+    return keep, np.where(parent[keep] < 0, -1, number[into[parent[keep]]]), notes
 
 
 def write_swc(path: str | Path, network: "Centerlines | VesselNetwork") -> None:
@@ -82,22 +123,3 @@ def write_swc(path: str | Path, network: "Centerlines | VesselNetwork") -> None:
         up = number[parent[node]] if node in parent else -1
         rows.append(f"{number[node]} 2 {x:.6f} {y:.6f} {z:.6f} {radius[node] / MM:.6f} {up}")
     Path(path).write_text("\n".join(rows) + "\n", encoding="utf-8")
-
-
-def _network(position, radius, parent) -> Centerlines:
-    head = np.flatnonzero(parent >= 0)
-    if not len(head) or not (parent < 0).any():
-        raise InputError("no point is the parent of another, or none is a root (parent -1): not a tree")
-    head = head[np.argsort(depths(parent)[head], kind="stable")]
-    tail = parent[head]
-    branch, names = unbranched_runs(tail, head, len(position))
-    return Centerlines.build(
-        position,
-        tail,
-        head,
-        np.stack([radius[tail], radius[head]], 1),
-        inlets=np.flatnonzero(parent < 0),
-        outlets=np.flatnonzero(np.bincount(tail, minlength=len(position)) == 0),
-        branch=branch,
-        branch_names=names,
-    )

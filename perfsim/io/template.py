@@ -6,7 +6,7 @@ from perfsim._extras import needed
 from perfsim.io.case import Case, Treatment
 from perfsim.units import MBF_UNIT, parse
 
-with needed("cli"):
+with needed("io"):
     import tomlkit
 
 DEMO = """name = "demo"
@@ -51,6 +51,7 @@ def _files(case: Case) -> str:
     lines = [f"{k} = {_text(v)}" for k, v in named.items()] + [f'unit = "{case.anatomy.unit}"'] * bool(named)
     if case.anatomy.labels is not None:
         lines += [f"labels = {_text(case.anatomy.labels)}", f"label_values = {_table(case.anatomy.label_values)}"]
+        lines += _orientation(case.anatomy.orientation)
     v = case.vessels
     if v.left is not None:
         lines += ["", "[vessels]", f"left = {_text(v.left)}", f"missing = [{', '.join(map(_text, v.missing))}]"]
@@ -120,9 +121,9 @@ parameters = [{", ".join(map(_text, c.fit.parameters))}]
 sd = {_quantity(c.fit.sd, MBF_UNIT, "perfusion")}           # of a segment's MBF where the table has no sd column
 fwhm = {_mm(c.fit.fwhm)}                  # of a NIfTI map: its resolution,
 noise = {c.fit.noise}                   # standard deviation of a voxel over its MBF,
-unit = "{c.fit.unit}"              # or mL/min/mL,
+unit = "{c.fit.unit}"              # of maps and tables that name none; or mL/min/mL, mL/min/100g
 per = "{c.fit.per}"                   # gram of perfusable tissue, or region (MBF times tissue fraction)
-
+{_line(_orientation(c.fit.orientation))}
 [learn]                        # what `perfsim learn train` teaches a network, on synthetic patients
 task = "{c.learn.task}"                  # tone, direct, subgrid or pressure
 patients = {c.learn.patients}
@@ -136,13 +137,24 @@ seed = {c.learn.seed}
 '''
 
 
+def _orientation(trusted: str | None) -> list[str]:
+    return [] if trusted is None else [f'orientation = "{trusted}"     # which affine of the NIfTI counts']
+
+
 def _volumes(case: Case) -> str:
     return "" if case.learn.volumes is None else f"volumes = {case.learn.volumes}                 # of a mesh\n"
 
 
 def _tone_map(case: Case) -> str:
     path = case.tissue.tone_map
-    return "" if path is None else f"tone_map = {_text(path)}      # factors on supply by place, NIfTI\n"
+    if path is None:
+        return ""
+    trusted = _line(_orientation(case.tissue.orientation))
+    return f"tone_map = {_text(path)}      # factors on supply by place, NIfTI\n{trusted}"
+
+
+def _line(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 _ADD_LESIONS = """

@@ -6,7 +6,8 @@ from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.anatomy import Frame, MaskWall
 from perfsim.io.meshes import load
-from perfsim.io.surfaces import Surface
+from perfsim.io.surfaces import EXTENT, Surface
+from perfsim.io.trees import UNITS
 from perfsim.units import MM
 
 import numpy as np
@@ -61,8 +62,18 @@ def _complain_of_crossing(cavity, wrong, surface: Surface, relation: str, other:
 
 
 def wall_from_mesh(path: str | Path, frame: Frame, *, unit: float = MM, spacing: float = 1.5e-3) -> MaskWall:
-    """The wall that a volume mesh fills (VTU of tetrahedra, hexahedra, ...). Arguments as in `wall_from_surfaces`."""
+    """The wall that a volume mesh fills (VTU of tetrahedra, hexahedra, ...). Arguments as in `wall_from_surfaces`.
+
+    Raises `InputError` for a mesh that is not the size of a heart, and as `read_volume_mesh`.
+    """
     mesh = read_volume_mesh(path)
+    size = float(np.ptp(np.reshape(mesh.bounds, (3, 2)), axis=1).max())
+    if not EXTENT[0] <= size * unit <= EXTENT[1]:
+        hint = ", ".join(repr(u) for u, s in UNITS.items() if EXTENT[0] <= size * s <= EXTENT[1]) or "none fits"
+        raise InputError(
+            f"{path}: is {size:.4g} units long, {size * unit * 1e3:.4g} mm in the unit given: no heart; set "
+            f"anatomy.unit to {hint}"
+        )
     # a margin that keeps off the faces of regular meshes, where a point would belong to the cells on both sides
     grid = _grid(np.reshape(mesh.bounds, (3, 2)).T, spacing, 1.37 * spacing, unit)
     inside = np.asarray(mesh.find_containing_cell(grid.reshape(-1, 3))) >= 0
@@ -70,11 +81,20 @@ def wall_from_mesh(path: str | Path, frame: Frame, *, unit: float = MM, spacing:
 
 
 def read_volume_mesh(path: str | Path) -> pv.UnstructuredGrid:
-    """Read a VTU whose cells all have volume. Raises `InputError` naming the file, the cell and what is wrong."""
+    """Read the volume cells of a VTU; vertices, lines and faces are left out.
+
+    Raises `InputError` naming the file, the cell and what is wrong where a volume is not positive.
+    """
+    return volume_mesh_with_notes(path)[0]
+
+
+def volume_mesh_with_notes(path: str | Path) -> tuple[pv.UnstructuredGrid, list[str]]:
+    """As `read_volume_mesh`, with what was left out, in sentences."""
     path = Path(path)
     mesh = load(path)
     if not isinstance(mesh, pv.UnstructuredGrid) or mesh.n_cells == 0:
         raise InputError(f"{path}: is no volume mesh; a wall needs tetrahedra or hexahedra in a .vtu file")
+    mesh, notes = _volumes(path, mesh)
     volume = np.asarray(mesh.compute_cell_sizes(length=False, area=False)["Volume"])
     volume = volume * np.sign(volume.sum())  # files of either handedness, but of one
     bad = np.flatnonzero(~(volume > 0))
@@ -83,7 +103,20 @@ def read_volume_mesh(path: str | Path) -> pv.UnstructuredGrid:
             f"{path}: cell {bad[0]} has the volume {volume[bad[0]]:.3g} ({len(bad)} of {mesh.n_cells} cells have none "
             "or are turned inside out): mend the mesh"
         )
-    return mesh
+    return mesh, notes
+
+
+def _volumes(path: Path, mesh: pv.UnstructuredGrid) -> tuple[pv.UnstructuredGrid, list[str]]:
+    """The cells that have three dimensions, and a sentence about the others."""
+    kinds, first, count = np.unique(np.asarray(mesh.celltypes), return_index=True, return_counts=True)
+    solid = np.array([mesh.GetCell(int(i)).GetCellDimension() == 3 for i in first])
+    if solid.all():
+        return mesh, []
+    others = ", ".join(f"{n} {pv.CellType(int(k)).name}" for k, n in zip(kinds[~solid], count[~solid], strict=True))
+    if not solid.any():
+        raise InputError(f"{path}: holds {others}: no volumes; a wall needs tetrahedra or hexahedra")
+    kept = mesh.extract_cells(np.isin(np.asarray(mesh.celltypes), kinds[solid]))
+    return kept, [f"{others} cells have no volume: they were left out"]
 
 
 def _grid(corners: np.ndarray, spacing: float, margin: float, unit: float) -> np.ndarray:

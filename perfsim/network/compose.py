@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from perfsim._results import InputError
 from perfsim.network.vessels import VesselNetwork
 
 import numpy as np
@@ -44,7 +45,7 @@ def union(*networks: VesselNetwork) -> VesselNetwork:
     for network in networks:
         shared = set(names) & set(network.branch_names)
         if shared:
-            raise ValueError(f"two networks have a branch {sorted(shared)[0]!r}: rename one of them first")
+            raise InputError(f"two networks have a branch {sorted(shared)[0]!r}: rename one of them first")
         ends = _ends(network)
         for key in ("inlets", "terminals", "outlets"):
             columns.setdefault(key, []).append(ends[key] + start)

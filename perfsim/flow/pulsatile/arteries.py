@@ -130,6 +130,7 @@ class Arteries(eqx.Module):
         tail, head = np.atleast_1d(tail), np.atleast_1d(head)
         n = len(tail)
         names = tuple(f"vessel {i}" for i in range(n)) if names is None else tuple(names)
+        _refuse_confusion(names, tail, head)
         per = {"length": length, "reference_pressure": reference_pressure, "external_pressure": external_pressure}
         per = {k: jnp.broadcast_to(_per_vessel(k, v, n), (n,)) for k, v in per.items()}
         profile = _per_vessel("profile", profile, n)
@@ -164,6 +165,16 @@ class Arteries(eqx.Module):
         """All waveforms: inflow, inlet pressure, then each outlet group's intramyocardial pressure."""
         inlets = (None if x is None else x.waveform for x in (self.flow_inlets, self.pressure_inlets))
         return (*inlets, *(getattr(o, "P_im", None) for o in self.outlets))
+
+
+def _refuse_confusion(names: tuple[str, ...], tail: np.ndarray, head: np.ndarray) -> None:
+    """Raise `InputError` for two vessels of one name, and for one that ends where it starts."""
+    if len(set(names)) < len(names):
+        twice = max(names, key=names.count)
+        raise InputError(f"{names.count(twice)} vessels are called {twice!r}: names must differ")
+    if (tail == head).any():
+        v = int(np.argmax(tail == head))
+        raise InputError(f"{names[v]} starts and ends at node {tail[v]}: give it two nodes")
 
 
 def _per_vessel(key: str, value, n: int):

@@ -45,6 +45,8 @@ class Joints(eqx.Module):
     absorbing: Int[Array, " absorbing"]
     """ends that absorb, and the pressure they are at when nothing comes"""
     absorbed_at: Float[Array, " absorbing"]
+    absorbed: Float[Array, " absorbing"]
+    """(1 - R_t)/(1 + R_t) for an echo R_t"""
     throat: Int[Array, "throats 2"]
     R: Float[Array, " throats"]
     S: Float[Array, " throats"]
@@ -140,14 +142,14 @@ def _throats(joints: Joints, supply: Supply, pressure, z, q):
 
 
 def _with_absorption(joints: Joints, supply: Supply, A, slope) -> Supply:
-    """Add the conductance A/(ρc) of ends that absorb, c in the middle between the present state and rest."""
+    """Add the conductance A/(ρc) of ends that absorb, less what they send back, c halfway between now and rest."""
     if len(joints.absorbing) == 0:
         return supply
     at = joints.absorbing
     wall = jax.tree.map(lambda x: x[at], joints.wall)
     rest = wall.slope(wall.root_area(joints.absorbed_at))
     c = 0.5 * (jnp.sqrt(slope[at] / joints.rho) + jnp.sqrt(rest / joints.rho))
-    y = A[at] / (joints.rho * c)
+    y = joints.absorbed * A[at] / (joints.rho * c)
     return supply._replace(
         conductance=supply.conductance.at[joints.node[at]].add(y),
         current=supply.current.at[joints.node[at]].add(y * joints.absorbed_at),

@@ -78,15 +78,19 @@ class Resistance(Memoryless):
 
 
 class Absorbing(Memoryless):
-    """An end that waves leave without an echo: the vessel goes on for ever, at rest at `P_out`.
+    """An end that waves leave: without an echo as if the vessel went on for ever, at rest at `P_out`, or with one.
 
     Along the wave u = ∫ dP/(ρc); with c halfway between the present state and rest this is exact to third order in the
-    wave's height. The conductance belongs to the vessel's end and is put in where nodes are solved.
+    wave's height. An `echo` R_t sends back W₁ - W₁⁰ = -R_t (W₂ - W₂⁰) of the invariants W = u ∓ ∫ dP/(ρc), so that
+    u = (1 - R_t)/(1 + R_t) ∫ dP/(ρc): 1 is a closed end. The conductance belongs to the vessel's end and is put in
+    where nodes are solved.
     """
 
     node: Int[Array, " outlets"] = eqx.field(converter=indices)
     P_out: Float[Array, " outlets"] = eqx.field(converter=vector)
     """[Pa]"""
+    echo: Float[Array, " outlets"] | Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+    """R_t, in (-1, 1]; 0 absorbs all"""
 
     def port(self, stores, muscle, h):
         return jnp.zeros_like(self.P_out), self.P_out

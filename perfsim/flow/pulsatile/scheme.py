@@ -284,6 +284,8 @@ def _joints(arteries: Arteries, grid: Grid, wall: TubeLaw) -> Joints:
         fixed=jnp.zeros(arteries.nodes, bool).at[_nodes(arteries.pressure_inlets)].set(True),
         absorbing=jnp.concatenate([end_at[o.node] for o in ending] + [jnp.zeros(0, int)]),
         absorbed_at=jnp.concatenate([o.P_out for o in ending] + [jnp.zeros(0, alpha.dtype)]),
+        absorbed=jnp.concatenate([jnp.broadcast_to((1.0 - o.echo) / (1.0 + o.echo), o.P_out.shape) for o in ending]
+                                 + [jnp.zeros(0, alpha.dtype)]),
         throat=throats.node, R=throats.R, S=throats.S,
     )  # fmt: skip
 

@@ -1,8 +1,11 @@
 """Waveforms: what is prescribed over a cycle at inlets, and the pressure of the muscle around outlets."""
 
 import abc
+import re
 from pathlib import Path
 
+from perfsim._files import read_text
+from perfsim._notes import note
 from perfsim._results import InputError
 from perfsim.flow.pulsatile.arrays import rows, scalar, vector
 
@@ -11,6 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+OPEN = 0.1
+"""share of its range by which the two ends of a period may differ unsaid"""
+FOREIGN = re.compile(r"(?<![a-z])(ms|msec|ml|mmhg|kpa|cm3|dyn)(?![a-z])", re.IGNORECASE)
+"""units that the values of a table must not be in"""
 
 
 class Waveform(eqx.Module):
@@ -77,12 +85,24 @@ def read_waveform(path: str | Path) -> Sampled:
     Raises `InputError` naming file, line and value.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    times, values = read_samples(path)
+    if len(times) < 2 or not (np.diff(times) > 0).all():
+        raise InputError(f"{path}: a waveform needs at least two rows with ascending times")
+    say_open_ends(str(path), values)
+    return Sampled(times, values)
+
+
+def read_samples(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times [s] and values of a file of two columns, in the order of its rows. Raises `InputError`."""
     rows: list[tuple[float, float]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split("#")[0].replace(",", " ").split()
-        if not words or (not rows and words[0][0].isalpha()):
+        if not words:
+            continue
+        if not rows and words[0][0].isalpha():
+            foreign = FOREIGN.search(line)
+            if foreign:
+                raise InputError(f"{path}, line {number}: the header says {foreign[0]}: give times in s, values in SI")
             continue
         try:
             time, value = (float(w) for w in words)
@@ -92,6 +112,14 @@ def read_waveform(path: str | Path) -> Sampled:
             raise InputError(f"{path}, line {number}: {line.strip()!r} is not finite")
         rows.append((time, value))
     times, values = np.array(rows).reshape(-1, 2).T
-    if len(times) < 2 or not (np.diff(times) > 0).all():
-        raise InputError(f"{path}: a waveform needs at least two rows with ascending times")
-    return Sampled(times, values)
+    return times, values
+
+
+def say_open_ends(source: str, values: np.ndarray) -> None:
+    """Note a table of one period whose last value is not its first: it is repeated with a jump."""
+    jump, span = float(values[-1] - values[0]), float(np.ptp(values))
+    if abs(jump) > OPEN * span:
+        note(
+            f"{source}: the last value of the period differs from the first by {jump:.3g}, "
+            f"{100 * abs(jump) / span:.0f} % of the range: every cycle has this jump; is it a whole period?"
+        )
