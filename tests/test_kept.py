@@ -395,6 +395,7 @@ for name in ("resource", "fcntl", "pwd", "grp", "termios"):
     sys.modules.pop(name, None)
 sys.meta_path.insert(0, Absent())
 import perfsim
+perfsim.enable_x64()
 for found in pkgutil.walk_packages(perfsim.__path__, "perfsim."):
     if not found.name.endswith("__main__"):
         importlib.import_module(found.name)
