@@ -308,6 +308,6 @@ def test_readings_of_stenoses():
             assert (lesion.diameter_reduction, lesion.reading_error) == (pytest.approx(value), error)
             assert read.free == ["tone", "throat", "demand", "pressure", "scale", "rotation"]
     for wrong in ('"60"', '"60 % ± 10"', '"60 % ± 90 %"', '"130 %"'):
-        with pytest.raises(InputError, match=r"diameter_reduction|reading_error"):
+        with pytest.raises(perfsim.InputError, match=r"diameter_reduction|reading_error"):
             parse_case(text.format(wrong))
     assert parse_case("").free == ["tone", "demand", "pressure", "scale", "rotation"]  # no stenosis, no throat
