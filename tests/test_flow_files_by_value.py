@@ -84,7 +84,10 @@ def test_svzerod_steady_with_a_stenosis_and_a_pressure(write):
         (lambda c: c["vessels"][2]["zero_d_element_values"].update(R_poiseuille=0.0), "a finite resistance ≥ 0"),
         (lambda c: c["vessels"][1]["zero_d_element_values"].update(stenosis_coefficient=np.nan), "a finite resistance"),
         (lambda c: c["boundary_conditions"][0]["bc_values"].update(Q=[np.inf, 1.0, 1.0]), "Q has the mean"),
-        (lambda c: c["boundary_conditions"][0].update(bc_type="PRESSURE", bc_values={"P": 9.0}), "'IN' is of type 'PRESSURE'"),
+        (
+            lambda c: c["boundary_conditions"][0].update(bc_type="PRESSURE", bc_values={"P": 9.0}),
+            "'IN' is of type 'PRESSURE'",
+        ),
         (lambda c: c.pop("vessels"), "KeyError"),
     ],
 )

@@ -30,7 +30,8 @@ def _describe(path: Path) -> list[str]:
         raise InputError(f"{path}: is a folder; name the files in it")
     kinds: dict[str, Callable[[Path], list[str]]] = {
         ".toml": _case, ".csv": _table, ".nii": _image, ".gz": _image, ".obj": _surface, ".stl": _surface,
-        ".ply": _surface, ".vtu": _volume_mesh, ".swc": _tree, ".in": _tree, ".vtp": _polydata, ".pth": _tree, ".ctgr": _tree,
+        ".ply": _surface, ".vtu": _volume_mesh, ".swc": _tree, ".in": _tree, ".vtp": _polydata,
+        ".pth": _tree, ".ctgr": _tree,
         ".json": _zero_dimensional, ".yaml": _flow_network, ".yml": _flow_network,
         ".txt": _guide_points,
     }  # fmt: skip

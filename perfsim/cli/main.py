@@ -183,15 +183,15 @@ def export_command(
     flow: Annotated[str | None, typer.Option(help='Mean flow into a tree, e.g. "120 mL/min".')] = None,
     pressure: Annotated[str, typer.Option(help="Mean aortic pressure over a tree.")] = "93 mmHg",
     period: Annotated[float, typer.Option(help="Period of the heart over a tree [s].")] = 0.8,
-    periodic: Annotated[bool, typer.Option("--periodic", help="Solve it; start the model from its periodic state.")] = False,
+    periodic: Annotated[
+        bool, typer.Option("--periodic", help="Solve it; start the model from its periodic state.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
 ) -> None:
     """Write a tree or a network as a model for svZeroDSolver, svOneDSolver or openBF."""
     from perfsim.cli.export import export_model
 
-    export_model(
-        source, target, flow=flow, pressure=pressure, period=period, periodic=periodic, overwrite=overwrite
-    )
+    export_model(source, target, flow=flow, pressure=pressure, period=period, periodic=periodic, overwrite=overwrite)
 
 
 @app.command()

@@ -12,8 +12,12 @@ from .summary import certified, segment_mbf, summarize, vessel_ends
 from .svzerod import ZeroDimensionalModel, read_svzerod
 from .swc import read_swc, write_swc
 from .template import DEMO, resolved
+from .tree_case import tree_case
 from .trees import read_tree
 from .vtk import write_geometry, write_network, write_tissue
+from .write_oned import write_one_dimensional
+from .write_openbf import write_openbf
+from .write_svzerod import write_svzerod
 
 __all__ = [
     "DEMO",
@@ -45,13 +49,17 @@ __all__ = [
     "resolved",
     "segment_mbf",
     "summarize",
+    "tree_case",
     "vessel_ends",
     "volumes_from_mesh",
     "write_centerlines",
     "write_geometry",
     "write_mbf",
     "write_network",
+    "write_one_dimensional",
+    "write_openbf",
     "write_segments",
+    "write_svzerod",
     "write_swc",
     "write_tissue",
     "write_tone",

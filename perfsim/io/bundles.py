@@ -179,7 +179,9 @@ def _parting(new: _Traced, host: _Traced, exact: float, source: str) -> _Parting
     return _Parting(host, float(new.s[first]), new.fine[shared] if exact_there else meeting, bool(exact_there))
 
 
-def _meeting(new: _Traced, host: _Traced, first: int, radii_apart: np.ndarray, parted: float) -> tuple[np.ndarray, float]:
+def _meeting(
+    new: _Traced, host: _Traced, first: int, radii_apart: np.ndarray, parted: float
+) -> tuple[np.ndarray, float]:
     """Where the straight lines through two daughters come closest, or where they part if that lies elsewhere; and the
     sine of the angle between them.
 
@@ -190,19 +192,21 @@ def _meeting(new: _Traced, host: _Traced, first: int, radii_apart: np.ndarray, p
     if near == far:
         near = first
     s, beyond = new.s[[near, far]], parted + new.s[[near, far]] - new.s[first]
-    a, b = (np.array([line.at(x) for x in where]) for line, where in ((new, s), (host, np.minimum(beyond, host.arc[-1]))))
+    a, b = (
+        np.array([line.at(x) for x in where]) for line, where in ((new, s), (host, np.minimum(beyond, host.arc[-1])))
+    )
     u, v = (x[1] - x[0] for x in (a, b))
     # a0 + x u and b0 + y v are closest where the vector between them is normal to both
     (x, y), _, rank, _ = np.linalg.lstsq(np.stack([u, -v], 1), b[0] - a[0], rcond=1e-6)
     meeting = 0.5 * (a[0] + x * u + b[0] + y * v)
     # lines at an angle are a radius apart r/sin(angle) behind their junction
-    sine = np.linalg.norm(np.cross(u, v)) / max(np.linalg.norm(u) * np.linalg.norm(v), 1e-300)
+    sine = float(np.linalg.norm(np.cross(u, v))) / max(float(np.linalg.norm(u) * np.linalg.norm(v)), 1e-300)
     radius = max(float(new.radius[first]), float(host.radius[host.tree.query(new.fine[first])[1]]))
     skew = np.linalg.norm(a[0] + x * u - b[0] - y * v)
     far_off = np.linalg.norm(meeting - new.fine[first]) * sine > 2.0 * radius
     if rank < 2 or sine < STEEP or skew > radius or far_off:
-        return new.fine[first], float(sine)
-    return meeting, float(sine)
+        return new.fine[first], sine
+    return meeting, sine
 
 
 def _junction(parting: _Parting, tree: "_Tree") -> int:

@@ -29,7 +29,7 @@ def _at_vessels(arteries, elements: list[Element], junctions, at, cycle: Cycle) 
     p = {node_of(arteries, n): y for n, y in enumerate(np.asarray(cycle.node_pressure).T)}
     vessels = elements[: len(arteries.tail)]
     ends = {e.name: (np.asarray(cycle.flow[:, 0, v]), np.asarray(cycle.flow[:, 2, v])) for v, e in enumerate(vessels)}
-    joint = {}
+    joint: dict[tuple[int, str], str] = {}
     for j in junctions:
         joint |= {(v, "out"): j["junction_name"] for v in j["inlet_vessels"]}
         joint |= {(v, "in"): j["junction_name"] for v in j["outlet_vessels"]}
@@ -38,10 +38,12 @@ def _at_vessels(arteries, elements: list[Element], junctions, at, cycle: Cycle) 
         if e.name in ends:
             inflow, outflow = ends[e.name]
         else:  # a stenosis, or what leads to an outlet: what its node's vessels leave
-            inflow = outflow = sum(ends[v.name][1] for v in vessels if v.head == e.tail) - sum(
-                ends[v.name][0] for v in vessels if v.tail == e.tail
-            )
-        before, after = at.get((e.tail, "inlet"), joint.get((i, "in"))), at.get((e.head, "outlet"), joint.get((i, "out")))
+            inflow = np.zeros(len(cycle.time))
+            for v in vessels:
+                inflow = inflow + (v.head == e.tail) * ends[v.name][1] - (v.tail == e.tail) * ends[v.name][0]
+            outflow = inflow
+        before = at.get((e.tail, "inlet"), joint.get((i, "in")))
+        after = at.get((e.head, "outlet"), joint.get((i, "out")))
         beyond = p[e.head] if e.head in p else p[e.tail] - e.R * outflow
         for pair, q, pressure in ((f"{before}:{e.name}", inflow, p[e.tail]), (f"{e.name}:{after}", outflow, beyond)):
             found[f"flow:{pair}"], found[f"pressure:{pair}"] = q / CGS.flow, pressure / CGS.pressure

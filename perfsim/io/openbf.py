@@ -136,8 +136,9 @@ def _case(raw: dict[str, Any], path: Path) -> FlowCase:
         raise InputError("no vessel starts at node 1, which is openBF's inlet")
     arteries = Arteries.build(
         ends[0], ends[1], L, radius, elasticity, period=float(wave.times[-1]), viscosity=mu,
-        density=rho, flow_inlets=Inlets(numbers.index(1), wave), profile=column("gamma_profile", 2.0), momentum_factor=1.0,
-        names=names, outlets=_outlets(vessels, names, ends[1], radius[:, -1], elasticity[:, -1], rho),
+        density=rho, flow_inlets=Inlets(numbers.index(1), wave), profile=column("gamma_profile", 2.0),
+        momentum_factor=1.0, names=names,
+        outlets=_outlets(vessels, names, ends[1], radius[:, -1], elasticity[:, -1], rho),
         viscous=_viscous(vessels, radius), external_pressure=column("Pext", 0.0),
         junctions="total" if solver.get("use_total_pressure", True) else "static",
     )  # fmt: skip
@@ -236,7 +237,11 @@ def _label(vessel: dict[str, Any], i: int) -> str:
 
 
 def _radii(vessel: dict, name: str) -> np.ndarray:
-    near = _number(vessel, "Rp", name) if vessel.get("Rp") is not None or "R0" not in vessel else _number(vessel, "R0", name)
+    near = (
+        _number(vessel, "Rp", name)
+        if vessel.get("Rp") is not None or "R0" not in vessel
+        else _number(vessel, "R0", name)
+    )
     return np.linspace(near, _number(vessel, "Rd", name, near), KNOTS)
 
 

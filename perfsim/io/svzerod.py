@@ -65,8 +65,8 @@ class ZeroDimensionalModel:
         if not self.steady and (self.S != 0).any():
             name = self.vessel_names[int(np.argmax(self.S != 0))]
             raise InputError(
-                f"vessel {name} has a stenosis and the inflow varies in time: the mean of Q|Q| is not that of Q squared; "
-                "solve it in time (perfsim flow)"
+                f"vessel {name} has a stenosis and the inflow varies in time, so the mean of Q|Q| is not Q|Q| of the "
+                "mean: solve it in time (perfsim flow)"
             )
         # here, not above: who only looks at a file should not wait for jax
         from perfsim.flow import LumpedOutlets, Steady, solve_network, vessel_system

@@ -21,6 +21,8 @@ from perfsim.physiology import BACK_EPI
 import jax.numpy as jnp
 import numpy as np
 
+KNOTS = 129
+"""radii along each stretch between junctions"""
 EXPONENT = 3.0
 """flow is shared among the ends by this power of their radius (Murray)"""
 
@@ -53,6 +55,7 @@ def tree_case(
     chains, names, ends, inlet = _chains(lines, name)
     share = _shares(lines)
     total, C, zero = (pressure - BACK_EPI) / (flow * share), COMPLIANCE * share, jnp.zeros(len(ends))
+    R_a, R_am, R_v = (f * total for f in LUMPED_SPLIT)
     aorta = Swinging.of(aortic_shape(period), period, *jnp.full((2, 1), pressure))
     muscle = Swinging.of(ventricular_shape(period), period, zero + BACK_EPI, zero + LUMPED_DEPTH * pressure)
     network = VesselNetwork.of(lines)
@@ -61,8 +64,7 @@ def tree_case(
         chains.tail, chains.head, np.asarray(chains.sum(network.length)), radius, olufsen_elasticity(radius),
         period=period, names=names, viscosity=viscosity, reference_pressure=pressure,
         pressure_inlets=Inlets([inlet], aorta),
-        outlets=(Coronary(ends, *(f * total for f in LUMPED_SPLIT), ARTERIAL * C, (1.0 - ARTERIAL) * C,
-                          zero + BACK_EPI, muscle),),
+        outlets=(Coronary(ends, R_a, R_am, R_v, ARTERIAL * C, (1.0 - ARTERIAL) * C, zero + BACK_EPI, muscle),),
     )  # fmt: skip
     return FlowCase(name, arteries, tuple(str(n) for n in range(arteries.nodes)), samples=100)
 
@@ -93,8 +95,10 @@ def in_tubes(lines: Centerlines, name: str, *, flow: float, pressure: float, per
 def _chains(lines: Centerlines, name: str) -> tuple[Trunks, list[str], list[int], int]:
     """The stretches between junctions, their names, and the numbers of the ends and of the inlet among their nodes."""
     if len(lines.inlets) != 1:
-        raise InputError(f"{name}: has {len(lines.inlets)} inlets; a model is made of one tree: remove the other pieces")
-    chains = trunks(VesselNetwork.of(lines))
+        raise InputError(
+            f"{name}: has {len(lines.inlets)} inlets; a model is made of one tree: remove the other pieces"
+        )
+    chains = trunks(VesselNetwork.of(lines), knots=KNOTS)
     number = {int(node): k for k, node in enumerate(np.asarray(chains.node))}
     branch = np.asarray(lines.branch)
     names = [str(lines.branch_names[branch[v]]) for v in np.asarray(chains.last)]

@@ -63,7 +63,7 @@ READERS = {
 def read_one_dimensional_tree(path: Path, unit: str | None = None) -> tuple[OneDimensionalModel, list[str]]:
     """Read an svOneDSolver file as a tree, with what was noticed. `unit` as in `read_tree`, cm unless given.
 
-    Raises `InputError` where the tree is no coronary in cm, but one in mm: a file that is not in the unit of its format.
+    Raises `InputError` where the tree is no coronary in cm, but one in another unit.
     """
     model = read_one_dimensional(path, UNITS[unit or "cm"])
     if unit is None:
@@ -72,8 +72,8 @@ def read_one_dimensional_tree(path: Path, unit: str | None = None) -> tuple[OneD
         if fits and "cm" not in fits and len(model.lines.outlets) > 1:  # a single tube may be of any size
             size = float(np.ptp(model.lines.position, axis=0).max())
             raise InputError(
-                f"{path}: in cm, as the format has it, the tree is {size * 1e3:.4g} mm across, which no coronary is; in "
-                f"{fits[0]} it would be one: say unit = {fits[0]!r}, or unit = 'cm' if it is as large as that"
+                f"{path}: in cm, as the format has it, the tree is {size * 1e3:.4g} mm across, which no coronary is; "
+                f"in {fits[0]} it would be one: say unit = {fits[0]!r}, or unit = 'cm' if it is as large as that"
             )
     notes = noticed(model.lines)
     bent = len(model.segment_names) - len(set(model.segment_names))

@@ -71,8 +71,8 @@ def wall_from_mesh(path: str | Path, frame: Frame, *, unit: float = MM, spacing:
     if not EXTENT[0] <= size * unit <= EXTENT[1]:
         hint = ", ".join(repr(u) for u, s in UNITS.items() if EXTENT[0] <= size * s <= EXTENT[1]) or "none fits"
         raise InputError(
-            f"{path}: is {size:.4g} units long, {size * unit * 1e3:.4g} mm in the unit given: no heart; set anatomy.unit "
-            f"to {hint}"
+            f"{path}: is {size:.4g} units long, {size * unit * 1e3:.4g} mm in the unit given: no heart; set "
+            f"anatomy.unit to {hint}"
         )
     # a margin that keeps off the faces of regular meshes, where a point would belong to the cells on both sides
     grid = _grid(np.reshape(mesh.bounds, (3, 2)).T, spacing, 1.37 * spacing, unit)

@@ -64,7 +64,10 @@ def _refuse(a: Arteries) -> None:
         )
     radius, stiff = np.asarray(a.radius), np.asarray(a.elasticity)
     line = radius[:, :1] + (radius[:, -1:] - radius[:, :1]) * np.linspace(0.0, 1.0, radius.shape[1])
-    for what, off in (("radius is no linear taper", np.abs(radius / line - 1)), ("wall varies along it", np.abs(stiff / stiff[:, :1] - 1))):
+    for what, off in (
+        ("radius is no linear taper", np.abs(radius / line - 1)),
+        ("wall varies along it", np.abs(stiff / stiff[:, :1] - 1)),
+    ):
         if off.max() > STRAIGHT:
             v = int(np.argmax(off.max(axis=1)))
             raise InputError(f"{a.names[v]}: its {what}, which openBF does not have: divide the vessel")

@@ -22,9 +22,9 @@ INERTANCE, COMPLIANCE, STENOSIS = RESISTANCE, 1.0 / RESISTANCE, CGS.pressure / C
 def write_svzerod(path: Path, case: FlowCase, cycle: Cycle | None = None) -> None:
     """Write a network whose vessels are lumped at their reference pressures.
 
-    Arguments: the file; the network in SI; its periodic `cycle` [SI], whose first instant becomes the initial condition.
-    Reading the file gives the same elements back. Raises `InputError` for ends that absorb waves, which have no lumped
-    counterpart.
+    Arguments: the file; the network in SI; its periodic `cycle` [SI], whose first instant becomes the initial
+    condition. Reading the file gives the same elements back. Raises `InputError` for ends that absorb
+    waves, which have no lumped counterpart.
     """
     Path(path).write_text(json.dumps(svzerod_case(case, cycle), indent=1), encoding="utf-8")
 
@@ -38,7 +38,7 @@ def svzerod_case(case: FlowCase, cycle: Cycle | None = None) -> dict[str, Any]:
     _inlets(arteries, elements, conditions, at)
     _outlets(arteries, elements, conditions, at)
     junctions = _junctions(elements, at)
-    found = {
+    found: dict[str, Any] = {
         "description": {"made by": "perfsim export", "units": "cgs (dyn/cm2, cm3/s)", "name": case.name},
         "simulation_parameters": {
             "number_of_cardiac_cycles": 20, "number_of_time_pts_per_cardiac_cycle": 1001, "output_all_cycles": False,
@@ -50,7 +50,9 @@ def svzerod_case(case: FlowCase, cycle: Cycle | None = None) -> dict[str, Any]:
     if cycle is not None:
         from perfsim.io.lumped_state import initial_condition
 
-        found["initial_condition"], found["initial_condition_d"] = initial_condition(arteries, elements, junctions, at, cycle)
+        found["initial_condition"], found["initial_condition_d"] = initial_condition(
+            arteries, elements, junctions, at, cycle
+        )
         found["simulation_parameters"]["steady_initial"] = False  # else the solver starts from a steady state
     return found
 
@@ -102,9 +104,7 @@ def _outlets(arteries: Arteries, elements: list[Element], conditions, at) -> Non
             own = {key: (x[k] if isinstance(x, list) else x) for key, x in values.items()}
             first = next(iter(own))
             name = f"outlet {fresh - arteries.nodes}"
-            node, own[first] = led(
-                elements, node_of(arteries, node), own[first] * RESISTANCE, f"to {name}", fresh
-            )
+            node, own[first] = led(elements, node_of(arteries, node), own[first] * RESISTANCE, f"to {name}", fresh)
             own[first] /= RESISTANCE
             fresh += 1
             conditions.append({"bc_name": name, "bc_type": kind, "bc_values": own})
@@ -131,7 +131,7 @@ def _values(group, period: float) -> tuple[str, dict[str, Any]]:
 
 
 def sampled(wave: Waveform, place: int, period: float) -> tuple[np.ndarray, np.ndarray]:
-    """Times from 0 to the period, and the values there at one of a waveform's places: its own samples if it has some."""
+    """Times from 0 to the period, and the values there at one of a waveform's places; its own samples if it has any."""
     if isinstance(wave, Sampled):
         return np.asarray(wave.times) - float(wave.times[0]), np.asarray(wave.values)[place]
     t = np.linspace(0.0, period, TIMES)

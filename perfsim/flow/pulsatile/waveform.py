@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-
 FOREIGN = re.compile(r"(?<![a-z])(ms|msec|ml|mmhg|kpa|cm3|dyn)(?![a-z])", re.IGNORECASE)
 """units that the values of a table must not be in"""
 
