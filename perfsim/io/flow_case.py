@@ -83,7 +83,7 @@ class LumpedCase:
 
         import equinox as eqx
 
-        cycle, reached = eqx.filter_jit(periodic_lumped)(self.network, self.steps)
+        cycle, reached = periodic_lumped(self.network, self.steps)
         if reached.result != RESULTS.successful:
             raise SimulationError(f"{self.name}: {RESULTS(int(reached.result)).message}")
         scaled = (cycle.pressure * self.units.pressure, cycle.flow * self.units.flow)

@@ -109,7 +109,6 @@ def _end(kind: str, members: list[tuple[int, dict[str, Any], float, str]], perio
     from perfsim.flow import lumped
 
     nodes, values, signs, names = zip(*members, strict=True)
-    ports = np.array(nodes)[:, None]
 
     def number(key: str) -> list[float]:
         return [_number(v, key, name, needed=True) for v, name in zip(values, names, strict=True)]
@@ -118,20 +117,20 @@ def _end(kind: str, members: list[tuple[int, dict[str, Any], float, str]], perio
         return _waves(values, key, names, factors, period)
 
     if kind == "FLOW":
-        return lumped.Inflow(ports, wave("Q", signs))
+        return lumped.Inflow(nodes, wave("Q", signs))
     if kind == "PRESSURE":
-        return lumped.Held(ports, wave("P"))
+        return lumped.Held(nodes, wave("P"))
     if kind == "RESISTANCE":
-        return lumped.Drain(ports, number("R"), wave("Pd"))
+        return lumped.Drain(nodes, number("R"), wave("Pd"))
     if kind == "RCR":
-        return lumped.Windkessel(ports, number("Rp"), number("C"), number("Rd"), wave("Pd"))
+        return lumped.Windkessel(nodes, number("Rp"), number("C"), number("Rd"), wave("Pd"))
     Ra, Rv, Ca, Cim, Pv, Pim = number("Ra1"), number("Rv1"), number("Ca"), number("Cc"), wave("P_v"), wave("Pim")
     if kind == "CORONARY":
-        return lumped.Coronary(ports, Ra, number("Ra2"), Rv, Ca, Cim, Pv, Pim)
+        return lumped.Coronary(nodes, Ra, number("Ra2"), Rv, Ca, Cim, Pv, Pim)
     T_vc, T_vr = number("T_vc"), number("T_vr")
     if min(*T_vc, *T_vr) <= 0:
         raise InputError(f"boundary condition {names[0]!r}: T_vc and T_vr must be positive")
-    return lumped.SqueezedCoronary(ports, Ra, number("Ra2_min"), Rv, Ca, Cim, Pv, Pim, number("Ra2_max"), T_vc, T_vr)
+    return lumped.SqueezedCoronary(nodes, Ra, number("Ra2_min"), Rv, Ca, Cim, Pv, Pim, number("Ra2_max"), T_vc, T_vr)
 
 
 def _waves(values, key: str, names, factors, period: float) -> "Waveform":

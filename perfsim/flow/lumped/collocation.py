@@ -29,7 +29,10 @@ STAGE = np.array([(4.0 - 6.0**0.5) / 10.0, (4.0 + 6.0**0.5) / 10.0, 1.0])
 STAGES = len(STAGE)
 _POWER = np.arange(STAGES)
 W = np.linalg.inv(STAGE[:, None] ** (_POWER + 1) / (_POWER + 1) @ np.linalg.inv(STAGE[:, None] ** _POWER))
-NEWTON_TOLERANCE, NEWTON_STEPS = 1e-11, 30
+FLOW_TOLERANCE, MAX_ITERATIONS = 1e-11, 50
+"""of the flows that drops depend on, relative to their greatest"""
+RATE = 0.1
+"""repetition that gains less than this factor gives way to Newton's steps"""
 
 
 class Stepper(eqx.Module):
@@ -91,31 +94,39 @@ class Stepper(eqx.Module):
     def _flows(self, linear, between, before, t):
         """The flows q = linear + between (drop(q) - k q) at the stages, from the flow before the step.
 
-        Newton's last step starts from flows held fixed, which gives the solution its derivative.
+        They are found by repetition, which costs nothing and is fast where k is about right, then by Newton's steps.
         """
         if not linear.size:
             return linear
-        between = between.reshape(linear.size, linear.size)
-        frozen, *fixed = jax.lax.stop_gradient((self, linear, between, t))
+        shape, size = linear.shape, linear.size
+        between = between.reshape(size, size)
+
+        def off(q):
+            return q - linear.ravel() - between @ self._rest(q.reshape(shape), t).ravel()
+
+        def newton(q):
+            q = q.reshape(shape)
+            slope = jax.jvp(lambda q: self._rest(q, t), (q,), (jnp.ones_like(q),))[1].ravel()
+            return q.ravel() - jnp.linalg.solve(jnp.eye(size) - between * slope, off(q.ravel()))
 
         def unfinished(state):
-            q, change, count = state
-            return (count < NEWTON_STEPS) & ~(change <= NEWTON_TOLERANCE * jnp.max(jnp.abs(q)))
+            q, change, _, count = state
+            return (count < MAX_ITERATIONS) & ~(change <= FLOW_TOLERANCE * jnp.max(jnp.abs(q)))
 
         def body(state):
-            q, _, count = state
-            ahead = frozen._newton(q, *fixed)
-            return ahead, jnp.max(jnp.abs(ahead - q)), count + 1
+            q, change, slow, count = state
+            ahead = jax.lax.cond(slow, newton, lambda q: q - off(q), q)
+            moved = jnp.max(jnp.abs(ahead - q))
+            return ahead, moved, slow | ~(moved <= RATE * change), count + 1
 
-        start = (jnp.broadcast_to(before, linear.shape), jnp.asarray(jnp.inf), 0)
-        q = jax.lax.stop_gradient(jax.lax.while_loop(unfinished, body, start)[0])
-        return self._newton(q, linear, between, t)
+        def solve(_, q):
+            return jax.lax.while_loop(unfinished, body, (q, jnp.asarray(jnp.inf), jnp.asarray(False), 0))[0]
 
-    def _newton(self, q, linear, between, t):
-        rest, slope = jax.jvp(lambda q: self._rest(q, t), (q,), (jnp.ones_like(q),))
-        off = q - linear - (between @ rest.ravel()).reshape(q.shape)
-        J = jax.lax.stop_gradient(jnp.eye(q.size) - between * slope.ravel())
-        return q - jnp.linalg.solve(J, off.ravel()).reshape(q.shape)
+        def tangent_solve(linearized, right):
+            return jnp.linalg.solve(jax.jacobian(linearized)(right), right)
+
+        start = jnp.broadcast_to(before, shape).ravel()
+        return jax.lax.custom_root(off, start, solve, tangent_solve).reshape(shape)
 
     def cycle(self, trace: "Trace") -> LumpedCycle:
         """Pressures and flows of the wanted vessels at the steps, the first at the start of the cycle."""

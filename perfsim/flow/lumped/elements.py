@@ -18,6 +18,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
+def column(x) -> Int[Array, "elements 1"]:
+    """The node of each element that has one port."""
+    return jnp.reshape(jnp.asarray(x, int), (-1, 1))
+
+
 class Element(eqx.Module):
     """All elements of a kind. Lists of values have one entry per port or variable, an array over the elements."""
 
@@ -103,7 +108,7 @@ class Inflow(Element):
     """A prescribed flow into the network, Q(t). Source: FlowReferenceBC.h."""
 
     variables, gives = 1, 1
-    ports: Int[Array, "elements 1"]
+    ports: Int[Array, "elements 1"] = eqx.field(converter=column)
     Q: Waveform
 
     def equations(self, p, y, dy, drop, given):
@@ -117,7 +122,7 @@ class Held(Element):
     """A prescribed pressure P(t). Source: PressureReferenceBC.h."""
 
     variables, gives = 1, 1
-    ports: Int[Array, "elements 1"]
+    ports: Int[Array, "elements 1"] = eqx.field(converter=column)
     P: Waveform
 
     def equations(self, p, y, dy, drop, given):
@@ -131,7 +136,7 @@ class Drain(Element):
     """A resistance to a pressure: p - P_d = R q. Source: ResistanceBC.h."""
 
     variables, gives = 1, 1
-    ports: Int[Array, "elements 1"]
+    ports: Int[Array, "elements 1"] = eqx.field(converter=column)
     R: Float[Array, " elements"] = eqx.field(converter=vector)
     Pd: Waveform
 
@@ -146,7 +151,7 @@ class Windkessel(Element):
     """R_p - C - R_d to P_d: p - p_c = R_p q, C dp_c/dt = q - q_d, p_c - P_d = R_d q_d. Source: WindkesselBC.h."""
 
     variables, stores, pressures, gives = 3, (1,), (1,), 1
-    ports: Int[Array, "elements 1"]
+    ports: Int[Array, "elements 1"] = eqx.field(converter=column)
     Rp: Float[Array, " elements"] = eqx.field(converter=vector)
     C: Float[Array, " elements"] = eqx.field(converter=vector)
     Rd: Float[Array, " elements"] = eqx.field(converter=vector)
@@ -172,7 +177,7 @@ class Coronary(Element):
     """
 
     variables, stores, pressures, gives = 5, (1, 3), (1, 3), 2
-    ports: Int[Array, "elements 1"]
+    ports: Int[Array, "elements 1"] = eqx.field(converter=column)
     Ra: Float[Array, " elements"] = eqx.field(converter=vector)
     Ram: Float[Array, " elements"] = eqx.field(converter=vector)
     Rv: Float[Array, " elements"] = eqx.field(converter=vector)

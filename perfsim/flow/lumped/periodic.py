@@ -44,12 +44,12 @@ class Return(eqx.Module):
     unit: Float[Array, " state"]
 
     @classmethod
-    def of(cls, network: LumpedNetwork, steps: int, slope: Float[Array, " lossy"]) -> "Return":
-        """The equation for given reference slopes of the drops, its unit being one."""
-        stepper = Stepper.of(network, steps, slope)
+    def of(cls, stepper: Stepper) -> "Return":
+        """The equation of a network's steps, its unit being one."""
         A = stepper.linear_step()
         one = jnp.eye(len(A))
-        return cls(stepper, jnp.linalg.inv(one - jnp.linalg.matrix_power(A, steps)), jnp.ones(len(A)))
+        power = jnp.linalg.matrix_power(A, len(stepper.times))
+        return cls(stepper, jnp.linalg.inv(one - power), jnp.ones(len(A)))
 
     def residual(self, x: Float[Array, " state"]) -> Float[Array, " state"]:
         """Estimate of what is missing from x."""
@@ -63,6 +63,7 @@ class Return(eqx.Module):
         return eqx.tree_at(lambda r: r.unit, self, jnp.where(where.is_pressure[where.stored], pressure, flow))
 
 
+@eqx.filter_jit
 def periodic_lumped(
     network: LumpedNetwork,
     steps: int,
@@ -78,19 +79,20 @@ def periodic_lumped(
     to find it. A cycle that was not found is NaN, with its derivatives, unless `throw` is False.
     """  # fmt: skip
     frozen = jax.lax.stop_gradient(network)
-    back = Return.of(frozen, steps, _first_slope(frozen, steps))
+    slope = _first_slope(frozen, steps)
+    if slope.size:
+        guess = Return.of(Stepper.of(frozen, steps, slope))
+        _, trace = guess.stepper.march(guess.residual(jnp.zeros_like(guess.unit)))
+        slope = _mean_slope(frozen, trace.flow, guess.stepper.times)
+    stepper = Stepper.of(network, steps, slope)
+    back = Return.of(jax.lax.stop_gradient(stepper))
     x = back.residual(jnp.zeros_like(back.unit))
-    if back.stepper.slope.size:
-        _, trace = back.stepper.march(x)
-        back = Return.of(frozen, steps, _mean_slope(frozen, trace.flow, back.stepper.times))
-        x = back.residual(jnp.zeros_like(back.unit))
     back = back.scaled(back.stepper.cycle(back.stepper.march(x)[1]))
     end = anderson(back.residual, x / back.unit, lambda f: jnp.max(jnp.abs(f)), tolerance, max_cycles)
     error = jnp.max(jnp.abs(end.f))
     result = jnp.where(error <= tolerance, RESULTS.successful, RESULTS.not_periodic)
     result = jnp.where(jnp.isfinite(error), result, RESULTS.not_finite).astype(int)
 
-    stepper = Stepper.of(network, steps, back.stepper.slope)
     x = attach_derivative(max_cycles, throw, eqx.tree_at(lambda r: r.stepper, back, stepper), end.x)
     cycle = stepper.cycle(stepper.march(x * back.unit)[1])
     if throw:
