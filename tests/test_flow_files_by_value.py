@@ -4,7 +4,7 @@ import json
 
 import perfsim
 from perfsim.flow import lumped
-from perfsim.flow.pulsatile import Absorbing, Coronary, Windkessel
+from perfsim.flow.pulsatile import Absorbing, Windkessel
 from perfsim.io import (
     read_svzerod,
 )

@@ -63,7 +63,6 @@ class Return(eqx.Module):
         return eqx.tree_at(lambda r: r.unit, self, jnp.where(where.is_pressure[where.stored], pressure, flow))
 
 
-@eqx.filter_jit
 def periodic_lumped(
     network: LumpedNetwork,
     steps: int,
@@ -78,6 +77,11 @@ def periodic_lumped(
     on them); the error tolerated in the state, relative to the greatest pressure and flow; the largest number of cycles
     to find it. A cycle that was not found is NaN, with its derivatives, unless `throw` is False.
     """  # fmt: skip
+    return _periodic(network, steps, jnp.asarray(tolerance), jnp.asarray(max_cycles), throw)
+
+
+@eqx.filter_jit
+def _periodic(network, steps: int, tolerance, max_cycles, throw: bool) -> tuple[LumpedCycle, LumpedPeriodicity]:
     frozen = jax.lax.stop_gradient(network)
     slope = _first_slope(frozen, steps)
     if slope.size:
