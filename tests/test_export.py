@@ -12,6 +12,7 @@ from perfsim.io.tree_case import tree_case
 from perfsim.io.write_svzerod import svzerod_case
 from perfsim.units import ML_MIN, MMHG
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -97,13 +98,13 @@ def test_svzerod_reads_back_equal(tmp_path):
     said = {v["vessel_name"]: v["zero_d_element_values"] for v in json.loads(path.read_text())["vessels"]}
     for k, name in enumerate(lines.branch_names):
         assert 1e5 * said[name]["R_poiseuille"] == pytest.approx(each[lines.branch == k].sum(), rel=1e-3)
-    (outlet,), (there,) = case.arteries.outlets, found.arteries.outlets
-    for field, scale in (("R_a", 1e5), ("R_am", 1e5), ("R_v", 1e5), ("C_a", 1e-5), ("C_im", 1e-5), ("P_v", 0.1)):
-        np.testing.assert_allclose(np.asarray(getattr(there, field)) * scale, getattr(outlet, field), rtol=1e-9)
-    np.testing.assert_allclose(
-        0.1 * np.asarray(found.arteries.pressure_inlets.waveform(0.3)), case.arteries.pressure_inlets.waveform(0.3),
-        rtol=1e-3,
-    )  # fmt: skip
+    (outlet,), (inlet, there) = case.arteries.outlets, found.network.ends
+    fields = (("R_a", "Ra", 1e5), ("R_am", "Ram", 1e5), ("R_v", "Rv", 1e5), ("C_a", "Ca", 1e-5), ("C_im", "Cim", 1e-5))
+    for field, name, scale in fields:
+        np.testing.assert_allclose(np.asarray(getattr(there, name)) * scale, getattr(outlet, field), rtol=1e-9)
+    t = jnp.asarray(0.3)
+    np.testing.assert_allclose(0.1 * there.given(t)[0], outlet.P_v, rtol=1e-9)
+    np.testing.assert_allclose(0.1 * inlet.given(t)[0], case.arteries.pressure_inlets.waveform(t), rtol=1e-3)
 
 
 def test_svzerod_finds_the_flow_that_was_asked_for(tmp_path):

@@ -3,7 +3,8 @@
 import json
 
 import perfsim
-from perfsim.flow.pulsatile import Absorbing, Coronary, Resistance, Windkessel
+from perfsim.flow import lumped
+from perfsim.flow.pulsatile import Absorbing, Windkessel
 from perfsim.io import (
     read_svzerod,
 )
@@ -99,49 +100,42 @@ def test_steady_networks_that_cannot_be(write, change, words):
 
 
 def test_svzerod_in_time(write):
-    """Every 0D vessel is a throat with its R, L and S; outlets keep their numbers, inlets their waveform."""
-    coronary = {
-        "Ra1": 1.0,
-        "Ra2": 2.0,
-        "Rv1": 3.0,
-        "Ca": 4.0,
-        "Cc": 5.0,
-        "P_v": 6.0,
-        "Pim": [7.0, 9.0, 7.0],
-        "t": [0.0, 0.5, 1.0],
-    }
+    """Every number of the file is one of its element's; what a junction puts before a vessel is an element between nodes."""
+    coronary = {"Ra1": 1.0, "Ra2": 2.0, "Rv1": 3.0, "Ca": 4.0, "Cc": 5.0, "P_v": 6.0, "Pim": [7.0, 9.0, 7.0],
+                "t": [0.0, 0.5, 1.0]}  # fmt: skip
     case = zero_d(bc_name="B", bc_type="CORONARY", bc_values=coronary)
     case["vessels"][1]["zero_d_element_values"] |= {"L": 0.25, "stenosis_coefficient": 0.5, "C": 2e-3}
-    a = read_flow(write("z.json", json.dumps(case))).arteries
-    np.testing.assert_allclose(a.throats.R, [9.0, 20.0, 6.0])
-    np.testing.assert_allclose(a.throats.L, [0.0, 0.25, 0.0])
-    np.testing.assert_allclose(a.throats.S, [0.0, 0.5, 0.0])
-    resistance, muscle = a.outlets
-    assert isinstance(resistance, Resistance) and isinstance(muscle, Coronary)
-    assert (resistance.R.item(), resistance.P_out.item()) == (80.0, 100.0)
-    assert [float(getattr(muscle, k)[0]) for k in ("R_a", "R_am", "R_v", "C_a", "C_im", "P_v")] == [1, 2, 3, 4, 5, 6]
-    assert float(muscle.P_im(jnp.asarray(0.25))[0]) == pytest.approx(8.0)
-    assert float(a.flow_inlets.waveform(jnp.asarray(0.25))[0]) == pytest.approx(5.0)
-    assert float(a.period) == 1.0 and not bool(a.total.any())
-    # the tube behind a vessel holds its compliance: dV/dp = 3/2 · A L / (E h / r) of the square-root law
-    area = np.pi * np.asarray(a.radius[:, 0]) ** 2
-    stored = area * np.asarray(a.length) * 1.5 * np.asarray(a.radius[:, 0]) / np.asarray(a.elasticity[:, 0])
-    assert stored[4] == pytest.approx(2e-3, rel=1e-9)
-    others = np.delete(np.arange(6), 4)
-    impedance = np.sqrt(np.asarray(a.elasticity)[others, 0] / (1.5 * np.asarray(a.radius)[others, 0])) / area[others]
-    np.testing.assert_allclose(impedance, impedance[0], rtol=1e-9)  # all others are of one impedance
+    case["vessels"][2]["zero_d_element_type"] = "BloodVesselCRL"
+    network = read_flow(write("z.json", json.dumps(case))).network
+    plain, narrowed, proximal = network.vessels
+    assert (
+        plain.S is None
+        and isinstance(proximal, lumped.ProximalVessel)
+        and not isinstance(narrowed, lumped.ProximalVessel)
+    )
+    np.testing.assert_allclose(plain.R, [9.0, 2.0])  # the trunk, and the junction's
+    values = [float(x[0]) for x in (narrowed.R, narrowed.L, narrowed.C, narrowed.S)]
+    assert values == [18.0, 0.25, 2e-3, 0.5] and float(proximal.R[0]) == 6.0
+    (start, fork), (_, between) = plain.ports.tolist()
+    assert plain.ports[1, 0] == fork and narrowed.ports[0, 0] == between and proximal.ports[0, 0] == fork
+    assert network.names == ("v0", "v1", "v2") and network.wanted.tolist() == [0, 2, 3] and network.nodes == 5
+    inflow, resistance, muscle = network.ends
+    assert inflow.ports.tolist() == [[start]] and float(inflow.given(jnp.asarray(0.25))[0][0]) == pytest.approx(5.0)
+    assert isinstance(resistance, lumped.Drain) and isinstance(muscle, lumped.Coronary)
+    assert (resistance.R.item(), resistance.given(jnp.zeros(()))[0].item()) == (80.0, 100.0)
+    assert [getattr(muscle, k).item() for k in ("Ra", "Ram", "Rv", "Ca", "Cim")] == [1, 2, 3, 4, 5]
+    assert [x.item() for x in muscle.given(jnp.asarray(0.25))] == pytest.approx([6.0, 8.0])
+    assert float(network.period) == 1.0
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["vessels"][1].update(zero_d_element_type="BloodVesselCRL"), "v1 is a BloodVesselCRL"),
         (lambda c: c.update(closed_loop_blocks=[]), "unknown key 'closed_loop_blocks'"),
         (lambda c: c["vessels"][1]["zero_d_element_values"].update(Q=1.0), "v1: unknown key 'Q'"),
         (lambda c: c["boundary_conditions"].pop(1), "'A' is not defined"),
-        (lambda c: c["boundary_conditions"][1].update(bc_type="CORONARY_VAR_RES"), "CORONARY_VAR_RES"),
         (lambda c: c["boundary_conditions"][1]["bc_values"].update(R=[1.0, 2.0], t=[0, 1]), "R varies in time"),
-        (lambda c: c["vessels"][0].pop("boundary_conditions"), "nothing is prescribed at an inlet"),
+        (lambda c: c["vessels"][0].pop("boundary_conditions"), "v0: its inlet has no boundary condition or junction"),
         (lambda c: c["vessels"][1].update(vessel_id=0), "vessel_id must be there and differ"),
     ],
 )

@@ -51,15 +51,16 @@ def _export_tree(source: Path, target: Path, flow: float, pressure: float, perio
 
 
 def _export_network(source: Path, target: Path, periodic: bool) -> None:
+    from perfsim.io.flow_case import LumpedCase
     from perfsim.io.flow_files import read_flow
     from perfsim.io.write_openbf import write_openbf
 
     kind = target.suffix.lower()
     if kind == ".in":
         raise InputError(f"{target}: svOneDSolver's format needs coordinates, which a network has not: give a tree")
-    if source.suffix.lower() == ".json":
-        raise InputError(f"{source}: a network of lumped elements has no vessels to write")
     case = read_flow(source)
+    if isinstance(case, LumpedCase):
+        raise InputError(f"{source}: a network of lumped elements has no vessels to write")
     if kind == ".json":
         _write_zero_d(target, case, periodic)
     else:

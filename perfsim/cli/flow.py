@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from perfsim import __version__, _runtime
 from perfsim.cli import interrupts
-from perfsim.cli.folder import ResultFolder, claimed
+from perfsim.cli.folder import claimed
 from perfsim.cli.terminal import open_console
+from perfsim.flow.lumped import LumpedCycle
 from perfsim.flow.pulsatile import Cycle, Progress, courant, discretize, solve_periodic, time_limit
-from perfsim.io.flow_case import FlowCase
-from perfsim.io.waveforms import write_csv, write_npz
+from perfsim.io.flow_case import FlowCase, LumpedCase
+from perfsim.io.waveforms import PLACES, write_csv, write_npz
 from perfsim.units import ML, MMHG
 from perfsim.viz.waveforms import draw_waveforms
 
@@ -19,17 +21,22 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 
-def flow_case(case: FlowCase, out: Path, overwrite: bool, quiet: bool = False) -> None:
+def flow_case(case: FlowCase | LumpedCase, out: Path, overwrite: bool, quiet: bool = False) -> None:
     """Find the periodic state of a network and write its waveforms."""
     console = open_console(quiet)
     with claimed(out, overwrite) as folder:
-        summary = _written(case, folder, console)
+        _runtime.enable_compile_cache()
+        names, cycle, summary = (_lumped if isinstance(case, LumpedCase) else _arteries)(case, console)
+        with folder.filled() as scratch:
+            write_npz(scratch / "waveforms.npz", names, cycle)
+            write_csv(scratch / "waveforms.csv", names, cycle)
+            draw_waveforms(scratch / "waveforms.png", names, cycle, case.name)
+            (scratch / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     _report(console, summary, out)
 
 
-def _written(case: FlowCase, folder: ResultFolder, console: Console) -> dict:
-    """Solve and write; returns the summary."""
-    _runtime.enable_compile_cache()
+def _arteries(case: FlowCase, console: Console) -> tuple[tuple[str, ...], Cycle, dict]:
+    """Solve a network of compliant vessels: names of its vessels, the cycle, the summary."""
     grid = discretize(case.arteries, case.dx, cfl=case.cfl, samples=case.samples, steps=case.steps)
     count, names = grid.steps * grid.samples, case.arteries.names
     limit = "" if case.steps else f", limited by {time_limit(case.arteries, grid).where}"
@@ -38,9 +45,8 @@ def _written(case: FlowCase, folder: ResultFolder, console: Console) -> dict:
         console.print(f"note: {note}")
     cycle, cycles = _solved(case, grid, console)
     speed = courant(case.arteries, grid, cycle)
-    cycle = case.units.in_si(cycle)
     n = len(names)
-    summary = {
+    return names, cycle, {
         "name": case.name, "cells": len(grid.vessel), "steps_per_cycle": count, "cycles": cycles.cycle,
         "change_over_last_cycle": cycles.change, "greatest_cfl": float(speed.max()),
         "junction_residual": float(cycle.residual), "period_s": float(case.arteries.period),
@@ -49,12 +55,20 @@ def _written(case: FlowCase, folder: ResultFolder, console: Console) -> dict:
                   zip(case.node_names, np.asarray(cycle.mean_node_pressure), strict=False)},
         "perfsim": __version__,
     }  # fmt: skip
-    with folder.filled() as scratch:
-        write_npz(scratch / "waveforms.npz", names, cycle)
-        write_csv(scratch / "waveforms.csv", names, cycle)
-        draw_waveforms(scratch / "waveforms.png", names, cycle, case.name)
-        (scratch / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    return summary
+
+
+def _lumped(case: LumpedCase, console: Console) -> tuple[tuple[str, ...], LumpedCycle, dict]:
+    """Solve a network of lumped elements: names of its vessels, the cycle, the summary."""
+    names = case.network.names
+    console.print(f"{case.name}: {len(names)} vessels of lumped elements, {case.steps} steps a cycle")
+    for note in case.notes:
+        console.print(f"note: {note}")
+    cycle, reached = case.solve()
+    return names, cycle, {
+        "name": case.name, "steps_per_cycle": case.steps, "cycles": int(reached.cycles),
+        "error_of_state": float(reached.error), "period_s": float(cycle.period),
+        "vessels": {name: _lumped_vessel(cycle, v) for v, name in enumerate(names)}, "perfsim": __version__,
+    }  # fmt: skip
 
 
 def _vessel(cycle: Cycle, v: int, n: int) -> dict[str, float]:
@@ -66,6 +80,19 @@ def _vessel(cycle: Cycle, v: int, n: int) -> dict[str, float]:
         "diastolic_Pa": float(P.min()),
         "mean_pressure_Pa": float(P[:, 1].mean()),
     }
+
+
+def _lumped_vessel(cycle: LumpedCycle, v: int) -> dict[str, Any]:
+    P, Q = (np.asarray(x)[:, :, v] for x in (cycle.pressure, cycle.flow))
+    ends = {
+        place: {f"{how}_{what}": float(getattr(np, how)(values[:, k])) for what, values in
+                (("pressure_Pa", P), ("flow_m3_per_s", Q)) for how in ("mean", "max", "min")}
+        for k, place in enumerate(PLACES[2])
+    }  # fmt: skip
+    return {
+        "mean_inflow_m3_per_s": float(Q[:, 0].mean()), "mean_outflow_m3_per_s": float(Q[:, 1].mean()),
+        "systolic_Pa": float(P.max()), "diastolic_Pa": float(P.min()), "mean_pressure_Pa": float(P.mean()), **ends,
+    }  # fmt: skip
 
 
 def _solved(case: FlowCase, grid, console: Console) -> tuple[Cycle, Progress]:
@@ -97,15 +124,21 @@ def _solved(case: FlowCase, grid, console: Console) -> tuple[Cycle, Progress]:
 def _report(console: Console, summary: dict, out: Path) -> None:
     n = len(summary["vessels"])
     width = max(len(name) for name in summary["vessels"])
+<<<<<<< ours
+    console.print(f"  {'vessel':<{width}}  mean flow mL/s  pressure mmHg (mean, range)")
+=======
     console.print(f"  {'vessel':<{width}}  mean flow mL/s  pressure mmHg (mean, range)")
     for name, v in list(summary["vessels"].items())[:20]:
-        console.print(
-            f"  {name:<{width}}  {v['mean_outflow_m3_per_s'] / ML:14.4g}  {v['mean_pressure_Pa'] / MMHG:7.2f} "
-            f"({v['diastolic_Pa'] / MMHG:.1f}-{v['systolic_Pa'] / MMHG:.1f})"
+        console.print(f"  {name:<{width}}  {v['mean_outflow_m3_per_s'] / ML:14.4g}  {v['mean_pressure_Pa'] / MMHG:7.2f} "
+            f"({v['diastolic_Pa'] / MMHG:.1f}-{v['systolic_Pa'] / MMHG:.1f})",
         )
     if n > 20:
         console.print(f"  and {n - 20} more in summary.json")
-    console.print(
-        f"periodic after {summary['cycles']} cycles (change {summary['change_over_last_cycle']:.1e}), greatest CFL "
-        f"number {summary['greatest_cfl']:.2f}; wrote waveforms.npz, .csv, .png and summary.json to {out}"
-    )
+    if "error_of_state" in summary:
+        found = f"periodic state found in {summary['cycles']} cycles (error {summary['error_of_state']:.1e})"
+    else:
+        found = (
+            f"periodic after {summary['cycles']} cycles (change {summary['change_over_last_cycle']:.1e}), greatest CFL "
+            f"number {summary['greatest_cfl']:.2f}"
+        )
+    console.print(f"{found}; wrote waveforms.npz, .csv, .png and summary.json to {out}")

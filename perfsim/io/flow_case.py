@@ -5,13 +5,16 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from perfsim._results import InputError
+from perfsim._results import RESULTS, InputError, SimulationError
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from perfsim.flow.pulsatile import Arteries, Cycle
+    from perfsim.flow.lumped import LumpedCycle, LumpedNetwork, LumpedPeriodicity
+    from perfsim.flow.pulsatile import Arteries
 
+STEPS = 1000
+"""fewest in a cycle of a lumped network"""
 PERIOD = (0.05, 30.0)
 """[s], shortest and longest cycle that can be meant"""
 FASTEST = 3e-3
@@ -29,25 +32,6 @@ class FlowUnits:
     """[Pa]"""
     flow: float = 1.0
     """[m³/s]"""
-
-    def in_si(self, cycle: "Cycle") -> "Cycle":
-        """A cycle whose pressures are in Pa and whose flows are in m³/s."""
-        import equinox as eqx
-
-        if self == FlowUnits():
-            return cycle
-        scaled = {
-            "pressure": self.pressure,
-            "node_pressure": self.pressure,
-            "mean_node_pressure": self.pressure,
-            "flow": self.flow,
-            "volume": self.flow,
-        }
-        return eqx.tree_at(
-            lambda c: tuple(getattr(c, k) for k in scaled),
-            cycle,
-            tuple(factor * getattr(cycle, k) for k, factor in scaled.items()),
-        )
 
 
 SI = FlowUnits()
@@ -71,10 +55,39 @@ class FlowCase:
     """per period; None: from the CFL number"""
     tolerance: float = 1e-6
     max_cycles: int = 60
-    units: FlowUnits = SI
+    notes: tuple[str, ...] = ()
+    """what a reader should know about the file, in sentences"""
+
+
+@dataclasses.dataclass(frozen=True)
+class LumpedCase:
+    """A network of lumped elements, and how finely its periodic state is resolved."""
+
+    name: str
+    network: "LumpedNetwork"
+    intervals: int
+    """of the finest waveform in a cycle: its kinks fall on steps"""
+    units: FlowUnits
     """of the network's numbers; results are converted to SI"""
     notes: tuple[str, ...] = ()
     """what a reader should know about the file, in sentences"""
+
+    @property
+    def steps(self) -> int:
+        """Per period."""
+        return self.intervals * -(-STEPS // self.intervals)
+
+    def solve(self) -> "tuple[LumpedCycle, LumpedPeriodicity]":
+        """The periodic cycle in SI, and how it was reached. Raises `SimulationError` where there is none."""
+        from perfsim.flow.lumped import periodic_lumped
+
+        import equinox as eqx
+
+        cycle, reached = periodic_lumped(self.network, self.steps)
+        if reached.result != RESULTS.successful:
+            raise SimulationError(f"{self.name}: {RESULTS(int(reached.result)).message}")
+        scaled = (cycle.pressure * self.units.pressure, cycle.flow * self.units.flow)
+        return eqx.tree_at(lambda c: (c.pressure, c.flow), cycle, scaled), reached
 
 
 def refuse_unknown(given: dict, known: set[str], where: str) -> None:

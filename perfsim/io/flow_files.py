@@ -1,18 +1,21 @@
 """Cases of pulsatile flow in networks: our TOML, openBF's YAML, svZeroD's JSON, by the file's ending."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from perfsim._results import InputError
-from perfsim.io.flow_case import FlowCase
+from perfsim.io.flow_case import FlowCase, LumpedCase
 from perfsim.io.flow_toml import checked_toml, read_flow_toml
 from perfsim.io.openbf import checked_openbf, read_openbf
-from perfsim.io.svzerod_pulsatile import read_svzerod_pulsatile
+from perfsim.io.svzerod_lumped import read_svzerod_lumped
 
 
-def read_flow(path: str | Path) -> FlowCase:
+def read_flow(path: str | Path) -> FlowCase | LumpedCase:
     """Read a case. Raises `InputError` naming file, item, value and remedy; unknown keys are errors."""
     path = Path(path)
-    readers = {".toml": read_flow_toml, ".yaml": read_openbf, ".yml": read_openbf, ".json": read_svzerod_pulsatile}
+    readers: dict[str, Callable[[Path], FlowCase | LumpedCase]] = {
+        ".toml": read_flow_toml, ".yaml": read_openbf, ".yml": read_openbf, ".json": read_svzerod_lumped,
+    }  # fmt: skip
     if path.suffix.lower() not in readers:
         raise InputError(f"{path}: {path.suffix or 'no ending'} is none of {', '.join(readers)}")
     return readers[path.suffix.lower()](path)

@@ -31,6 +31,7 @@ VESSEL_JUNCTION = "BloodVesselJunction"
 CONDITIONS = {
     "FLOW": {"Q", "t"}, "PRESSURE": {"P", "t"}, "RESISTANCE": {"R", "Pd", "t"}, "RCR": {"Rp", "Rd", "C", "Pd", "t"},
     "CORONARY": {"Ra1", "Ra2", "Rv1", "Ca", "Cc", "P_v", "Pim", "t"},
+    "CORONARY_VAR_RES": {"Ra1", "Ra2_min", "Ra2_max", "Rv1", "Ca", "Cc", "P_v", "Pim", "T_vc", "T_vr", "t"},
 }  # fmt: skip
 
 

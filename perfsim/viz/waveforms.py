@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from perfsim.flow.lumped import LumpedCycle
 from perfsim.flow.pulsatile import Cycle
+from perfsim.io.waveforms import PLACES
 from perfsim.units import ML, MMHG
 
 import numpy as np
@@ -11,8 +13,8 @@ from matplotlib.figure import Figure
 SHOWN = 8
 
 
-def draw_waveforms(path: Path, names: tuple[str, ...], cycle: Cycle, title: str) -> None:
-    """Pressure and flow in the middle of the vessels that carry most, at most eight."""
+def draw_waveforms(path: Path, names: tuple[str, ...], cycle: Cycle | LumpedCycle, title: str) -> None:
+    """Pressure and flow in the middle of the vessels that carry most, or at the end of lumped ones; at most eight."""
     time = np.append(cycle.time, cycle.period)
     P, Q = (np.asarray(x)[:, 1] for x in (cycle.pressure / MMHG, cycle.flow / ML))
     most = np.argsort(-np.abs(Q).mean(axis=0))[:SHOWN]
@@ -25,6 +27,8 @@ def draw_waveforms(path: Path, names: tuple[str, ...], cycle: Cycle, title: str)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     rest = f" ({len(most)} of {len(names)} vessels)" if len(names) > len(most) else ""
-    figure.suptitle(f"{title}: middle of each vessel over the periodic cycle{rest}", fontsize=11)
+    figure.suptitle(
+        f"{title}: {PLACES[cycle.pressure.shape[1]][1]} of each vessel over the periodic cycle{rest}", fontsize=11
+    )
     axes[1].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)

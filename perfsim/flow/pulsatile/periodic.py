@@ -94,7 +94,7 @@ def periodic_state(
     """
     frozen, x = CycleMap.of(jax.lax.stop_gradient(arteries), grid)
     end = anderson(frozen.residual, x, lambda f: jnp.max(frozen.change(f)), tolerance, max_cycles)
-    x = _attach(max_cycles, throw, eqx.tree_at(lambda m: m.arteries, frozen, arteries), end.x)
+    x = attach_derivative(max_cycles, throw, eqx.tree_at(lambda m: m.arteries, frozen, arteries), end.x)
     change = frozen.change(end.f)
     result = jnp.where(jnp.max(change) <= tolerance, RESULTS.successful, RESULTS.not_periodic)
     result = jnp.where(jnp.all(jnp.isfinite(change)), result, RESULTS.wave_not_finite).astype(int)
@@ -152,16 +152,16 @@ def anderson(residual: Callable, x: Float[Array, " n"], error: Callable, toleran
 
 
 @eqx.filter_custom_jvp
-def _attach(max_steps, throw, cycle, x):
-    """Return x unchanged; its derivative is the implicit one, dx = (I - ∂Φ/∂x)⁻¹ ∂Φ/∂θ dθ."""
+def attach_derivative(max_steps, throw, equation, x):
+    """Return the zero x of `equation.residual` unchanged; its derivative is the implicit one, -(∂f/∂x)⁻¹ ∂f/∂θ dθ."""
     return x
 
 
-@_attach.def_jvp
-def _attach_jvp(primals, tangents):
-    max_steps, throw, cycle, x = primals
-    _, dphi = eqx.filter_jvp(lambda c: c.residual(x), (cycle,), (tangents[2],))
-    _, along = jax.linearize(cycle.residual, x)
+@attach_derivative.def_jvp
+def _attach_derivative_jvp(primals, tangents):
+    max_steps, throw, equation, x = primals
+    _, df = eqx.filter_jvp(lambda e: e.residual(x), (equation,), (tangents[2],))
+    _, along = jax.linearize(equation.residual, x)
 
     def solve(matvec, b):
         size = jnp.maximum(jnp.max(jnp.abs(b)), jnp.finfo(b.dtype).tiny)
@@ -169,7 +169,7 @@ def _attach_jvp(primals, tangents):
         missed = ~(jnp.max(jnp.abs(end.f)) <= size * LINEAR_ACCEPTED)
         return poison(end.x, missed) if throw else end.x
 
-    return x, jax.lax.custom_linear_solve(lambda v: -along(v), dphi, solve, transpose_solve=solve)
+    return x, jax.lax.custom_linear_solve(lambda v: -along(v), df, solve, transpose_solve=solve)
 
 
 def periodic_cycle(
