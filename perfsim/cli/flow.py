@@ -124,13 +124,11 @@ def _solved(case: FlowCase, grid, console: Console) -> tuple[Cycle, Progress]:
 def _report(console: Console, summary: dict, out: Path) -> None:
     n = len(summary["vessels"])
     width = max(len(name) for name in summary["vessels"])
-<<<<<<< ours
-    console.print(f"  {'vessel':<{width}}  mean flow mL/s  pressure mmHg (mean, range)")
-=======
     console.print(f"  {'vessel':<{width}}  mean flow mL/s  pressure mmHg (mean, range)")
     for name, v in list(summary["vessels"].items())[:20]:
-        console.print(f"  {name:<{width}}  {v['mean_outflow_m3_per_s'] / ML:14.4g}  {v['mean_pressure_Pa'] / MMHG:7.2f} "
-            f"({v['diastolic_Pa'] / MMHG:.1f}-{v['systolic_Pa'] / MMHG:.1f})",
+        console.print(
+            f"  {name:<{width}}  {v['mean_outflow_m3_per_s'] / ML:14.4g}  {v['mean_pressure_Pa'] / MMHG:7.2f} "
+            f"({v['diastolic_Pa'] / MMHG:.1f}-{v['systolic_Pa'] / MMHG:.1f})"
         )
     if n > 20:
         console.print(f"  and {n - 20} more in summary.json")
