@@ -24,6 +24,9 @@ _UNITS: dict[str, dict[str, float]] = {
     "conductance": {"1/(Pa·s)": 1.0, "1/(Pa s)": 1.0, "1/Pa/s": 1.0},
     "permeability": {"m2/(Pa·s)": 1.0, "m²/(Pa·s)": 1.0, "m2/Pa/s": 1.0, "mm2/(Pa·s)": 1e-6},
     "angle": {"deg": 0.017453292519943295, "rad": 1.0},
+    "time": {"s": 1.0, "ms": 1e-3, "min": MINUTE, "sec": 1.0, "seconds": 1.0, "msec": 1e-3, "minutes": MINUTE},
+    "activity": {"Bq/mL": 1.0, "kBq/mL": 1e3, "MBq/mL": 1e6, "nCi/mL": 37.0, "uCi/mL": 37e3, "BQML": 1.0},
+    "perfusion by volume": {"mL/min/mL": 1 / MINUTE, "mL/min/100mL": 0.01 / MINUTE, "1/min": 1 / MINUTE},
 }
 _QUANTITY = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
 
@@ -48,6 +51,30 @@ def parse(text: object, kind: str) -> float:
     if unit not in units:
         raise InputError(f"{text!r} has the unit {unit!r}, which is not a unit of {kind}: use one of {accepted}")
     return float(number) * units[unit]
+
+
+def scale(unit: str, kind: str) -> float | None:
+    """The SI value of a unit as tables and headers spell it, or None if it is none of `kind`.
+
+    ``scale("ml·min⁻¹·g⁻¹", "perfusion")`` and ``scale("cc/g/min", "perfusion")`` are one: case, brackets, blanks
+    and the order of the denominators do not count.
+    """
+    wanted = _canonical(unit)
+    return next((value for known, value in _UNITS[kind].items() if _canonical(known) == wanted), None)
+
+
+def _canonical(unit: str) -> tuple[frozenset[str], frozenset[str]]:
+    """(factors above, factors below the line) of a unit."""
+    text = unit.strip().lower().translate(str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "\xa0": " "}))
+    text = re.sub(r"\s*(\bper\b|[_/])\s*", "/", text.replace("⁻¹", "-1").replace("^", ""))
+    text = re.sub(r"\s+", "*", re.sub(r"100\s+", "100", re.sub(r"[()\[\]]", "", text)))
+    text = re.sub(r"\b(100)?(cc|ccm|cm3)\b", r"\1ml", text)
+    above, *below = text.split("/")
+    top: set[str] = set()
+    bottom = {word for part in below for word in re.split("[·*⋅]", part)}
+    for word in re.split("[·*⋅]", above):
+        (bottom if word.endswith("-1") else top).add(word.removesuffix("-1"))
+    return frozenset(top), frozenset(bottom)
 
 
 def fraction(text: object) -> float:

@@ -4,6 +4,7 @@ A program costs 10 to 30 CPU-seconds to compile whatever the size of its arrays.
 changes its values and not its shapes, and solves both states where other tests do.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -27,6 +28,23 @@ def pytest_configure(config):
     if "not slow" in config.option.markexpr:
         level = "--xla_backend_optimization_level=0"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {level}".strip()
+
+
+FULL = 2.5e9
+"""memory [bytes] from which on a worker forgets its programs between two files: the disk still knows them"""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Programs stay in memory until they are forgotten, some 30 MB each with what they were made from."""
+    if nextitem is None or nextitem.path == item.path:
+        return
+    import jax
+    import psutil
+
+    if psutil.Process().memory_info().rss > FULL:
+        jax.clear_caches()
+        gc.collect()
 
 
 _RANDOM = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}

@@ -15,12 +15,18 @@ import pytest
 BUDGET, SMALL = 25, 400
 """programs, and single operations, that a test may compile with its fixtures; `@pytest.mark.programs(n)` allows more"""
 EVENT = "/jax/core/compile/backend_compile_duration"
+LONG = 1.0
+"""seconds from which on a compilation is named in the table"""
 _made: collections.Counter = collections.Counter()
+_long: list[str] = []
 
 
-def _listen(event: str, _seconds: float, **about):
+def _listen(event: str, seconds: float, **about):
     if event == EVENT:
-        _made["small" if _is_operation(about.get("fun_name", "")) else "program"] += 1
+        name = about.get("fun_name", "")
+        _made["small" if _is_operation(name) else "program"] += 1
+        if seconds >= LONG:
+            _long.append(f"{name.removeprefix('jit(').rstrip(')')} {seconds:.0f}")
 
 
 def _is_operation(name: str) -> bool:
@@ -53,11 +59,11 @@ def _cpu() -> float:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
-    item.stash[_START] = dict(_made), _cpu()
+    item.stash[_START] = dict(_made), _cpu(), len(_long)
     return (yield)
 
 
-_START = pytest.StashKey[tuple[dict, float]]()
+_START = pytest.StashKey[tuple[dict, float, int]]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,7 +71,7 @@ def pytest_runtest_call(item):
     found = yield
     marker = item.get_closest_marker("programs")
     budget = marker.args[0] if marker else BUDGET
-    before, _ = item.stash[_START]
+    before, *_ = item.stash[_START]
     for kind, most in (("program", budget), ("small", max(SMALL, 20 * budget))):
         made = _made[kind] - before.get(kind, 0)
         if made > most:
@@ -76,9 +82,10 @@ def pytest_runtest_call(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     if call.when == "teardown":
-        before, cpu = item.stash[_START]
+        before, cpu, named = item.stash[_START]
         made = tuple(_made[k] - before.get(k, 0) for k in ("program", "small"))
         item.user_properties.append(("cost", (*made, _cpu() - cpu)))
+        item.user_properties.append(("long", ", ".join(_long[named:])))
     return (yield)
 
 
@@ -86,6 +93,7 @@ def pytest_terminal_summary(terminalreporter, config):
     count = config.getoption("programs")
     reports = [r for r in terminalreporter.stats.get("", []) if r.when == "teardown"]
     costs = {r.nodeid: dict(r.user_properties).get("cost", (0, 0, 0.0)) for r in reports}
+    long = {r.nodeid: dict(r.user_properties).get("long", "") for r in reports}
     if not count or not costs:
         return
     files: dict = collections.defaultdict(lambda: (0, 0, 0.0))
@@ -95,5 +103,5 @@ def pytest_terminal_summary(terminalreporter, config):
     for title, table in (("files", files), ("tests", costs)):
         terminalreporter.section(f"programs, single operations, CPU seconds: {title}")
         for name, cost in sorted(table.items(), key=lambda kv: -kv[1][2])[:count]:
-            terminalreporter.write_line("{:5d} {:6d} {:8.1f}  {}".format(*cost, name))
+            terminalreporter.write_line("{:5d} {:6d} {:8.1f}  {}  {}".format(*cost, name, long.get(name, "")).rstrip())
     terminalreporter.write_line("{:5d} {:6d} {:8.1f}  in all".format(*map(sum, zip(*costs.values(), strict=True))))

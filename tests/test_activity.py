@@ -3,11 +3,11 @@
 import perfsim
 from perfsim.coupling import simulate
 from perfsim.inverse import Free, fit, problem
+from perfsim.inverse.linearized import Linearized, evaluate
 from perfsim.observe import Activity, LongAxis, Noise, Segments, Voxels
 from perfsim.observe.tracers import Curve, Frames, Rubidium, Water, frame_means
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -73,31 +73,21 @@ def test_fit_of_activity_finds_flow_pose_and_delay(dynamic):
 
 @pytest.fixture(scope="module")
 def everything(dynamic):
-    """All parameters at once, away from where the data were made: (problem, residual, residual and its slope)."""
+    """All parameters at once, away from where the data were made."""
     posed, _ = problem(*dynamic, EVERYTHING)
-    start = 0.3 * jnp.asarray(np.random.default_rng(5).normal(size=posed.size))
-
-    @eqx.filter_jit
-    def residual(posed, xi):
-        return posed.residual(xi)
-
-    @eqx.filter_jit
-    def slope(posed, v):
-        return jax.jvp(posed.residual, (start,), (v,))
-
-    return posed, lambda v: residual(posed, start + v), lambda v: slope(posed, v)
+    return posed, Linearized(posed, evaluate(posed, 0.3 * np.random.default_rng(5).normal(size=posed.size)))
 
 
 @pytest.mark.parametrize("k", range(len(EVERYTHING)), ids=EVERYTHING)
 def test_taylor_slope_is_two_through_the_tracer(everything, k):
     """|r(ξ + hv) - r(ξ) - hJv| falls as h² through tree, tissue, tracer, blur, segments and pose."""
-    posed, residual, slope = everything
+    posed, linear = everything
     ends = np.cumsum([b.size for b in posed.blocks])
     part = slice(ends[k] - posed.blocks[k].size, ends[k])
-    v = jnp.zeros(posed.size).at[part].set(np.random.default_rng(k).normal(size=posed.blocks[k].size))
-    value, along = slope(v)
-    h = (2e-3, 1e-3)
-    rest = [float(jnp.linalg.norm(residual(x * v) - value - x * along)) for x in h]
+    v = np.zeros(posed.size)
+    v[part] = np.random.default_rng(k).normal(size=posed.blocks[k].size)
+    here, along = linear.here, linear.tangents(np.stack([v, v]))[0]
+    rest = [np.linalg.norm(evaluate(posed, here.xi + h * v).r - here.r - h * along) for h in (2e-3, 1e-3)]
     assert np.log2(rest[0] / rest[1]) == pytest.approx(2.0, abs=0.05)
 
 

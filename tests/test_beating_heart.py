@@ -121,7 +121,6 @@ def test_gradient_through_beat_and_steady_solve():
     flow = pulsatile(sim, dx=1e-2, samples=5, tolerance=1e-12)
     where = [lambda s: s.lesions.throat, lambda s: s.states[0].aortic_pressure, lambda s: s.outlets.resistance]
 
-    @jax.jit
     def value(factors):
         changed = sim
         for get, factor in zip(where, factors, strict=True):

@@ -2,17 +2,21 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from perfsim import InputError
+from perfsim.cli.stages import Stage
 from perfsim.io import DEMO, grow_case, parse_case, read_segments, resolved
 
 import nibabel as nib
 import numpy as np
 import pytest
 import pyvista as pv
+from browser import looked_at
 from command import perfsim
 
 QUICK = ["--terminals", "300", "--spacing", "4 mm"]
@@ -100,14 +104,29 @@ def test_resolved_case_reproduces_the_run(demo, tmp_path):
 
 def test_init_writes_a_case_that_parses(tmp_path):
     assert perfsim("init", tmp_path / "new", cwd=tmp_path).returncode == 0
-    text = (tmp_path / "new" / "case.toml").read_text()
-    assert resolved(parse_case(text)) == text
+    text = (tmp_path / "new" / "case.toml").read_text(encoding="utf-8")
+    case = parse_case(text)
+    assert text.startswith(resolved(case)) and not case.stenosis and not case.treatment
+    examples = "".join(
+        line.removeprefix("# ")
+        for line in text[len(resolved(case)) :].splitlines(True)
+        if "[[" in line or " = " in line
+    )
+    assert parse_case(examples).stenosis[0].branch == parse_case(examples).treatment[0].branch == "LAD"
     second = perfsim("init", tmp_path / "new", cwd=tmp_path)
     assert second.returncode != 0 and "exists already" in second.stderr
 
 
-def test_fit_recovers_a_tone(demo, tmp_path):
-    """Segments of the demo itself, stress halved in the LAD's: the fit lowers the LAD's tone only."""
+def interrupted_at_second_step(stage, done, total, note=None):
+    if (note or "").startswith("misfit") and done == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
+    """Segments of the demo itself, stress halved in the LAD's: the fit lowers the LAD's tone only.
+
+    It is interrupted, and the same command goes on.
+    """
     _, out = demo
     case = (out / "case.toml").read_text()
     (tmp_path / "case.toml").write_text(case)
@@ -117,11 +136,55 @@ def test_fit_recovers_a_tone(demo, tmp_path):
         file.write("segment,mbf_mL_min_g,sd\n")
         for r in rows:
             file.write(f"{r['segment']},{float(r['mbf_mL_min_g']) * (0.6 if r['segment'] in lad else 1.0):.5f},0.2\n")
-    run = perfsim("fit", "case.toml", "--stress", "stress.csv", "--out", tmp_path / "fitted", cwd=tmp_path)
+    command = ["fit", "case.toml", "--stress", "stress.csv", "--out", tmp_path / "fitted", "--fix", "rotation"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "update", interrupted_at_second_step)
+        cut = perfsim(*command, cwd=tmp_path)
+    assert cut.returncode == 143 and "interrupted; the same command goes on from" in cut.stderr
+    assert [p.name for p in (tmp_path / "fitted").iterdir()] == ["checkpoint"]
+    run = perfsim(*command, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
+    assert "going on from" in run.stdout and not (tmp_path / "fitted" / "checkpoint").exists()
     assert "before" in run.stdout and "tone[LAD]" in run.stdout and "converged" in run.stdout
     fitted = parse_case((tmp_path / "fitted" / "case.toml").read_text())
     assert fitted.tissue.tone["LAD"] < 0.75 and 0.85 < fitted.tissue.tone["LCx"] < 1.2
+    found = json.loads((tmp_path / "fitted" / "fit.json").read_text())
+    free = [
+        "tone[LAD]",
+        "tone[LCx]",
+        "tone[RCA]",
+        "throat[LAD@30mm]",
+        "demand",
+        "pressure[rest]",
+        "pressure[hyperemia]",
+        "scale",
+    ]
+    assert list(found["parameters"]) == free  # all that explains a map as well as another
+    good = found["goodness_of_fit"]
+    assert good["explained"] and good["data"] == 17 and good["verdict"] in run.stdout.replace("\n", " ")
+    assert found["held"] == ["Held, so that their uncertainty is in no interval: rotation of the map at 0 °."]
+    page, errors = looked_at(tmp_path / "fitted" / "fit.html", 390, tmp_path)
+    assert not errors and page["width"] <= 390 and page["violations"] == [] and page["broken"] == 0
+    assert page["first"] == ["Answer", "What not to trust"]
+    assert (tmp_path / "fitted" / "fit.html").stat().st_size <= 3e6
+
+
+def test_a_map_that_the_model_cannot_explain_has_no_answer(demo, tmp_path):
+    """Segments of twenty times the flow a heart can have: exit 4 with the verdict, a page without an answer."""
+    _, out = demo
+    (tmp_path / "case.toml").write_text((out / "case.toml").read_text())
+    rows = "".join(f"{k},{6.0 if k % 2 else 0.5},0.05\n" for k in range(1, 18))
+    (tmp_path / "stress.csv").write_text("segment,mbf_mL_min_g,sd\n" + rows)
+    run = perfsim("fit", "case.toml", "--stress", "stress.csv", "--out", "fitted", cwd=tmp_path)
+    assert run.returncode == 4 and "does not explain the data: nothing that follows from it may be used" in run.stderr
+    assert (
+        "Derived" not in run.stdout
+        and not json.loads((tmp_path / "fitted" / "fit.json").read_text())["goodness_of_fit"]["usable"]
+    )
+    assert "No answer" in (tmp_path / "fitted" / "fit.html").read_text()
+    for name, said in (("scael", "would change tone"), ("throat", "")):
+        held = perfsim("fit", "case.toml", "--stress", "stress.csv", "--fix", name, "--dry-run", cwd=tmp_path)
+        assert held.returncode == (3 if said else 0) and said in held.stderr
 
 
 BAD = {
@@ -227,7 +290,7 @@ def test_verbose_adds_and_quiet_removes(tmp_path):
 
 
 def test_help_does_not_import_jax(tmp_path):
-    code = "import sys\nfrom perfsim.cli.main import app\ntry:\n app(['--help'])\nexcept SystemExit: pass\nsys.exit('jax' in sys.modules)"
+    code = "import sys\nfrom perfsim.cli.commands import app\ntry:\n app(['--help'])\nexcept SystemExit: pass\nsys.exit('jax' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0 and "demo" in run.stdout
 
@@ -235,13 +298,13 @@ def test_help_does_not_import_jax(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("segment,mbf\n1,2", "mbf_mL_min_g"),
+        ("segment,value\n1,2", "mbf_mL_min_g"),
         ("segment,mbf_mL_min_g\n18,2", "18"),
         ("segment,mbf_mL_min_g\n1,two", "two"),
         ("segment,mbf_mL_min_g\n1,250", "mL/min/100g"),
         ("segment,mbf_mL_min_g\n1,0.03\n2,0.04", "mL/s/g"),
         ("segment,mbf_mL_min_g\n1,2\n2,-0.4", "line 3: an MBF of -0.4 mL/min/g is no flow"),
-        ("segment,mbf_mL_min_g\n1,nan", "no flow"),
+        ("segment,mbf_mL_min_g\n1,nan", "not a number"),
         ("segment,mbf_mL_min_g\n1,2\n1,3", "twice"),
         ("segment,mbf_mL_min_g,sd\n1,2,-1", "positive"),
         ("segment,mbf_mL_min_g\n", "no rows"),

@@ -3,9 +3,10 @@
 import perfsim
 from perfsim._results import RESULTS
 from perfsim.cohorts import synthetic_patient
-from perfsim.coupling import pad, pulsatile, simulate, trunk_branch
+from perfsim.coupling import pulsatile, simulate, trunk_branch
 from perfsim.darcy import FiniteVolumes
 from perfsim.inverse import PARAMETERS, Free, ToneField, fit, problem
+from perfsim.inverse.linearized import Linearized, evaluate
 from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Voxels, Wire, lesion_sites
 
 import equinox as eqx
@@ -20,20 +21,18 @@ FREE = ("tone", "throat", "scale")
 """what most fits here look for, so that they share their programs"""
 
 
-@pytest.fixture(scope="module")
-def patient():
-    """One stenosed patient whose simulations have standard sizes."""
-    drawn = synthetic_patient(0, stenosed=True, terminals=300, spacing=4e-3)
-    return eqx.tree_at(lambda p: (p.truth, p.nominal), _Known(drawn), (pad(drawn.truth), pad(drawn.nominal)))
-
-
 class _Known(eqx.Module):
     truth: perfsim.Simulation
     nominal: perfsim.Simulation
     axis: LongAxis
 
-    def __init__(self, drawn):
-        self.truth, self.nominal, self.axis = drawn.truth, drawn.nominal, LongAxis.of(drawn.heart.wall.frame)
+
+@pytest.fixture(scope="module")
+def patient(small_heart, padded_sim):
+    """A stenosed patient with microvascular disease in the RCA's territory, and what is known of him before the fit."""
+    truth = eqx.tree_at(lambda s: s.tissue.tone, padded_sim, jnp.array([1.2, 0.85, 0.6]))
+    nominal = eqx.tree_at(lambda s: s.lesions.throat, padded_sim, jnp.array([0.75]))
+    return _Known(truth, nominal, LongAxis.of(small_heart.wall.frame))
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +80,38 @@ def test_checkpoint_resumes_to_the_same_answer(patient, truth, tmp_path, method)
     resumed = fit(patient.nominal, data, free, **how, checkpoint=file)
     np.testing.assert_array_equal(resumed.xi, whole.xi)
     assert resumed.iterations == whole.iterations and resumed.cost_before == whole.cost_before
-    with pytest.raises(perfsim.InputError, match="checkpoint is of 7 parameters"):
+    with pytest.raises(perfsim.InputError, match=r"another fit \(of the parameters .*throat.*; this one is of tone"):
         fit(patient.nominal, data, ("tone",), checkpoint=file)
-    np.savez(file, xi=whole.xi, iteration=1)
+
+
+FOREIGN = {
+    "other volumes": (lambda s: s.volumes.volume, 1.001),
+    "another tree": (lambda s: s.network.position, 1.001),
+    "another start": (lambda s: s.tissue.supply, 1.001),
+}
+
+
+def test_a_checkpoint_serves_nothing_but_its_own_fit(patient, truth, tmp_path):
+    """Another patient, mesh, start or table is refused with what differs; so is a file that is damaged or cut."""
+    sim, data, file = patient.nominal, [by_segment(patient, truth)], tmp_path / "fit.npz"
+    fit(sim, data, FREE, max_steps=1, checkpoint=file, throw=False)
+    good = file.read_bytes()
+    with np.load(file) as saved:
+        xi = saved["xi"].tobytes()
+    for said, (where, factor) in FOREIGN.items():
+        other = eqx.tree_at(where, sim, replace_fn=lambda x, factor=factor: factor * x)
+        with pytest.raises(perfsim.InputError, match=rf"another fit \({said}.*remove it to start anew"):
+            fit(other, data, FREE, checkpoint=file)
+    measured = eqx.tree_at(lambda s: s.value, data[0], replace_fn=lambda x: 1.01 * x)
+    with pytest.raises(perfsim.InputError, match=r"another fit \(other measurements\)"):
+        fit(sim, [measured], FREE, checkpoint=file)
+    for bad in (good[:-100], good[: len(good) // 2], b"", b"PK\x03\x04", good.replace(xi, xi[::-1])):
+        file.write_bytes(bad)
+        with pytest.raises(perfsim.InputError, match="checkpoint is damaged or cut"):
+            fit(sim, data, FREE, checkpoint=file)
+    np.savez(tmp_path / "old", xi=np.zeros(7), iteration=1)
     with pytest.raises(perfsim.InputError, match="of another version"):
-        fit(patient.nominal, data, free, checkpoint=file)
+        fit(sim, data, FREE, checkpoint=tmp_path / "old.npz")
 
 
 def test_a_second_fit_compiles_nothing(patient, truth):
@@ -99,26 +125,27 @@ def test_a_second_fit_compiles_nothing(patient, truth):
     assert compiled() == before
 
 
-def test_passes_are_a_linear_map_that_tends_to_the_derivative(patient, truth):
-    """Products of a fit: a digit a pass at least, and J and its transpose belong to one matrix all the same."""
-    tissue = FiniteVolumes(single=False)  # linear to round-off, not to that of 32 bits
+@pytest.mark.parametrize(("single", "rounding"), [(True, 1e-6), pytest.param(False, 1e-12, marks=pytest.mark.slow)])
+def test_passes_are_a_linear_map_that_tends_to_the_derivative(patient, truth, single, rounding):
+    """Products of a fit: a digit a pass at least, and J and its transpose belong to one matrix all the same, to the
+    round-off of the preconditioner.
+    """
+    tissue = FiniteVolumes(single=single)
     posed, _ = problem(patient.nominal, [by_segment(patient, truth)], ["terminal_tone"], tissue=tissue)
     rng = np.random.default_rng(0)
-    xi = jnp.zeros(posed.size)
-    v, w = (jnp.asarray(rng.normal(size=n)) for n in (posed.size, posed.data_size))
-    _, solution = posed.solved(xi)
+    v, w = (rng.normal(size=(1, n)) for n in (posed.size, posed.data_size))
+    here = evaluate(posed, np.zeros(posed.size))
 
-    @eqx.filter_jit
-    def products(posed, solution, passes):
-        _, tangent = jax.linearize(posed.around(solution, passes), xi)
-        return tangent(v), jax.linear_transpose(tangent, xi)(w)[0], tangent(2.0 * v)
+    def products(passes):
+        linear = Linearized(posed, here, passes)
+        return linear.tangents(v)[0], linear.cotangents(w)[0], linear.tangents(2.0 * v)[0]
 
-    exact, _, _ = products(posed, solution, None)
+    exact, _, _ = products(None)
     errors = []
     for passes in (1, 2, 3):
-        forward, backward, twice = products(posed, solution, jnp.asarray(passes))
-        assert abs(w @ forward - backward @ v) <= 1e-12 * np.linalg.norm(w) * np.linalg.norm(forward)
-        np.testing.assert_allclose(twice, 2.0 * forward, rtol=1e-10)
+        forward, backward, twice = products(passes)
+        assert abs(w[0] @ forward - backward @ v[0]) <= rounding * np.linalg.norm(w) * np.linalg.norm(forward)
+        np.testing.assert_allclose(twice, 2.0 * forward, rtol=100 * rounding, atol=rounding * np.abs(forward).max())
         errors.append(float(np.linalg.norm(forward - exact) / np.linalg.norm(exact)))
     assert errors[0] <= 0.1 and errors[1] <= 0.3 * errors[0] and errors[2] <= 0.3 * errors[1]
 
@@ -130,7 +157,7 @@ def test_a_solution_is_where_the_next_solve_starts(patient, truth, small_heart):
         assert int(again[state].counters.newton) <= 1
         np.testing.assert_allclose(again[state].mbf, truth[state].mbf, rtol=1e-8, atol=1e-9)
     with pytest.raises(perfsim.InputError, match=r"nodes and .* volumes in state .* the same trees and mesh"):
-        simulate(small_heart.sim, near=truth)
+        simulate(small_heart.sim, near=truth)  # which is not padded
     other = eqx.tree_at(lambda s: s.tissue.tone, patient.truth, 1.05 * patient.truth.tissue.tone)
     cold, warm = simulate(other), simulate(other, near=truth)
     for state in STATES:
@@ -260,7 +287,7 @@ def test_a_misfit_that_is_not_finite_is_named(patient, truth):
 
 @pytest.mark.slow
 def test_wire_and_cuff_are_fitted(patient, truth):
-    site = lesion_sites(patient.truth)[1]
+    site = lesion_sites(patient.truth)[0]
     wire = float(truth.hyperemia.static_pressure[site] / truth.hyperemia.aortic_pressure)
     data = [by_segment(patient, truth), Wire(wire, site, Noise(0.0, 1e-3)), Cuff(1.2e4, Noise(0.0, 10.0))]
     fitted = fit(patient.nominal, data, ("tone", "severity", "pressure"))

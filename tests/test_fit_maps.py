@@ -16,7 +16,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-SMALL = '[tree]\nterminals = 150\n[mesh]\nspacing = "4.5 mm"\n'
+SMALL = """[tree]
+terminals = 300
+[mesh]
+spacing = "4 mm"
+[[stenosis]]
+branch = "LAD"
+position = "30 mm"
+diameter_reduction = 0.2
+length = "10 mm"
+"""  # the shapes of `small_heart`
 FIT = '[fit]\nparameters = ["tone_field"]\nnoise = 0.05\n'
 
 

@@ -108,7 +108,11 @@ def test_svzerod_in_time(write):
     case["vessels"][2]["zero_d_element_type"] = "BloodVesselCRL"
     network = read_flow(write("z.json", json.dumps(case))).network
     plain, narrowed, proximal = network.vessels
-    assert plain.S is None and isinstance(proximal, lumped.ProximalVessel) and not isinstance(narrowed, lumped.ProximalVessel)
+    assert (
+        plain.S is None
+        and isinstance(proximal, lumped.ProximalVessel)
+        and not isinstance(narrowed, lumped.ProximalVessel)
+    )
     np.testing.assert_allclose(plain.R, [9.0, 2.0])  # the trunk, and the junction's
     values = [float(x[0]) for x in (narrowed.R, narrowed.L, narrowed.C, narrowed.S)]
     assert values == [18.0, 0.25, 2e-3, 0.5] and float(proximal.R[0]) == 6.0

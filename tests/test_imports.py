@@ -120,7 +120,7 @@ def test_the_core_works_alone():
     run = subprocess.run([sys.executable, "-c", CORE], capture_output=True, text=True)
     assert run.returncode == 2, run.stderr
     lines = run.stdout.splitlines()
-    expected = [("pyvista", "io"), ("nibabel", "io"), ("pydantic", "io"), ("jinja2", "viz"), ("optax", "learn")]
+    expected = [("pyvista", "io"), ("nibabel", "io"), ("pydantic", "io"), ("matplotlib", "viz"), ("optax", "learn")]
     assert len(lines) == len(expected)
     for line, (package, extra) in zip(lines, expected, strict=True):
         assert package in line and line.endswith(f'pip install "perfsim[{extra}]"')

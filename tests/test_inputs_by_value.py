@@ -97,7 +97,7 @@ def test_segments(write):
     [
         ("1,-0.1,", "line 2: an MBF of -0.1"), ("1,20.1,", "too high"), ("18,1,", "'18' is not an AHA segment"),
         ("0,1,", "'0' is not"), ("1.5,1,", "'1.5' is not"), ("1,1,\n1,2,", "line 3: segment 1 appears twice"),
-        ("1,x,", "'x' is not a number"), ("1,1,0", "sd '0' must be positive"), ("", "no rows"), ("1,nan,", "no flow"),
+        ("1,x,", "'x' is not a number"), ("1,1,0", "sd '0' must be positive"), ("", "no rows"), ("1,nan,", "not a number"),
         ("1,0.05,", "mL/s/g"),
     ],
 )  # fmt: skip
@@ -294,3 +294,20 @@ def test_case_by_value_and_again():
 def test_cases_that_cannot_be(text, words):
     with pytest.raises(perfsim.InputError, match=words):
         parse_case(text)
+
+
+def test_readings_of_stenoses():
+    """A fraction, percent, or percent with the reading's standard deviation; the file that is written reads back."""
+    text = '[[stenosis]]\nbranch = "LAD"\nposition = "20 mm"\ndiameter_reduction = {}\nlength = "8 mm"\n'
+    for written, value, error in (
+        ("0.6", 0.6, None), ('"60 %"', 0.6, None), ('"60 % ± 10 %"', 0.6, 0.1), ('"62,5 % +/- 7 %"', 0.625, 0.07),
+    ):  # fmt: skip
+        case = parse_case(text.format(written))
+        for read in (case, parse_case(resolved(case))):
+            (lesion,) = read.stenosis
+            assert (lesion.diameter_reduction, lesion.reading_error) == (pytest.approx(value), error)
+            assert read.free == ["tone", "throat", "demand", "pressure", "scale", "rotation"]
+    for wrong in ('"60"', '"60 % ± 10"', '"60 % ± 90 %"', '"130 %"'):
+        with pytest.raises(perfsim.InputError, match=r"diameter_reduction|reading_error"):
+            parse_case(text.format(wrong))
+    assert parse_case("").free == ["tone", "demand", "pressure", "scale", "rotation"]  # no stenosis, no throat

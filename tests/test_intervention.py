@@ -1,9 +1,11 @@
 """Stents, occlusions, sensitivity."""
 
 import perfsim
+from perfsim.cli.treatment import treat
 from perfsim.coupling import check, simulate
+from perfsim.io import parse_case
 from perfsim.observe import behind, ffr, lesion_sites, territory_mbf, vessel_at
-from perfsim.study import dilate, lumen_gain, occlude, sensitivity
+from perfsim.study import dilate, graft, lumen_gain, misread, occlude, sensitivity
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -86,3 +88,54 @@ def test_gain_of_lumen_is_a_widened_stretch(small_heart):
 def test_impossible_stents(small_heart, branch, start, end, words):
     with pytest.raises(perfsim.InputError, match=words):
         dilate(small_heart.sim, branch, start, end)
+
+
+def test_a_balloon_leaves_a_part_of_the_stenosis(small_heart):
+    """The throat widens to what is left, no wider lumen is narrowed, and nothing narrower than it was stays so."""
+    sim = small_heart.sim
+    done = dilate(sim, "LAD", 0.02, 0.04, residual=0.2)
+    np.testing.assert_allclose(done.lesions.throat, [0.8])
+    np.testing.assert_array_equal(done.network.lumen, sim.network.lumen)
+    np.testing.assert_allclose(dilate(sim, "LAD", 0.02, 0.04, residual=0.7).lesions.throat, sim.lesions.throat)
+
+
+def test_treatments_of_a_case_are_those_of_the_study(small_heart):
+    """A graft and a balloon, one after the other; a place beyond the branch is refused by its number."""
+    text = """
+    [[treatment]]
+    kind = "graft"
+    branch = "LAD"
+    position = "60 mm"
+    diameter = "3 mm"
+    length = "150 mm"
+    [[treatment]]
+    kind = "dilation"
+    branch = "LAD"
+    start = "20 mm"
+    end = "40 mm"
+    residual = 0.3
+    """
+    sim = small_heart.sim
+    done = treat(parse_case(text), sim)
+    expected = dilate(graft(sim, "LAD", 0.06, diameter=3e-3, length=0.15), "LAD", 0.02, 0.04, residual=0.3)
+    assert eqx.tree_equal(done, expected) and not eqx.tree_equal(done.bridges, sim.bridges)
+    with pytest.raises(perfsim.InputError, match=r"treatment\[0\]: LAD is .* mm long"):
+        treat(parse_case(text.replace("60 mm", "400 mm")), sim)
+
+
+def test_a_misread_throat_moves_the_ffr_as_a_solve_says(small_heart, small_solution):
+    """0.2 mm of the healthy diameter to either side, 1.645 times; the read one lies between."""
+    sim = small_heart.sim
+    site, (low, high) = lesion_sites(sim)[0], misread(sim)[0]
+    healthy = 2.0 * float(np.interp(0.03, *lumen_along(sim)))
+    for end, side in ((low, -1.0), (high, 1.0)):
+        throat = float(sim.lesions.throat[0]) + side * 1.645 * 0.2e-3 / healthy
+        other = eqx.tree_at(lambda s: s.lesions.throat, sim, jnp.array([throat]))
+        assert end == pytest.approx(float(ffr(simulate(other).hyperemia)[site]), abs=2e-3)
+    assert low < float(ffr(small_solution.hyperemia)[site]) < high
+
+
+def lumen_along(sim) -> tuple[np.ndarray, np.ndarray]:
+    """(position [m], healthy radius [m]) along the LAD."""
+    on = np.flatnonzero(np.asarray(sim.network.branch) == sim.network.branch_names.index("LAD"))
+    return np.asarray(sim.network.coordinate)[on, 1], np.asarray(sim.network.lumen)[on, 1]

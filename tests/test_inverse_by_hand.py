@@ -5,13 +5,16 @@ profiles and the worth of further measurements have closed forms.
 """
 
 import dataclasses
+import math
 
 import perfsim
 from perfsim.inverse import (
     Ensemble,
     Free,
+    Goodness,
     ToneField,
     fit,
+    goodness,
     identifiability,
     next_measurement,
     posterior,
@@ -20,9 +23,10 @@ from perfsim.inverse import (
 )
 from perfsim.inverse.fields import FieldBlock, Matern
 from perfsim.inverse.gauss_newton import Dense, Krylov, Trust, Work, bent
+from perfsim.inverse.goodness import datum_names
 from perfsim.inverse.identifiability import in_words
 from perfsim.inverse.model import Model
-from perfsim.observe import Measurement, Noise
+from perfsim.observe import Measurement, Noise, Scan, Wire
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -288,7 +292,7 @@ def test_a_stopped_fit_goes_on(sim, tmp_path):
     resumed = fit(sim, data, FREE, tolerance=1e-6, checkpoint=file)
     np.testing.assert_array_equal(resumed.xi, whole.xi)
     assert resumed.iterations == whole.iterations and resumed.cost_before == whole.cost_before
-    with pytest.raises(perfsim.InputError, match="checkpoint is of 3 parameters, the fit has 2"):
+    with pytest.raises(perfsim.InputError, match="checkpoint is of another fit"):
         fit(sim, data, ("tone",), checkpoint=file)
     with pytest.raises(perfsim.InputError, match="keeps no checkpoint"):
         fit(sim, data, FREE, method="lbfgs", checkpoint=file)
@@ -312,3 +316,33 @@ def test_a_field_of_tone_by_hand(sim):
     np.testing.assert_allclose(sharp.field(volumes, xi), -0.7 / (1 + np.exp(-6 * (m - 1))), rtol=1e-9)
     _, names = problem(sim, [measured(sim)], [ToneField(smooth=False), Free("tone", by="all")])
     assert names[:2] == ["tone field[0]", "tone field[1]"] and names[8:] == ["tone"]
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, 8.0])
+def test_goodness_of_fit_by_hand(sim, factor):
+    """χ² is yᵀ (SJJᵀS + σ²)⁻¹ y with as many degrees of freedom as data; the largest residual is tested beside it."""
+    known = posterior(fit(sim, [measured(sim, value=factor * Y)], FREE, tolerance=1e-6))
+    good = goodness(known)
+    y = factor * Y / SIGMA
+    chi2 = y @ np.linalg.solve(np.eye(4) + J @ J.T, y)
+    assert good.chi2 == pytest.approx(chi2, rel=1e-6) and good.data == 4
+    assert good.probability == pytest.approx(np.exp(-chi2 / 2) * (1 + chi2 / 2), rel=1e-4)  # of four degrees of freedom
+    assert good.effective == pytest.approx(np.trace(np.linalg.inv(H) @ J.T @ J), rel=1e-6)
+    r = J @ (factor * BEST) - y
+    np.testing.assert_allclose(list(good.residuals.values()), r, atol=1e-3)
+    inside = math.erf(np.abs(r).max() / np.sqrt(2.0))
+    assert good.probability_of_largest == pytest.approx(1.0 - inside**4, rel=1e-2, abs=1e-6)
+    said = {1.0: "explains the data (χ²", 2.0: "explains the data", 8.0: "does not explain the data: nothing"}[factor]
+    assert said in good.verdict and good.usable == (factor < 8.0)
+
+
+def test_what_goodness_of_fit_names():
+    """A datum that is 6 standard deviations off among good ones; places and states by their names."""
+    names = [f"Logarithms {k}" for k in (1, 2, 3, 4)]
+    bad = Goodness(9.0, 4, 2.0, 0.06, dict(zip(names, (0.1, -6.0, 0.3, 5.0), strict=True)), 1e-8)
+    assert list(bad.missed) == ["Logarithms 2", "Logarithms 4"] and not bad.explained and bad.usable
+    assert "misses Logarithms 2 by -6.0, Logarithms 4 by +5.0 standard deviations" in bad.verdict
+    assert datum_names(Wire(0.8, 0)) == ["the wire's reading (hyperemia)"]
+    assert datum_names(Scan(("rest", "hyperemia"), np.ones((2, 3)), Noise()))[1::3] == [
+        "place 2 (rest)", "place 2 (hyperemia)",
+    ]  # fmt: skip

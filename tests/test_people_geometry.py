@@ -204,5 +204,5 @@ def test_exchanged_labels_are_refused():
     wall_from_labels(CASES / "labels_ok.nii.gz", wall=2, cavity=3, right_ventricle=1)
     for values in ((2, 1, 3), (1, 3, 2)):
         given = dict(zip(("wall", "cavity", "right_ventricle"), values, strict=True))
-        with pytest.raises(InputError, match="of the cavity, which it must enclose"):
+        with pytest.raises(InputError, match="of the cavity's surface"):
             wall_from_labels(CASES / "labels_ok.nii.gz", **given)

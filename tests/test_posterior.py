@@ -17,11 +17,11 @@ from perfsim.inverse import (
     problem,
     profile,
 )
+from perfsim.inverse.linearized import Linearized, evaluate
 from perfsim.inverse.posterior import Ensemble, _leading
 from perfsim.observe import Cuff, LongAxis, Noise, PolarMap, Pose, Scan, Segments, Voxels, Wire, lesion_sites
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -54,14 +54,9 @@ def scan(heart, sim, states=("rest", "hyperemia"), noise=None, blurred=False):
 def everything(heart, sim):
     """All parameter classes at once, through tree, tissue, blur, segments and pose, away from where data were made."""
     posed, _ = problem(sim, [scan(heart, sim, blurred=True)], EVERYTHING)
-    start = 0.3 * jnp.asarray(np.random.default_rng(0).normal(size=posed.size))
-
-    @eqx.filter_jit
-    def products(posed, v, w):
-        value, tangent = jax.linearize(posed.residual, start)
-        return value, tangent(v), jax.linear_transpose(tangent, start)(w)[0]
-
-    return posed, start, eqx.filter_jit(posed.residual), lambda v, w: products(posed, v, w)
+    start = 0.3 * np.random.default_rng(0).normal(size=posed.size)
+    here = evaluate(posed, start)
+    return posed, start, lambda xi: evaluate(posed, xi).r, Linearized(posed, here)
 
 
 def classes(posed):
@@ -72,30 +67,36 @@ def classes(posed):
 @pytest.mark.parametrize("k", range(len(EVERYTHING)))
 def test_taylor_slope_is_two(everything, k):
     """|r(ξ + hv) - r(ξ) - hJv| falls as h² along every class of parameters."""
-    posed, start, residual, products = everything
+    posed, start, residual, linear = everything
     low, high = classes(posed)[k]
-    v = jnp.zeros(posed.size).at[low:high].set(jnp.asarray(np.random.default_rng(k).normal(size=high - low)))
-    v = v / jnp.linalg.norm(v)
-    value, along, _ = products(v, jnp.zeros(posed.data_size))
-    h = np.array([0.2, 0.1, 0.05]) if k < 16 else np.array([0.8, 0.4, 0.2])
-    rest = [float(jnp.linalg.norm(residual(start + x * v) - value - x * along)) for x in h]
-    size = float(jnp.linalg.norm(along))
+    v = np.zeros(posed.size)
+    v[low:high] = np.random.default_rng(k).normal(size=high - low)
+    v = v / np.linalg.norm(v)
+    value, along = linear.here.r, linear.tangents(v[None])[0]
+
+    def left(h):
+        return float(np.linalg.norm(residual(start + h * v) - value - h * along))
+
+    h = (0.1, 0.05) if k < 16 else (0.4, 0.2)
+    rest = [left(x) for x in h]
+    size = float(np.linalg.norm(along))
     assert rest[-1] > 1e-9 * max(size, 1.0), "linear to round-off: nothing is tested"
     slope = np.log(rest[-2] / rest[-1]) / np.log(2.0)
     assert slope == pytest.approx(2.0, abs=0.15)
     # the limit: Richardson's slope of the finer pairs
-    finer = [float(jnp.linalg.norm(residual(start + x * v) - value - x * along)) for x in 0.1 * h[-2:]]
+    finer = [left(0.1 * x) for x in h]
     assert finer[-1] > 1e-10 * size, "linear to round-off: nothing is tested"
     assert np.log(finer[0] / finer[1]) / np.log(2.0) == pytest.approx(2.0, abs=0.05)
 
 
 def test_tangent_and_adjoint_agree(everything):
-    """⟨Jv, w⟩ = ⟨v, Jᵀw⟩ to 1e-10."""
-    posed, _, _, products = everything
+    """⟨Jv, w⟩ = ⟨v, Jᵀw⟩ to 1e-10, several at a time and one alone."""
+    posed, _, _, linear = everything
     rng = np.random.default_rng(1)
-    v, w = (jnp.asarray(rng.normal(size=n)) for n in (posed.size, posed.data_size))
-    _, Jv, JTw = products(v, w)
-    assert abs(float(jnp.vdot(Jv, w) - jnp.vdot(v, JTw))) <= 1e-10 * float(jnp.linalg.norm(Jv) * jnp.linalg.norm(w))
+    v, w = (rng.normal(size=(6, n)) for n in (posed.size, posed.data_size))
+    Jv, JTw = linear.tangents(v), linear.cotangents(w)  # four and two
+    scale = np.linalg.norm(Jv, axis=1) * np.linalg.norm(w, axis=1)
+    assert np.all(np.abs(np.sum(Jv * w, axis=1) - np.sum(v * JTw, axis=1)) <= 1e-10 * scale)
 
 
 FREE = ("tone", "throat", "pressure", "scale")
@@ -110,7 +111,7 @@ def stress(heart, sim):
 def test_posterior_is_the_inverse_of_the_hessian(stress):
     """Covariance, deviations and draws against (I + JᵀJ)⁻¹ computed directly."""
     fitted = stress.fit
-    J = np.asarray(jax.jacfwd(fitted.problem.residual)(jnp.asarray(fitted.xi)))
+    J = Linearized(fitted.problem, evaluate(fitted.problem, fitted.xi)).tangents(np.eye(len(fitted.xi))).T
     exact = np.linalg.inv(np.eye(len(fitted.xi)) + J.T @ J)
     np.testing.assert_allclose(stress.covariance(np.arange(len(fitted.xi))), exact, atol=1e-8)
     np.testing.assert_allclose(stress.sd, np.sqrt(np.diag(exact)), atol=1e-8)

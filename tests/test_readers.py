@@ -155,7 +155,9 @@ ZERO_D = {
         {"bc_name": "IN", "bc_type": "FLOW", "bc_values": {"Q": [5.0, 5.0], "t": [0.0, 1.0]}},
         {"bc_name": "OUT", "bc_type": "RESISTANCE", "bc_values": {"Pd": 100.0, "R": 100.0}},
     ],
-    "junctions": [{"inlet_vessels": [0], "junction_name": "J", "junction_type": "N", "outlet_vessels": [1, 2]}],
+    "junctions": [
+        {"inlet_vessels": [0], "junction_name": "J", "junction_type": "NORMAL_JUNCTION", "outlet_vessels": [1, 2]}
+    ],
     "vessels": [
         {
             "vessel_id": i,

@@ -149,7 +149,7 @@ def test_extraction_by_hand():
         assert float(RUBIDIUM(jnp.asarray(flow))) == pytest.approx(rubidium(flow) * 60 / 1.05, rel=1e-12)
         assert float(AMMONIA(jnp.asarray(flow))) == pytest.approx(ammonia(flow) * 60 / 1.05, rel=1e-12)
     assert RUBIDIUM(jnp.array([0.0, -1.0])).tolist() == [0.0, -1.0]
-    assert DENSITY == 1.05 and HALF_LIFE == {"O15": 122.24, "Rb82": 76.4, "N13": 597.9}
+    assert DENSITY == 1.05 and HALF_LIFE == {"O15": 122.24, "Rb82": 76.4, "N13": 597.9, "F18": 6586.2}
 
 
 def test_decay_is_undone_by_hand():

@@ -186,7 +186,7 @@ def test_curves_and_frames_are_checked(tmp_path, blood):
         fit_regions(jnp.ones((1, 24)), Water(), Curve.of([0.0, 100.0], [1.0, 1.0]), FRAMES)
     table = tmp_path / "blood.csv"
     table.write_text("time_s,activity\n0,0\n10,5.5\n20,oops\n")
-    with pytest.raises(perfsim.InputError, match=r"line 4: '20', 'oops'"):
+    with pytest.raises(perfsim.InputError, match=r"line 4: activity 'oops' is not a number"):
         read_curve(table)
     table.write_text("time_s,activity\n0,0\n10,5.5\n")
     assert float(read_curve(table)(jnp.asarray(5.0))) == pytest.approx(2.75)
@@ -238,7 +238,7 @@ def test_maps_of_mbf_are_read_and_checked(small_heart, tmp_path):
         (-good, affine, "negative"),
         (broken, affine, "NaN"),
         (good, away, "covers"),
-        (good[..., None], affine, "three dimensions"),
+        (np.stack([good, good], -1), affine, "three dimensions"),
     ):
         with pytest.raises(perfsim.InputError, match=match):
             read(values, turned)

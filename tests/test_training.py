@@ -58,6 +58,11 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, samples, mode
     assert seen[0] == 21 and again == history and same(whole, resumed)
     with pytest.raises(InputError, match=r"another training \(steps 40, not 50\)"):
         train(model, loss, samples, Training(50, 2, 1e-2), checkpoint=path)
+    others = jax.tree.map(lambda x: 1.01 * x, samples)
+    with pytest.raises(InputError, match=r"another training \(patients \w+, not \w+\)"):
+        train(model, loss, others, how, checkpoint=path)
+    with pytest.raises(InputError, match=r"another training \(network \w+, not \w+\)"):
+        train(ToneNetwork.of(jax.random.key(1), width=8, rounds=1), loss, samples, how, checkpoint=path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="not a checkpoint of this model"):
         train(model, loss, samples, how, checkpoint=path)

@@ -152,8 +152,8 @@ def meshes_and_labels() -> Found:
     trials = {
         "triangles left out": set(mesh.cells_dict) == {10} and "TRIANGLE" in notes[0],
         "labels as they are": bool(labels(2, 3, 1)),
-        "cavity and right ventricle": refused(lambda v: labels(*v), (2, 1, 3), "are exchanged"),
-        "wall and right ventricle": refused(lambda v: labels(*v), (1, 3, 2), "it must enclose"),
+        "cavity and right ventricle": refused(lambda v: labels(*v), (2, 1, 3), "exchanged with the right ventricle"),
+        "wall and right ventricle": refused(lambda v: labels(*v), (1, 3, 2), "the wall encloses"),
     }
     return tally(trials)
 

@@ -1,21 +1,26 @@
 """Fitting a case to tables or maps of MBF."""
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
 
-from perfsim import _runtime, io, viz
+from perfsim import io, viz
 from perfsim._results import InputError, SimulationError, meant
+from perfsim.cli.cost import cost_of
 from perfsim.cli.fitted import fitted_case
-from perfsim.cli.folder import check_folder
+from perfsim.cli.folder import claimed
 from perfsim.cli.measured import panels, read_measured
-from perfsim.cli.run import run_case
-from perfsim.cli.stages import Stages
+from perfsim.cli.results import write_results
+from perfsim.cli.run import computed, started
 from perfsim.cli.tables import print_table
+from perfsim.cli.terminal import open_console, warn
 from perfsim.cohorts import Heart
 from perfsim.inverse import (
     Ensemble,
     Fit,
+    Free,
+    Goodness,
     Identifiability,
     Posterior,
     Quantity,
@@ -23,16 +28,18 @@ from perfsim.inverse import (
     Value,
     clinical_table,
     fit,
+    goodness,
     identifiability,
+    left_out,
     next_measurement,
     posterior,
+    throat_errors,
 )
 from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Wire, lesion_sites
 
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 WRITTEN = {
     "tone", "throat", "severity", "supply", "drainage", "mobility", "exponent", "hematocrit", "pressure", "demand",
@@ -43,47 +50,89 @@ FIELD = "tone_field"
 INSTRUMENT = {"scale", "state_scale", "rotation", "tilt", "shift"}
 
 
-def fit_case(case: io.Case, stress: Path, rest: Path | None, out: Path | None, overwrite: bool = False) -> None:
-    """Fit, print what was found and what the data cannot tell, and write it all where `out` is given."""
-    console = Console(width=None if Console().is_terminal else 110)
-    _runtime.enable_compile_cache()
+def fit_case(
+    case: io.Case,
+    stress: Path,
+    rest: Path | None,
+    out: Path | None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Fit, write all that was found into `out` where it is given, and print what the data tell and what they cannot.
+
+    With a folder the fit keeps a checkpoint there: the same command goes on from it after an interruption.
+    """
+    check_parameters(case)
+    given = [read_measured(case, p, s) for s, p in (("rest", rest), ("hyperemia", stress)) if p is not None]
+    console = open_console(quiet)
+    claim = contextlib.nullcontext() if out is None else claimed(out, overwrite, need=cost_of(case).disk)
+    with claim as folder:
+        stages = started(console, verbose)
+        checkpoint = None if folder is None else folder.checkpoint
+        if checkpoint is not None and checkpoint.exists():
+            console.print(f"going on from {checkpoint}")
+        with stages.show():
+            with stages.stage("grow") as stage:
+                grown = io.grow_case(case, lambda done, total: stage.update(done, total))
+            with stages.stage("mesh"):
+                heart = io.couple_case(case, grown)
+                data = [measured.scan(heart) for measured in given]
+            with stages.stage("fit") as stage:
+                free = free_parameters(case, heart)
+                fitted = fit(
+                    heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"),
+                    checkpoint=checkpoint, throw=False,
+                )  # fmt: skip
+                if fitted.failed and not fitted.converged:
+                    raise SimulationError(f"the fit ended after {fitted.iterations} steps: {fitted.message}")
+            with stages.stage("posterior"):
+                known = posterior(fitted, throw=False)
+                said, good = identifiability(known), goodness(known)
+                held = left_out(fitted)
+            with stages.stage("intervals"):
+                quantities, draws = clinical_table(known)
+            with stages.stage("next"):
+                view = Segments(LongAxis.of(heart.wall.frame))
+                values = next_measurement(known, _candidates(fitted, view, rest is None))
+            if folder is not None:
+                with tempfile.TemporaryDirectory() as made, folder.filled() as scratch:
+                    run = computed(fitted_case(case, heart, fitted.sim, Path(made)), stages, folder)
+                    for _ in write_results(scratch, run, stages.seconds, tuple(case.free)):
+                        pass
+                    _write(scratch, case.name, heart, known, said, good, held, quantities, draws, values)
+    if good.usable:
+        _print(console, known, said, good, held, quantities, draws, values)
+    if out is not None:
+        console.print(f"The fit is in {out}: fit.html, fit.json; the fitted case and its run beside them: report.html")
+    if not good.usable:
+        raise SimulationError(good.verdict)
+
+
+def check_parameters(case: io.Case) -> None:
+    """Raise `InputError` for a parameter of the case that maps of MBF cannot tell."""
     possible = [*sorted(WRITTEN), FIELD, *sorted(INSTRUMENT)]
-    unknown = [p for p in case.fit.parameters if p not in possible]
+    unknown = [p for p in case.free if p not in possible]
     if unknown:
         hint = meant(unknown[0], possible, f"choose among {', '.join(possible)}")
         raise InputError(f"fit.parameters: {unknown[0]!r} cannot be fitted to MBF: {hint}")
-    if out is not None:
-        check_folder(out, overwrite)
-    given = [read_measured(case, p, s) for s, p in (("rest", rest), ("hyperemia", stress)) if p is not None]
-    stages = Stages(console)
-    with stages.show():
-        with stages.stage("grow") as stage:
-            grown = io.grow_case(case, lambda done, total: stage.update(done, total))
-        with stages.stage("mesh"):
-            heart = io.couple_case(case, grown)
-            data = [measured.scan(heart) for measured in given]
-        with stages.stage("fit") as stage:
-            free = tuple(ToneField() if p == FIELD else p for p in case.fit.parameters)
-            fitted = fit(
-                heart.sim, data, free, progress=lambda k, c: stage.update(k, 12, f"misfit {c:.4g}"), throw=False
-            )
-            if fitted.failed and not fitted.converged:
-                raise SimulationError(f"the fit ended after {fitted.iterations} steps: {fitted.message}")
-        with stages.stage("posterior"):
-            known = posterior(fitted, throw=False)
-            said = identifiability(known)
-        with stages.stage("intervals"):
-            quantities, draws = clinical_table(known)
-        with stages.stage("next"):
-            view = Segments(LongAxis.of(heart.wall.frame))
-            values = next_measurement(known, _candidates(fitted, view, rest is None))
-    _print(console, known, said, quantities, draws, values)
-    if out is not None:
-        with tempfile.TemporaryDirectory() as scratch:
-            found = fitted_case(case, heart, fitted.sim, Path(scratch))
-            run_case(found, out, tuple(case.fit.parameters), overwrite=overwrite)
-        _write(out, case.name, heart, known, said, quantities, draws, values)
-        console.print(f"The fit is in [bold]{out}[/bold]: fit.html, fit.json")
+    named = case.model_copy(update={"fit": case.fit.model_copy(update={"fixed": []})}).free
+    for name in case.fit.fixed:
+        if name not in named:
+            raise InputError(f"{name!r} cannot be held: the fit would change {', '.join(named)} only")
+    if not case.free:
+        raise InputError("every parameter is held: there is nothing to fit")
+
+
+def free_parameters(case: io.Case, heart: Heart) -> tuple[str | Free | ToneField, ...]:
+    """What `fit` is asked for: a field of tone for its name, throats with the errors of their readings."""
+    kinds: dict[str, Free | ToneField] = {FIELD: ToneField()}
+    errors = [s.reading_error for s in case.stenosis]
+    if any(e is not None for e in errors):
+        usual = throat_errors(heart.sim)
+        spread = tuple(float(u if e is None else e) for e, u in zip(errors, usual, strict=True))
+        kinds["throat"] = Free("throat", spread=spread)
+    return tuple(kinds.get(name, name) for name in case.free)
 
 
 def _candidates(fitted: Fit, view: Segments, no_rest: bool) -> dict:
@@ -106,12 +155,15 @@ def _print(
     console: Console,
     known: Posterior,
     said: Identifiability,
+    good: Goodness,
+    held: list[str],
     quantities: list[Quantity],
     draws: Ensemble,
     values: list[Value],
 ) -> None:
+    console.print(good.verdict, style="" if good.explained else "yellow")
     for line in draws.lines():
-        console.print(escape(line), style="" if draws.reliable else "yellow", highlight=False)
+        console.print(line, style="" if draws.reliable else "yellow")
     for title, (header, rows) in (
         ("Fit", viz.parameter_rows(known, said)),
         ("Derived, every draw through the model", viz.quantity_rows(quantities)),
@@ -120,9 +172,9 @@ def _print(
         print_table(console, title, header, rows)
     console.print(viz.outcome(known.fit))
     if not known.fit.converged:
-        console.print(f"[yellow]warning:[/yellow] {escape(known.fit.message)}")
-    for line in said.lines():
-        console.print(escape(line))
+        warn(console, known.fit.message)
+    for line in (*said.lines(), *held):
+        console.print(line)
 
 
 def _write(
@@ -131,6 +183,8 @@ def _write(
     heart: Heart,
     known: Posterior,
     said: Identifiability,
+    good: Goodness,
+    held: list[str],
     quantities: list[Quantity],
     draws: Ensemble,
     values: list[Value],
@@ -138,7 +192,7 @@ def _write(
     fitted = known.fit
     _, solution = fitted.problem.solved(jnp.asarray(fitted.xi))
     maps = panels(heart, fitted.fitted, solution)
-    viz.write_fit_report(out / "fit.html", name, maps, known, said, quantities, values)
+    viz.write_fit_report(out / "fit.html", name, maps, known, said, good, held, quantities, values, draws)
     at = {n: k for k, n in enumerate(fitted.names)}
     content = {
         "converged": fitted.converged,
@@ -146,6 +200,17 @@ def _write(
         "message": fitted.message,
         "iterations": fitted.iterations,
         "solves": fitted.solves,
+        "goodness_of_fit": {
+            "verdict": good.verdict,
+            "explained": good.explained,
+            "usable": good.usable,
+            "chi2": good.chi2,
+            "data": good.data,
+            "effective_parameters": good.effective,
+            "probability": good.probability,
+            "probability_of_largest_residual": good.probability_of_largest,
+            "missed": good.missed,
+        },
         "misfit": {"before": fitted.cost_before, "after": fitted.cost_after},
         "parameters": {
             n: {
@@ -169,6 +234,7 @@ def _write(
             "reliable": draws.reliable,
         },
         "identifiability": said.lines(),
+        "held": held,
         "eigenvalues": [float(x) for x in said.eigenvalues],
         "next_measurement_bits": {v.name: v.bits for v in values},
     }

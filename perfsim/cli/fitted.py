@@ -1,6 +1,7 @@
 """The case file of a fitted heart."""
 
 from pathlib import Path
+from typing import Any
 
 from perfsim import io
 from perfsim.cohorts import Heart
@@ -13,7 +14,7 @@ import numpy as np
 def fitted_case(case: io.Case, heart: Heart, fitted: Simulation, scratch: Path) -> io.Case:
     """The case with its fitted values written in, a field of tone into a map in the folder `scratch`."""
     found, given = fitted.parts()[2], heart.sim.parts()[2]
-    update = {
+    update: dict[str, Any] = {
         "drainage": float(found.drainage),
         "mobility": float(found.mobility),
         "tone": dict(zip(found.territory_names, map(float, found.tone), strict=True)),
@@ -25,8 +26,8 @@ def fitted_case(case: io.Case, heart: Heart, fitted: Simulation, scratch: Path) 
         before = case.tissue.tone_map
         factor = np.asarray(found.supply / given.supply)
         if before is not None:
-            factor = factor * io.read_tone(before, np.asarray(heart.sim.volumes.center))
-        update["tone_map"] = scratch / "tone.nii.gz"
+            factor = factor * io.read_tone(before, np.asarray(heart.sim.volumes.center), case.tissue.orientation)
+        update |= {"tone_map": scratch / "tone.nii.gz", "orientation": None}
         io.write_tone(update["tone_map"], factor, heart.samples)
     tissue = case.tissue.model_copy(update=update)
     lesions = [

@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 
 from perfsim import io
-from perfsim.cli.folder import all_or_nothing, check_folder
+from perfsim.cli.cost import cost_of
+from perfsim.cli.folder import claimed
 from perfsim.cli.stages import Stages
 from perfsim.cli.tables import print_table
+from perfsim.cli.terminal import open_console
 from perfsim.growth import GrowthReport
 from perfsim.network import VesselNetwork, crown_exponents, diameter_defined_orders, morphometry, no_lesions, radii
 
@@ -19,19 +21,19 @@ FILES = ("tree.vtp", "tree.swc", "growth.json")
 
 def grow_case(case: io.Case, out: Path, overwrite: bool, quiet: bool) -> None:
     """Grow the tree of a case and write it as VTP and SWC, with what there is to say about it as JSON."""
-    console = Console(width=None if Console().is_terminal else 110, quiet=quiet)
-    check_folder(out, overwrite, FILES[-1])
+    console = open_console(quiet)
     stages = Stages(console)
-    with stages.show():
+    with claimed(out, overwrite, FILES[-1], cost_of(case).tree_disk) as claim, stages.show():
         with stages.stage("grow") as stage:
             grown = io.grow_case(case, lambda done, total: stage.update(done, total, f"{done} of {total} terminals"))
-        with stages.stage("write"), all_or_nothing(out) as folder:
+        with stages.stage("write"), claim.filled() as folder:
             record = describe(grown.network, grown.growth)
             io.write_geometry(folder / FILES[0], grown.network)
             io.write_swc(folder / FILES[1], grown.network)
-            (folder / FILES[2]).write_text(json.dumps(record | {"warnings": list(grown.warnings)}, indent=1))
+            content = json.dumps(record | {"warnings": list(grown.warnings)}, indent=1)
+            (folder / FILES[2]).write_text(content, encoding="utf-8")
     _print(console, grown.growth, record)
-    console.print(f"Results are in [bold]{out}[/bold]: {', '.join(FILES)}")
+    console.print(f"Results are in {out}: {', '.join(FILES)}")
 
 
 def describe(network: VesselNetwork, report: GrowthReport) -> dict:
@@ -50,7 +52,7 @@ def describe(network: VesselNetwork, report: GrowthReport) -> dict:
 
 
 def _print(console: Console, report: GrowthReport, record: dict) -> None:
-    console.print(f"\n{report}", highlight=False)
+    console.print(f"\n{report}")
     for title, columns, rows in (
         ("Time by stage", ("stage", "s"), [(k, f"{v:.2f}") for k, v in report.seconds.items()]),
         (

@@ -7,9 +7,10 @@ from typing import Any
 
 from perfsim import _runtime, io
 from perfsim._results import InputError
-from perfsim.cli.folder import all_or_nothing, check_folder
+from perfsim.cli.folder import ResultFolder, claimed
 from perfsim.cli.stages import Stage, Stages
 from perfsim.cli.tables import print_table
+from perfsim.cli.terminal import open_console
 from perfsim.learn import TASKS, Task, Training, described, load, save, train
 from perfsim.learn.tasks import HELD_OUT
 from perfsim.viz.learning import draw_learning
@@ -18,21 +19,27 @@ import jax
 import numpy as np
 from rich.console import Console
 
-MODEL, CHECKPOINT = "model.perfsim", "checkpoint"
+MODEL = "model.perfsim"
 
 
-def train_case(case: io.Case, out: Path, overwrite: bool = False) -> None:
-    """Train, test on patients held out, and write the model, how it was trained, and a picture."""
-    console = Console(width=None if Console().is_terminal else 110)
+def train_case(case: io.Case, out: Path, overwrite: bool = False, quiet: bool = False) -> None:
+    """Train, test on patients held out, and write the model, how it was trained, and a picture.
+
+    An interrupted training goes on from the checkpoint that it leaves in `out`.
+    """
+    console = open_console(quiet)
+    with claimed(out, overwrite, MODEL) as folder:
+        scores, unseen = _trained(case, folder, Stages(console))
+    _print(console, TASKS[case.learn.task], scores, unseen)
+    console.print(f"The model is {out / MODEL}; beside it learn.json and learn.png")
+
+
+def _trained(case: io.Case, folder: ResultFolder, stages: Stages) -> tuple[dict, int]:
+    """Train and write; returns the scores and the number of samples that they are of."""
     _runtime.enable_compile_cache()
-    check_folder(out, overwrite, MODEL)
-    out.mkdir(parents=True, exist_ok=True)
-    if overwrite:
-        (out / CHECKPOINT).unlink(missing_ok=True)
     asked, task = case.learn, TASKS[case.learn.task]
     how = Training(asked.steps, asked.batch, asked.rate, asked.seed)
     model = task.kind.of(jax.random.key(asked.seed), width=asked.width, rounds=asked.rounds)
-    stages = Stages(console)
     with stages.show():
         with stages.stage("patients") as stage:
             samples = _patients(task, case, 0, asked.patients, stage)
@@ -42,8 +49,8 @@ def train_case(case: io.Case, out: Path, overwrite: bool = False) -> None:
             def tell(step: int, loss: float) -> None:
                 stage.update(step, how.steps, f"step {step} of {how.steps}, loss {loss:.4g}")
 
-            resumed = (out / CHECKPOINT).exists()
-            trained, history = train(model, task.loss, samples, how, progress=tell, checkpoint=out / CHECKPOINT)
+            resumed = folder.checkpoint.exists()
+            trained, history = train(model, task.loss, samples, how, progress=tell, checkpoint=folder.checkpoint)
             seconds = time.perf_counter() - started
         with stages.stage("test") as stage:
             unseen = _patients(task, case, HELD_OUT, asked.held_out, stage)
@@ -52,18 +59,16 @@ def train_case(case: io.Case, out: Path, overwrite: bool = False) -> None:
         "task": asked.task, "learn": asked.model_dump(), "seconds": round(seconds, 1), "resumed": resumed,
         "loss": {"first": history[0], "last": history[-1]}, "held_out": scores,
     }  # fmt: skip
-    with all_or_nothing(out) as folder:
-        save(folder / MODEL, trained, about)
-        (folder / "learn.json").write_text(json.dumps(about | {"history": history}, indent=1), encoding="utf-8")
-        draw_learning(folder / "learn.png", history, scores, f"{case.name}: {task.about}")
-    (out / CHECKPOINT).unlink()
-    _print(console, task, scores, len(unseen))
-    console.print(f"The model is in [bold]{out / MODEL}[/bold]; beside it learn.json and learn.png")
+    with folder.filled() as scratch:
+        save(scratch / MODEL, trained, about)
+        (scratch / "learn.json").write_text(json.dumps(about | {"history": history}, indent=1), encoding="utf-8")
+        draw_learning(scratch / "learn.png", history, scores, f"{case.name}: {task.about}")
+    return scores, len(unseen)
 
 
 def evaluate_case(case: io.Case, path: Path) -> None:
     """Test a saved model on the patients held out by a case."""
-    console = Console(width=None if Console().is_terminal else 110)
+    console = open_console()
     _runtime.enable_compile_cache()
     model, task = load(path), TASKS[case.learn.task]
     if not isinstance(model, task.kind):
@@ -97,5 +102,5 @@ def _print(console: Console, task: Task, scores: dict[str, dict[str, list[float]
         for model, by_name in scores.items()
         for name, v in by_name.items()
     ]
-    console.print(f"\n{task.about}, on {count} samples never seen", highlight=False)
+    console.print(f"\n{task.about}, on {count} samples never seen")
     print_table(console, "Error", ["model", "error", "mean", "worst"], rows)

@@ -9,6 +9,7 @@ from perfsim._results import InputError
 from perfsim.cohorts import Heart
 from perfsim.coupling import Solution
 from perfsim.inverse import Model
+from perfsim.io.images import open_image
 from perfsim.observe import LongAxis, Noise, Scan, Segments, Voxels, correlation_factor
 from perfsim.units import ML_MIN_G
 from perfsim.viz import polar_grid
@@ -46,19 +47,23 @@ class Image:
 
     def scan(self, heart: Heart) -> Scan:
         how, axis = self.how, LongAxis.of(heart.wall.frame)
-        value, view = io.read_mbf_map(self.path, heart.sim.volumes, axis, fwhm=how.fwhm, unit=how.unit, per=how.per)
+        value, view = io.read_mbf_map(
+            self.path, heart.sim.volumes, axis, fwhm=how.fwhm, unit=how.unit, per=how.per, state=self.state,
+            trust=how.orientation,
+        )  # fmt: skip
         few = len(value) <= MOST_CORRELATED
         factor = correlation_factor(np.asarray(view.point), how.fwhm) if few else None
         return Scan((self.state,), value[None], Noise(how.noise, FLOOR, factor), view)
 
 
 def read_measured(case: io.Case, path: Path, state: str) -> Table | Image:
-    """A table (.csv) or a map (.nii, .nii.gz). Raises `InputError` for anything else, or a table that is no table."""
-    if path.name.endswith((".nii", ".nii.gz")):
+    """A map (.nii, .nii.gz), or a table of segments (any other file). Raises `InputError` for a table that is none."""
+    if path.name.lower().endswith((".nii", ".nii.gz")):
         if not path.is_file():
             raise InputError(f"{path}: no such file")
+        open_image(path, case.fit.orientation)
         return Image(state, path, case.fit)
-    return Table(state, *io.read_segments(path, case.fit.sd / ML_MIN_G))
+    return Table(state, *io.read_segments(path, case.fit.sd / ML_MIN_G, state, case.fit.unit))
 
 
 def panels(heart: Heart, fitted: Model, solution: Solution) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from perfsim.cli import interrupts
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -11,21 +13,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 class Stages:
     """A progress bar per stage on a terminal, one line per finished stage elsewhere."""
 
-    def __init__(self, console: Console, verbose: bool = False):
-        self.console, self.verbose = console, verbose
+    def __init__(self, console: Console):
+        self.console = console
         self.seconds: dict[str, float] = {}
         columns = (
-            TextColumn("{task.description:>10}"),
+            TextColumn("{task.description:>10}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
         )
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
-
-    def detail(self, text: str) -> None:
-        """A line for those who asked for more (-v)."""
-        if self.verbose:
-            self.console.print(f"{'':>10}  {text}", style="dim", highlight=False, markup=False)
 
     @contextmanager
     def show(self) -> Iterator["Stages"]:
@@ -42,7 +39,7 @@ class Stages:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
         stage.update(1, 1)
         if not self.console.is_terminal:
-            self.console.print(f"{name:>10}  {self.seconds[name]:6.2f} s  {stage.note}", highlight=False)
+            self.console.print(f"{name:>10}  {self.seconds[name]:6.2f} s  {stage.note}")
 
 
 class Stage:
@@ -52,6 +49,7 @@ class Stage:
         self._progress, self._task, self.note = progress, task, ""
 
     def update(self, done: int, total: int, note: str | None = None) -> None:
-        """Move the bar; `note` stands beside it."""
+        """Move the bar; `note` stands beside it. Raises `Interrupted` if a signal asks the process to end."""
+        interrupts.check()
         self.note = self.note if note is None else note
         self._progress.update(self._task, completed=done, total=total, note=self.note)

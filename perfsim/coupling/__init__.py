@@ -7,6 +7,7 @@ from perfsim.coupling.diagnostics import balance, screening_length
 from perfsim.coupling.graph import FVGraph
 from perfsim.coupling.graph_network import Factors, GraphNetwork
 from perfsim.coupling.heartbeat import aortic_shape, ventricular_shape
+from perfsim.coupling.linearization import Linearization, linearize
 from perfsim.coupling.methods import TissueMethod
 from perfsim.coupling.padding import pad
 from perfsim.coupling.predicted import Predicted, TissueProblem, local_field, tissue_problem
@@ -42,6 +43,7 @@ __all__ = [
     "FVGraph",
     "Factors",
     "GraphNetwork",
+    "Linearization",
     "Merging",
     "Perfusion",
     "Predicted",
@@ -63,6 +65,7 @@ __all__ = [
     "coarsened",
     "couplings",
     "default_states",
+    "linearize",
     "local_field",
     "nearest_terminals",
     "network_only",

@@ -6,7 +6,6 @@ from perfsim.coupling.newton_krylov import Start
 from perfsim.coupling.potential import Graph, graph
 from perfsim.coupling.predicted import Predicted
 from perfsim.coupling.simulation import Simulation, State
-from perfsim.coupling.solution import Perfusion
 from perfsim.coupling.system import CoupledSystem, VesselFlowLaw, coupled_system
 from perfsim.darcy import FiniteVolumes
 
@@ -38,8 +37,6 @@ def _check(sim: Simulation, system: CoupledSystem) -> None:
         )
 
 
-def start_of(method: TissueMethod, near: Perfusion | None) -> Start | None:
-    """The field to start from: that of a solution, else what the method has of its own, if any."""
-    if near is not None:
-        return lambda system, links: near.unknowns(links.forest, links.terminal_node)
+def own_start(method: TissueMethod) -> Start | None:
+    """The field that a method has of its own to start from, if any."""
     return method.start if isinstance(method, Predicted) else None

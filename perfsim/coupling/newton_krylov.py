@@ -24,18 +24,27 @@ def solve_coupled(
     graph: Graph,
     flow: Steady,
     tissue: FiniteVolumes,
-    start: Start | None = None,
+    start: Float[Array, " unknowns"] | None = None,
+    own: Start | None = None,
     *,
     throw: bool = True,
 ) -> tuple[Float[Array, " contracted"], Float[Array, " volumes"], Counters]:
     """(total pressures at contracted nodes, pressures in the volumes) [mmHg], and what the solve did.
 
-    `start(system, graph)` is the field to start from; a flat one if left out. Differentiable in `system` in both modes:
-    the derivative is one more solve with the same operator. A derivative whose linear solve fails is NaN, unless
-    `throw` is False.
+    `start` is the field to start from. Where it is left out or holds a NaN, `own(system, graph)` takes its place, or
+    else a flat one. Differentiable in `system` in both modes: the derivative is one more solve with the same operator.
+    A derivative whose linear solve fails is NaN, unless `throw` is False.
     """
     frozen = jax.lax.stop_gradient(system)
-    guess = jax.lax.stop_gradient((flat if start is None else start)(frozen, graph))
+    own = flat if own is None else own
+    if start is None:
+        guess = own(frozen, graph)
+    elif flow.given:
+        guess = start
+    else:
+        known = jnp.all(jnp.isfinite(start))
+        guess = jax.lax.cond(known, lambda: start, lambda: own(frozen, graph))
+    guess = jax.lax.stop_gradient(guess)
     x, counters = _solve(frozen, graph, guess, flow, tissue)
     x = _attach(system, graph, x, flow, tissue, throw)
     return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters

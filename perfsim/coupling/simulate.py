@@ -7,7 +7,7 @@ from perfsim._maps import make_room
 from perfsim._outcome import is_traced, poison, worst_of
 from perfsim._results import RESULTS, InputError
 from perfsim.coupling.beat import pulsed
-from perfsim.coupling.methods import TissueMethod, posed, start_of
+from perfsim.coupling.methods import TissueMethod, own_start, posed
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.pulsatile import Pulsatile
 from perfsim.coupling.simulation import Simulation, State
@@ -51,6 +51,24 @@ def simulate(
     derivatives (`check` names the members of a batch that failed). With `throw=False` the last iterate is returned,
     with its result in `counters.result` of its state.
     """
+    found = attempt(sim, flow, tissue, states, near, throw=throw, precision=precision)
+    return check(found) if throw and not is_traced(found) else found
+
+
+def attempt(
+    sim: Simulation,
+    flow: Steady | Pulsatile | None = None,
+    tissue: TissueMethod | None = None,
+    states: str | tuple[str, ...] | None = None,
+    near: Solution | None = None,
+    *,
+    throw: bool = True,
+    precision: Precision = "f64",
+) -> Solution:
+    """Do what `simulate` does without raising: on the host too all floats of a state that failed are NaN.
+
+    For callers that look at the results themselves. Arguments as there.
+    """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
     known = [s.name for s in sim.states]
@@ -59,21 +77,34 @@ def simulate(
         if name not in known:
             raise InputError(f"the simulation has no state {name!r}: it has {', '.join(known)}")
     names = tuple(name for name in known if name in names)
-    starts: tuple[Perfusion | None, ...] = (None,) * len(names)
     if near is not None:
         _check_size(sim, near, names)
-        starts = tuple(near[name] for name in names)
-    sim, flow, tissue, starts = cast((_arrays(sim), flow, tissue, starts), precision)
+    sim, flow, tissue, near = cast((_arrays(sim), flow, tissue, near), precision)
     chosen = tuple(s.unnamed() for s in sim.states if s.name in names)
-    bare = eqx.tree_at(lambda s: s.states, sim, ())
+    own = near is None and (flow if isinstance(flow, Steady) else flow.steady).given
+    starts = tuple(None if own else unknowns(sim, None if near is None else near[name]) for name in names)
+    bare = without_states(sim)
     make_room()
     if chosen and is_traced((sim, flow, tissue, starts)):
-        found = _solve_states(bare, chosen, flow, tissue, starts, throw)
+        found = solve_states(bare, chosen, flow, tissue, starts, throw)
         return Solution(dict(zip(names, found, strict=True)))
     # one after the other: a single program serves all states
     each = zip(names, chosen, starts, strict=True)
-    solved = {name: _solve_states(bare, (s,), flow, tissue, (start,), throw)[0] for name, s, start in each}
-    return check(Solution(solved)) if throw else Solution(solved)
+    return Solution({name: solve_states(bare, (s,), flow, tissue, (x,), throw)[0] for name, s, x in each})
+
+
+def without_states(sim: Simulation) -> Simulation:
+    """What all states share."""
+    return eqx.tree_at(lambda s: s.states, sim, ())
+
+
+def unknowns(sim: Simulation, near: Perfusion | None) -> Float[Array, " unknowns"]:
+    """The pressures that a solve starts from [mmHg]; NaN where it takes the method's own start."""
+    if near is not None:
+        nodes = jnp.zeros(0, int) if sim.tissue is None else sim.forest.contracted[sim.network.terminals]
+        return _unknowns_of(near, sim.forest, nodes)
+    volumes = 0 if sim.tissue is None else len(sim.solved_on()[0].volume)
+    return jnp.full(sim.forest.children.shape[0] + volumes, jnp.nan, sim.network.position.dtype)
 
 
 def _arrays(sim: Simulation) -> Simulation:
@@ -81,20 +112,23 @@ def _arrays(sim: Simulation) -> Simulation:
     return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, float) else x, sim)
 
 
+_unknowns_of = eqx.filter_jit(Perfusion.unknowns)
+
+
 @eqx.filter_jit
-def _solve_states(
+def solve_states(
     sim: Simulation,
     states: tuple[State, ...],
     flow: Steady | Pulsatile,
     tissue: TissueMethod,
-    starts: tuple[Perfusion | None, ...],
+    starts: tuple[Float[Array, " unknowns"] | None, ...],
     throw: bool,
 ) -> tuple[Perfusion, ...]:
     """Solve states that differ in numbers only; several are one loop, so that the program holds the solver once."""
     law = vessel_laws(sim)
     steady = flow if isinstance(flow, Steady) else flow.steady
 
-    def solve(state: State, start: Perfusion | None) -> Perfusion:
+    def solve(state: State, start: Float[Array, " unknowns"] | None) -> Perfusion:
         found = _solve_state(sim, law, state, steady, tissue, start, throw)
         if isinstance(flow, Pulsatile):
             found = pulsed(sim, law, state, found, flow, throw)
@@ -108,7 +142,7 @@ def _solve_states(
         return (solve(states[0], starts[0]),)
     cells = 0 if sim.volumes is None else len(sim.volumes.volume)
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *(s.by_volume(cells) for s in states))
-    known = None if starts[0] is None else jax.tree.map(lambda *x: jnp.stack(x), *starts)
+    known = None if starts[0] is None else jnp.stack(starts)
     found = jax.lax.map(lambda each: solve(*each), (stacked, known))
     return tuple(jax.tree.map(lambda x, k=k: x[k], found) for k in range(len(states)))
 
@@ -141,12 +175,12 @@ class _Solved(NamedTuple):
 
 
 def _solve_state(
-    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: TissueMethod, near: Perfusion | None, throw
+    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, tissue: TissueMethod, start: Array | None, throw
 ) -> Perfusion:
     if sim.tissue is None:
-        solved = _network(sim, law, state, flow, near)
+        solved = _network(sim, law, state, flow, start)
     else:
-        solved = _heart(sim, law, state, flow, tissue, near, throw)
+        solved = _heart(sim, law, state, flow, tissue, start, throw)
     lumped = solved.vessels.outlet_flow(solved.p0)
     bridged = solved.vessels.bridge_flow(solved.p0)
     at_nodes = spread(solved.at_nodes.at[solved.vessels.outlet].add(lumped), solved.vessels.bridge, bridged)
@@ -169,10 +203,9 @@ def _solve_state(
     )
 
 
-def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, near: Perfusion | None) -> _Solved:
+def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, start: Array | None) -> _Solved:
     """A network without a wall."""
     vessels = state_vessels(sim, law, state)
-    start = None if near is None else near.unknowns(sim.forest, jnp.zeros(0, int))
     p0, counters = solve_network(vessels, sim.forest, flow, start)
     fields = ("terminal_flow", "terminal_pressure", "tissue_pressure", "mbf", "drainage")
     wall = dict.fromkeys(fields, jnp.zeros(0, p0.dtype))
@@ -181,14 +214,14 @@ def _network(sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, ne
 
 
 def _heart(
-    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: TissueMethod, near: Perfusion | None, throw
+    sim: Simulation, law: VesselFlowLaw, state: State, flow: Steady, method: TissueMethod, start: Array | None, throw
 ) -> _Solved:
     """A network coupled to its wall."""
     volumes, _, tissue = sim.parts()
     if flow.accuracy is not None and tissue.compartments is not None:
         raise InputError("`accuracy` is proved of one compartment: leave it out for three, and `certify` the solution")
     system, links, solver = posed(sim, law, state, method)
-    p0, p, counters = solve_coupled(system, links, flow, solver, start_of(method, near), throw=throw)
+    p0, p, counters = solve_coupled(system, links, flow, solver, start, own_start(method), throw=throw)
     q = system.supplies(links.couplings, p0[links.terminal_node], p)
     supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
     n, per_gram = len(volumes.volume), ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G

@@ -15,7 +15,7 @@ def solve_network(
 ) -> tuple[Float[Array, " contracted"], Counters]:
     """Total pressures [mmHg] at the contracted nodes, and what the solve did. Differentiable in `system`.
 
-    `start` is the field to start from; the highest pressure everywhere if left out.
+    `start` is the field to start from; where it is left out or holds a NaN, the highest pressure everywhere.
     """
     frozen = jax.lax.stop_gradient(system)
 
@@ -25,9 +25,9 @@ def solve_network(
     def step(x, F, rtol):
         return -_tangent_solve(frozen, forest, x, F), jnp.ones((), int), jnp.ones((), bool)
 
-    if start is None:
-        start = jnp.full(forest.children.shape[0], jnp.max(frozen.fixed_pressure))
-        start = jnp.where(jnp.any(frozen.fixed), start, 100.0)
+    flat = jnp.full(forest.children.shape[0], jnp.max(frozen.fixed_pressure))
+    flat = jnp.where(jnp.any(frozen.fixed), flat, 100.0)
+    start = flat if start is None else jnp.where(jnp.all(jnp.isfinite(start)), start, flat)
     largest = frozen.largest_conductance(forest)
     x, counters = minimize(balance, step, jax.lax.stop_gradient(start), largest, method)
     x = _attach(system, forest, x)

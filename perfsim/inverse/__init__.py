@@ -3,6 +3,8 @@
 from perfsim.inverse.blocks import Free
 from perfsim.inverse.fields import Matern, ToneField
 from perfsim.inverse.fit import Fit, fit
+from perfsim.inverse.goodness import Goodness, goodness
+from perfsim.inverse.held import left_out
 from perfsim.inverse.identifiability import (
     Confounded,
     Identifiability,
@@ -12,7 +14,7 @@ from perfsim.inverse.identifiability import (
     profile,
 )
 from perfsim.inverse.model import Model
-from perfsim.inverse.parameters import PARAMETERS, Parameter
+from perfsim.inverse.parameters import PARAMETERS, Parameter, throat_errors
 from perfsim.inverse.posterior import Ensemble, Posterior, posterior
 from perfsim.inverse.problem import Problem, problem
 from perfsim.inverse.quantities import Quantity, clinical_quantities, clinical_table
@@ -23,6 +25,7 @@ __all__ = [
     "Ensemble",
     "Fit",
     "Free",
+    "Goodness",
     "Identifiability",
     "Matern",
     "Model",
@@ -35,9 +38,12 @@ __all__ = [
     "clinical_quantities",
     "clinical_table",
     "fit",
+    "goodness",
     "identifiability",
+    "left_out",
     "next_measurement",
     "posterior",
     "problem",
     "profile",
+    "throat_errors",
 ]

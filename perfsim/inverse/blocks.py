@@ -20,12 +20,12 @@ class Free:
     `name` is one of `PARAMETERS`, or the path of any floating-point leaf of a simulation ("tissue.drainage",
     "hyperemia.back_pressure_endo") or of the tracer ("tracer.partition", "tracer.extraction.b"). Entries change by one
     factor per group: `by` "vessel", "branch", "territory", "terminal", "all", or None for every entry by itself.
-    `spread` replaces the population's standard deviation in the parameter's coordinate.
+    `spread` replaces the population's standard deviation in the parameter's coordinate: one number, or one per group.
     """
 
     name: str
     by: str | None = None
-    spread: float | None = None
+    spread: float | tuple[float, ...] | None = None
 
 
 class Block(eqx.Module):

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
-from perfsim._results import RESULTS, InputError, SimulationError
-from perfsim.inverse.gauss_newton import Dense, Point, Step, Trust, Work
+from perfsim._results import RESULTS, SimulationError
+from perfsim.inverse.checkpoint import Checkpoint, Progress
+from perfsim.inverse.gauss_newton import Dense, Point, Step, Work
 from perfsim.inverse.problem import Problem
 from perfsim.observe import Measurement
 
@@ -39,11 +39,11 @@ def optimum(posed: Problem, tolerance: float = 0.1, max_steps: int = 50) -> tupl
     return end.xi, end.cost
 
 
-def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work) -> End:
+def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint: Checkpoint | None, work) -> End:
     """Damped Gauss-Newton steps; converged where the step that is left is `tolerance` posterior standard deviations
     long: its decrease of the cost is ½ tolerance². No step is taken to values whose solve failed.
     """
-    state = _resumed(checkpoint, posed)
+    state = (checkpoint and checkpoint.read()) or Progress(np.zeros(posed.size))
     here: Point = linearize(posed, state.xi, work)
     failed = here.failed
     if state.iteration == 0:
@@ -60,7 +60,6 @@ def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work
     enough = 0.5 * tolerance**2
     exact = EXACT * measured(posed.model.data)
     progress(0, here.cost)
-    rejected = False
     while True:
         if not posed.prior and here.cost <= exact:
             return end(RESULTS.successful)
@@ -69,7 +68,10 @@ def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work
             return end(RESULTS.fit_derivative_failed)
         limit = enough * (1.0 if posed.prior else max(1.0, here.cost))
         if step.decrease <= limit:
-            if rejected and here.step(dataclasses.replace(state.trust, damping=0.0), work).decrease > SLACK * limit:
+            if (
+                state.rejected
+                and here.step(dataclasses.replace(state.trust, damping=0.0), work).decrease > SLACK * limit
+            ):
                 return end(RESULTS.fit_stalled)  # damping alone made the promise small
             return end(RESULTS.successful, state.xi + step.p * (state.trust.damping == 0))
         if state.iteration >= max_steps:
@@ -78,45 +80,15 @@ def marquardt(posed, linearize, tolerance, max_steps, progress, checkpoint, work
         failed = there.failed
         state.iteration += 1
         gain = (here.cost - there.cost) / step.decrease if np.isfinite(there.cost) else -1.0
-        rejected = gain <= 0.01
-        if not rejected:
+        state.rejected = gain <= 0.01
+        if not state.rejected:
             state.xi, here = state.xi + step.p, there
         state.trust.adapt(gain, step.curvature, posed.prior)
         progress(state.iteration, here.cost)
-        state.write(checkpoint)
+        if checkpoint is not None:
+            checkpoint.write(state)
         if state.trust.damping > DAMPING_MOST:
             return end(RESULTS.fit_stalled)
-
-
-@dataclasses.dataclass
-class _State:
-    """All that a fit needs to go on."""
-
-    xi: np.ndarray
-    iteration: int = 0
-    before: float = np.inf
-    trust: Trust = dataclasses.field(default_factory=Trust)
-
-    def write(self, path: Path | None) -> None:
-        if path is not None:
-            part = path.with_suffix(".part.npz")
-            numbers = dataclasses.asdict(self.trust) | {"iteration": self.iteration, "before": self.before}
-            np.savez(part, xi=self.xi, **numbers)
-            part.replace(path)
-
-
-def _resumed(path: Path | None, posed: Problem) -> _State:
-    """The state in a checkpoint, or the start. Raises `InputError` for a checkpoint of something else."""
-    if path is None or not path.exists():
-        return _State(np.zeros(posed.size))
-    with np.load(path) as saved:
-        if saved["xi"].shape != (posed.size,):
-            raise InputError(f"{path}: this checkpoint is of {saved['xi'].size} parameters, the fit has {posed.size}")
-        known = [f.name for f in dataclasses.fields(Trust)]
-        if not set(known) <= set(saved):
-            raise InputError(f"{path}: this checkpoint is of another version of perfsim: delete it to start anew")
-        trust = Trust(**{name: saved[name].item() for name in known})
-        return _State(saved["xi"], int(saved["iteration"]), float(saved["before"]), trust)
 
 
 def measured(data: Sequence[Measurement]) -> int:

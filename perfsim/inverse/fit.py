@@ -1,6 +1,7 @@
 """`fit`: maximum a posteriori through the whole simulator."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.coupling import Pulsatile, Simulation, TissueMethod
 from perfsim.flow import Steady
 from perfsim.inverse.blocks import Free
+from perfsim.inverse.checkpoint import Checkpoint, owner
 from perfsim.inverse.descent import marquardt
 from perfsim.inverse.fields import ToneField
 from perfsim.inverse.gauss_newton import Dense, Krylov, Work
 from perfsim.inverse.lbfgs import lbfgs
+from perfsim.inverse.linearized import model_at
 from perfsim.inverse.model import Model
 from perfsim.inverse.problem import Problem, problem
 from perfsim.observe import Measurement
@@ -19,6 +22,7 @@ from perfsim.observe import Measurement
 import jax.numpy as jnp
 import numpy as np
 
+_log = logging.getLogger(__name__)
 FEW = 80
 """parameters, or data, up to which the whole Jacobian is computed"""
 Progress = Callable[[int, float], None]
@@ -104,8 +108,8 @@ def fit(
     `ToneField` for fields; `method` "dense" (Levenberg-Marquardt with the whole Jacobian), "krylov" (Gauss-Newton by
     conjugate gradients), "lbfgs", or "auto": dense up to 80 parameters or data; `tolerance` distance from the optimum
     in standard deviations of the posterior; `progress(iteration, cost)`; `checkpoint` a file (.npz) that is written
-    after every step and from which an interrupted fit goes on to the same answer. No step is taken to values whose
-    solve failed.
+    after every step and from which an interrupted fit, of the same patient, data and parameters, goes on to the same
+    answer. No step is taken to values whose solve failed.
 
     Raises `InputError` for unknown names or states and for starting values out of bounds, and `SimulationError` for a
     fit that does not converge; with `throw=False` the fit is returned as it ended, with its `result` and `message`.
@@ -120,6 +124,7 @@ def fit(
 
     def report(iteration: int, cost: float) -> None:
         history.append((work.solves, cost))
+        _log.info("fit: step %d, misfit %.6g, %d solves", iteration, cost, work.solves)
         if progress is not None:
             progress(iteration, cost)
 
@@ -127,22 +132,24 @@ def fit(
         end = lbfgs(posed, tolerance, max_steps, report, checkpoint, work)
     else:
         point = Dense if kind == "dense" else Krylov
-        end = marquardt(posed, point, tolerance, max_steps, report, checkpoint, work)
+        saved = None if checkpoint is None else Checkpoint(checkpoint, owner(posed, names))
+        end = marquardt(posed, point, tolerance, max_steps, report, saved, work)
+    started, fitted = (model_at(posed, jnp.asarray(xi)) for xi in (np.zeros(posed.size), end.xi))
     found = Fit(
         problem=posed,
         free=tuple(free),
         names=names,
         units=[unit for part in posed.blocks for unit in [part.unit] * part.size],
         xi=end.xi,
-        before=np.asarray(posed.values(jnp.zeros(posed.size))),
-        after=np.asarray(posed.values(jnp.asarray(end.xi))),
+        before=np.asarray(posed.values_in(started)),
+        after=np.asarray(posed.values_in(fitted)),
         cost_before=end.before,
         cost_after=end.cost,
         iterations=end.iterations,
         work=work,
         result=end.result,
         failed=end.failed,
-        fitted=posed.at(jnp.asarray(end.xi)),
+        fitted=fitted,
         history=history,
     )
     if throw and not found.converged:

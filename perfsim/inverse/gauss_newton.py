@@ -13,25 +13,22 @@ steps leave. So a step is bent: with r'' the second derivative of r along p, a =
 p + a/2 while a is the smaller part (geodesic acceleration: Transtrum and Sethna 2012, arXiv 1201.5885), for one more
 value. With the whole Jacobian that is next to nothing; with products it waits for a step that fell short.
 
-optimistix' least-squares solvers do the same; but their state holds the linearized program, which is then compiled anew
-for every patient. Here the compiled functions take the problem as an argument, and patients of one size share them.
+The simulator is linearized once at each point, by programs that all problems of hearts of one size share
+(`inverse.linearized`); what happens to the few numbers in between happens on the host.
 """
 
 import abc
 import dataclasses
+import functools
 import math
 
 from perfsim._results import RESULTS
-from perfsim.coupling import Solution
-from perfsim.darcy import conjugate_gradients
 from perfsim.flow import Steady
-from perfsim.inverse.problem import Problem, Results
+from perfsim.inverse.linearized import Linearized, evaluate
+from perfsim.inverse.problem import Problem
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+import scipy
 
 
 @dataclasses.dataclass
@@ -103,12 +100,6 @@ class Trust:
             self.damping = max(4.0 * self.damping, 0.1 * curvature)
 
 
-def failures(results: Results) -> dict[str, RESULTS]:
-    """The states whose solve failed, and why (host)."""
-    found = {name: RESULTS(int(result)) for name, result in results.items()}
-    return {name: result for name, result in found.items() if result is not RESULTS.successful}
-
-
 class Point(abc.ABC):
     """The problem linearized somewhere."""
 
@@ -130,27 +121,33 @@ BEND = 0.75
 """most of a step that may be acceleration"""
 
 
-def bent(p, acceleration):
+def bent(p: np.ndarray, acceleration: np.ndarray) -> np.ndarray:
     """p + a/2, or p where the acceleration is no correction any more."""
-    small = jnp.linalg.norm(acceleration) <= BEND * jnp.linalg.norm(p)
-    return p + jnp.where(small & jnp.all(jnp.isfinite(acceleration)), 0.5, 0.0) * jnp.nan_to_num(acceleration)
+    small = np.linalg.norm(acceleration) <= BEND * np.linalg.norm(p)  # no NaN is
+    return p + 0.5 * acceleration if small else p
 
 
 class Dense(Point):
     """With the whole Jacobian: by columns where parameters are fewer than data, else by rows, one adjoint each."""
 
     def __init__(self, problem: Problem, xi: np.ndarray, work: Work):
-        columns = len(xi) <= problem.data_size
-        r, J, results = (_by_columns if columns else _by_rows)(problem, jnp.asarray(xi))
-        self.failed = failures(results)
+        self.problem, self.work, self.prior = problem, work, float(problem.prior)
+        self.here = evaluate(problem, xi)
+        self.xi, self.r, self.cost, self.failed = self.here.xi, self.here.r, self.here.cost, self.here.failed
         work.values, work.failed = work.values + 1, work.failed + bool(self.failed)
-        work.tangents += len(xi) if columns else 0
-        work.gradients += 0 if columns else len(r)
-        self.problem, self.xi = problem, xi
-        self.r, self.J, self.prior = np.asarray(r), np.asarray(J), float(problem.prior)
-        known = self.prior * np.asarray(xi)
-        self.cost = 0.5 * float(self.r @ self.r) + 0.5 * float(known @ known)
-        self.gradient = self.J.T @ self.r + known
+
+    @functools.cached_property
+    def J(self) -> np.ndarray:
+        linear, (parameters, data) = Linearized(self.problem, self.here), (len(self.xi), len(self.r))
+        if parameters <= data:
+            self.work.tangents += parameters
+            return linear.tangents(np.eye(parameters)).T
+        self.work.gradients += data
+        return linear.cotangents(np.eye(data))
+
+    @property
+    def gradient(self) -> np.ndarray:
+        return self.J.T @ self.r + self.prior * self.xi
 
     def step(self, trust, work):
         if not np.isfinite(self.J).all():
@@ -158,15 +155,17 @@ class Dense(Point):
         p = self._solved(self.gradient, trust.damping)
         Jp = self.J @ p
         bend = float(Jp @ Jp + self.prior * p @ p)
-        r = np.asarray(_residual(self.problem, jnp.asarray(self.xi + PROBE * p)))
+        r = evaluate(self.problem, self.xi + PROBE * p).r
         work.values += 1
         second = 2.0 / PROBE * ((r - self.r) / PROBE - Jp)
-        whole = np.asarray(bent(p, self._solved(self.J.T @ second, trust.damping)))
+        whole = bent(p, self._solved(self.J.T @ second, trust.damping))
         return Step(whole, -float(self.gradient @ p) - 0.5 * bend, bend / max(float(p @ p), 1e-300))
 
     def _solved(self, g: np.ndarray, damping: float) -> np.ndarray:
-        """-(H + λI)⁻¹ g."""
+        """-(H + λI)⁻¹ g; NaN of what is not finite."""
         J, shift = self.J, self.prior + damping
+        if not np.isfinite(g).all():
+            return np.full(len(g), np.nan)
         if J.shape[1] <= J.shape[0]:
             return -np.linalg.lstsq(J.T @ J + shift * np.eye(len(g)), g, rcond=1e-14)[0]
         # (JᵀJ + s)⁻¹ = (1 - Jᵀ (JJᵀ + s)⁻¹ J)/s
@@ -178,86 +177,49 @@ class Krylov(Point):
     """With products of the Jacobian and its transpose with vectors."""
 
     def __init__(self, problem: Problem, xi: np.ndarray, work: Work):
-        self.problem, self.xi = problem, jnp.asarray(xi)
-        cost, self.solution = _value(problem, self.xi)
-        self.cost, self.gradient, self.failed = float(cost), None, failures(self.solution.results)
+        self.problem, self.work = problem, work
+        self.here = evaluate(problem, xi)
+        self.xi, self.cost, self.failed = self.here.xi, self.here.cost, self.here.failed
         work.values, work.failed = work.values + 1, work.failed + bool(self.failed)
-        work.value_passes = work.value_passes or sum(int(s.counters.krylov) for s in self.solution.states.values())
+        states = self.here.solution.states.values()
+        work.value_passes = work.value_passes or sum(int(s.counters.krylov) for s in states)
+
+    @functools.cached_property
+    def gradient(self) -> np.ndarray:
+        self.work.gradients += 1
+        exact = Linearized(self.problem, self.here)
+        return exact.cotangents(self.here.r[None])[0] + self.problem.prior * self.xi
 
     def step(self, trust, work):
-        if self.gradient is None:
-            self.gradient = _gradient(self.problem, self.xi, self.solution)
-            work.gradients += 1
-        at = self.problem, self.xi, self.solution
-        how = jnp.asarray(trust.damping), jnp.asarray(trust.passes)
-        p, bend, iterations = _straight(*at, self.gradient, *how)
-        work.products(self.problem, trust.passes, 2 * int(iterations) + 1)
-        decrease = -float(self.gradient @ p) - 0.5 * float(bend)
-        curvature = float(bend) / max(float(p @ p), 1e-300)
+        if not np.isfinite(self.gradient).all():
+            return FAILED_STEP
+        about = Linearized(self.problem, self.here, trust.passes)
+        p, iterations = self._solved(about, -self.gradient, trust.damping)
+        along = about.tangents(p[None])[0]
+        work.products(self.problem, trust.passes, 2 * iterations + 1)
+        bend = float(along @ along + self.problem.prior * (p @ p))
+        decrease = -float(self.gradient @ p) - 0.5 * bend
         if not np.isfinite(decrease):
             return FAILED_STEP
         if trust.bent:
-            p, iterations = _bent(*at, p, *how)
+            ahead = evaluate(self.problem, self.xi + PROBE * p, near=self.here.solution).r
+            second = 2.0 / PROBE * ((ahead - self.here.r) / PROBE - along)
+            acceleration, iterations = self._solved(about, -about.cotangents(second[None])[0], trust.damping)
             work.values += 1
-            work.products(self.problem, trust.passes, 2 * int(iterations) + 2)
-        return Step(np.asarray(p), decrease, curvature)
+            work.products(self.problem, trust.passes, 2 * iterations + 1)
+            p = bent(p, acceleration)
+        return Step(p, decrease, bend / max(float(p @ p), 1e-300))
 
+    def _solved(self, about: Linearized, b: np.ndarray, damping: float) -> tuple[np.ndarray, int]:
+        """(about (H + λI)⁻¹ b, iterations that it took)."""
+        taken = 0
 
-@eqx.filter_jit
-def _by_columns(problem: Problem, xi: Float[Array, " parameters"]):
-    r, tangent, results = jax.linearize(problem.residual_and_results, xi, has_aux=True)
-    return r, jax.vmap(tangent, out_axes=1)(jnp.eye(xi.shape[0])), results
+        def product(v: np.ndarray) -> np.ndarray:
+            nonlocal taken
+            taken += 1
+            return about.cotangents(about.tangents(v.reshape(1, -1)))[0] + (self.problem.prior + damping) * v.ravel()
 
-
-@eqx.filter_jit
-def _by_rows(problem: Problem, xi: Float[Array, " parameters"]):
-    r, adjoint, results = jax.vjp(problem.residual_and_results, xi, has_aux=True)
-    return r, jax.vmap(adjoint)(jnp.eye(r.shape[0]))[0], results
-
-
-@eqx.filter_jit
-def _value(problem: Problem, xi: Float[Array, " parameters"]):
-    """(cost, solution); the cost is NaN where a solve failed."""
-    model, solution = problem.solved(xi)
-    return problem.cost(xi, problem.misfit(model, solution)), solution
-
-
-@eqx.filter_jit
-def _gradient(problem: Problem, xi: Float[Array, " parameters"], solution: Solution):
-    r, adjoint = jax.vjp(problem.around(solution), xi)
-    return adjoint(r)[0] + problem.prior * xi
-
-
-def _approximate(problem: Problem, xi, solution: Solution, damping, passes):
-    """(r, v → about Jv, its transpose, b → about (H + λI)⁻¹ b with the iterations that took)."""
-    r, tangent = jax.linearize(problem.around(solution, passes), xi)
-    transposed = jax.linear_transpose(tangent, xi)
-
-    def damped(v):
-        return transposed(tangent(v))[0] + (problem.prior + damping) * v
-
-    return r, tangent, transposed, lambda b: conjugate_gradients(damped, lambda v: v, b, ACCURACY, MOST)[:2]
-
-
-@eqx.filter_jit
-def _straight(problem: Problem, xi: Float[Array, " parameters"], solution: Solution, gradient, damping, passes):
-    """(p, pᵀHp, iterations)."""
-    _, tangent, _, solved = _approximate(problem, xi, solution, damping, passes)
-    p, iterations = solved(-gradient)
-    along = tangent(p)
-    return p, along @ along + problem.prior * (p @ p), iterations
-
-
-@eqx.filter_jit
-def _bent(problem: Problem, xi: Float[Array, " parameters"], solution: Solution, p, damping, passes):
-    """(the step that starts along p, iterations)."""
-    r, tangent, transposed, solved = _approximate(problem, xi, solution, damping, passes)
-    ahead = problem.residual(xi + PROBE * p, near=solution)
-    second = 2.0 / PROBE * ((ahead - r) / PROBE - tangent(p))
-    acceleration, iterations = solved(-transposed(second)[0])
-    return bent(p, acceleration), iterations
-
-
-@eqx.filter_jit
-def _residual(problem: Problem, xi: Float[Array, " parameters"]):
-    return problem.residual(xi)
+        if not np.isfinite(b).all():
+            return np.full(len(b), np.nan), 0
+        H = scipy.sparse.linalg.LinearOperator((len(b), len(b)), product, dtype=float)
+        return scipy.sparse.linalg.cg(H, b, rtol=ACCURACY, maxiter=MOST)[0], taken

@@ -5,10 +5,11 @@ import re
 from collections.abc import Sequence
 
 from perfsim._results import RESULTS, SimulationError
-from perfsim.coupling import Solution
+from perfsim.coupling import Solution, check
 from perfsim.inverse.descent import optimum
 from perfsim.inverse.fit import Fit
 from perfsim.inverse.gauss_newton import Dense
+from perfsim.inverse.linearized import evaluate
 from perfsim.inverse.posterior import Posterior
 from perfsim.inverse.problem import problem
 from perfsim.observe import Imaging, Measurement, Scan
@@ -119,7 +120,7 @@ def next_measurement(known: Posterior, candidates: dict[str, Measurement]) -> li
     if not candidates:
         return []
     fit = known.fit
-    solution = fit.problem.solved(jnp.asarray(fit.xi), every_state=True)[1]
+    solution = check(evaluate(fit.problem, fit.xi, every_state=True).solution)
     added = tuple(_as_predicted(fit, solution, m) for m in candidates.values())
     base = fit.problem.model
     posed, names = problem(base.sim, (*base.data, *added), fit.free, flow=fit.problem.flow, tissue=fit.problem.tissue)

@@ -2,27 +2,10 @@
 
 from perfsim._results import RESULTS, InputError
 from perfsim.inverse.descent import EXACT, End, measured
-from perfsim.inverse.gauss_newton import failures
-from perfsim.inverse.problem import Problem
+from perfsim.inverse.linearized import Linearized, evaluate
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy
-from jaxtyping import Array, Float
-
-
-@eqx.filter_jit
-def _value_and_gradient(posed: Problem, xi: Float[Array, " parameters"]):
-    """(cost, its gradient, the outcome of each state's solve)."""
-
-    def objective(xi):
-        r, results = posed.residual_and_results(xi)
-        return posed.cost(xi, r), results
-
-    (cost, results), slope = jax.value_and_grad(objective, has_aux=True)(xi)
-    return cost, slope, results
 
 
 def lbfgs(posed, tolerance, max_steps, progress, checkpoint, work) -> End:
@@ -37,16 +20,17 @@ def lbfgs(posed, tolerance, max_steps, progress, checkpoint, work) -> End:
     slopes: dict[bytes, float] = {}
     failed: dict[str, RESULTS] = {}
 
-    def evaluate(xi: np.ndarray) -> tuple[float, np.ndarray]:
+    def objective(xi: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal failed
-        cost, slope, results = _value_and_gradient(posed, jnp.asarray(xi))
-        failed = failures(results)
+        here = evaluate(posed, xi)
+        cost, failed = here.cost, here.failed
+        slope = Linearized(posed, here).cotangents(here.r[None])[0] + posed.prior * xi
         work.values, work.gradients, work.failed = work.values + 1, work.gradients + 1, work.failed + bool(failed)
-        costs.append(float(cost))
+        costs.append(cost)
         if costs[1:] and not (np.isfinite(cost) and np.isfinite(slope).all()):
             return 1e3 * (1.0 + abs(costs[0])), np.zeros_like(xi)
         slopes[xi.tobytes()] = float(np.linalg.norm(slope))
-        return float(cost), np.asarray(slope)
+        return cost, slope
 
     done = RESULTS.fit_stalled
     iterations = 0
@@ -62,13 +46,13 @@ def lbfgs(posed, tolerance, max_steps, progress, checkpoint, work) -> End:
             raise StopIteration
 
     start = np.zeros(posed.size)
-    before, slope = evaluate(start)
+    before, slope = objective(start)
     if failed or not np.isfinite(before):
         return End(start, before, before, 0, RESULTS.fit_solve_failed if failed else RESULTS.fit_not_finite, failed)
     if not np.isfinite(slope).all():
         return End(start, before, before, 0, RESULTS.fit_derivative_failed, failed)
     found = scipy.optimize.minimize(
-        evaluate, start, jac=True, method="L-BFGS-B", callback=after_iteration,
+        objective, start, jac=True, method="L-BFGS-B", callback=after_iteration,
         options={"maxiter": 20 * max_steps, "maxfun": 40 * max_steps, "ftol": 0.0, "gtol": 0.0},
     )  # fmt: skip
     if done is not RESULTS.successful and found.status == 1:

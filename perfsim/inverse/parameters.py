@@ -46,10 +46,13 @@ def _hematocrit(model: Model):
     return model.sim.viscosity.hematocrit
 
 
-def _throat_spread(model: Model):
-    """0.2 mm, what CT angiography misjudges a lumen by, over the healthy diameter at the lesion."""
-    sim = model.sim
+def throat_errors(sim: Simulation) -> np.ndarray:
+    """Standard deviation of each throat as CT angiography reads it: 0.2 mm over the healthy diameter at the lesion."""
     return THROAT_SD / (2.0 * _healthy_radius(sim))
+
+
+def _throat_spread(model: Model):
+    return throat_errors(model.sim)
 
 
 def _healthy_radius(sim: Simulation) -> np.ndarray:

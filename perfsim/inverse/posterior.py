@@ -12,14 +12,11 @@ from typing import Any
 from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.coupling import Solution
 from perfsim.inverse.fit import FEW, Fit
-from perfsim.inverse.gauss_newton import Dense, Work, failures
+from perfsim.inverse.gauss_newton import Dense, Work
+from perfsim.inverse.linearized import Linearized, evaluate
 from perfsim.inverse.problem import Problem
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 NEGLIGIBLE = 0.05
 """eigenvalue below which a direction counts as not informed at all: its deviation falls by 2.5 %"""
@@ -89,14 +86,13 @@ class Posterior:
         kept, found, costs = [], [], []
         failed: dict[str, RESULTS] = {}
         for x in xi:
-            solution, cost = _through_the_model(self.fit.problem, jnp.asarray(x))
-            why = failures(solution.results)
-            if why or not np.isfinite(cost):
-                failed |= why
+            there = evaluate(self.fit.problem, x, every_state=True)
+            if there.failed or not np.isfinite(there.cost):
+                failed |= there.failed
                 continue
-            value = quantities(solution)
+            value = quantities(there.solution)
             found.append({k: np.asarray(v) for k, v in (value if isinstance(value, dict) else {"": value}).items()})
-            costs.append(float(cost))
+            costs.append(there.cost)
             kept.append(x)
         self.work.values, self.work.failed = self.work.values + len(xi), self.work.failed + len(xi) - len(kept)
         if not kept:
@@ -214,18 +210,19 @@ def _leading(problem: Problem, xi: np.ndarray, work: Work) -> tuple[np.ndarray, 
     """Eigenvalues of JᵀJ down to `NEGLIGIBLE` and their directions, from products with random vectors (Halko,
     Martinsson and Tropp 2011, SIAM Rev 53:217); how many it takes depends on the data, not on the parameters.
     """
-    rng, at = np.random.default_rng(0), jnp.asarray(xi)
+    rng, linear = np.random.default_rng(0), Linearized(problem, evaluate(problem, xi))
+    work.values += 1
     basis = np.zeros((len(xi), 0))
     image = np.zeros((len(xi), 0))
     while True:
         fresh = rng.normal(size=(len(xi), BLOCK))
-        fresh = np.asarray(_products(problem, at, jnp.asarray(fresh.T))).T  # one power step towards the large ones
+        fresh = linear.cotangents(linear.tangents(fresh.T)).T  # one power step towards the large ones
         for _ in range(2):
             fresh = fresh - basis @ (basis.T @ fresh)
         fresh, _ = np.linalg.qr(fresh)
         basis = np.concatenate([basis, fresh], axis=1)
-        image = np.concatenate([image, np.asarray(_products(problem, at, jnp.asarray(fresh.T))).T], axis=1)
-        work.values, work.gradients = work.values + 2, work.gradients + 2 * BLOCK
+        image = np.concatenate([image, linear.cotangents(linear.tangents(fresh.T)).T], axis=1)
+        work.gradients += 2 * BLOCK
         work.tangents += 2 * BLOCK
         if not np.isfinite(image).all():
             return np.full(1, np.nan), basis[:, :1] * np.nan
@@ -234,21 +231,6 @@ def _leading(problem: Problem, xi: np.ndarray, work: Work) -> tuple[np.ndarray, 
         if np.sort(eigenvalues)[: BLOCK // 2].max() < NEGLIGIBLE or basis.shape[1] >= min(MOST, len(xi)):
             order = np.argsort(eigenvalues)[::-1]
             return np.maximum(eigenvalues[order], 0.0), basis @ turn[:, order]
-
-
-@eqx.filter_jit
-def _products(problem: Problem, xi: Float[Array, " parameters"], rows: Float[Array, "block parameters"]):
-    """JᵀJ times each row."""
-    _, tangent = jax.linearize(problem.residual, xi)
-    adjoint = jax.linear_transpose(tangent, xi)
-    return jax.lax.map(lambda v: adjoint(tangent(v))[0], rows)
-
-
-@eqx.filter_jit
-def _through_the_model(problem: Problem, xi: Float[Array, " parameters"]):
-    """(solution in all states, ½|r|² + ½|ξ|²)."""
-    model, solution = problem.solved(xi, every_state=True)
-    return solution, problem.cost(xi, problem.misfit(model, solution))
 
 
 def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:

@@ -1,8 +1,6 @@
 """The one function that everything here is made of: residuals in standard deviations, of standard normal numbers."""
 
-import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from perfsim._results import InputError
 from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, simulate
@@ -79,22 +77,9 @@ class Problem(eqx.Module):
         model, solution = self.solved(xi, near=near)
         return self.misfit(model, solution), solution.results
 
-    def around(
-        self, solution: Solution, passes: Int[Array, ""] | None = None
-    ) -> Callable[[Float[Array, " parameters"]], Float[Array, " data"]]:
-        """r(ξ) for derivatives where its solution is known, which is not solved for again.
-
-        Derivatives are exact, or take so many `passes` in place of linear solves (see `Steady`). A beat is not its
-        mean: it is marched again, and its derivatives are exact.
-        """
-        if not isinstance(self.flow, Steady):
-            return functools.partial(self.residual, near=solution)
-        known = dataclasses.replace(self.flow, given=True, passes=passes)
-        return functools.partial(dataclasses.replace(self, flow=known).residual, near=solution)
-
     def misfit(self, model: Model, solution: Solution) -> Float[Array, " data"]:
         """The residuals of a solution."""
-        return jnp.concatenate([m.residual(model.sim, solution) for m in model.data[self.skipped :]])
+        return model.misfit(solution, self.skipped)
 
     def cost(self, xi: Float[Array, " parameters"], r: Float[Array, " data"]) -> Float[Array, ""]:
         """½|r|² + ½|ξ|², or without a prior the first alone."""
@@ -102,7 +87,10 @@ class Problem(eqx.Module):
 
     def values(self, xi: Float[Array, " parameters"]) -> Float[Array, " parameters"]:
         """Parameters in their display units."""
-        model = self.at(xi)
+        return self.values_in(self.at(xi))
+
+    def values_in(self, model: Model) -> Float[Array, " parameters"]:
+        """The parameters of a model in their display units."""
         return jnp.concatenate([part.values(model) for part in self.blocks])
 
 

@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from perfsim._notes import collect_notes
 from perfsim._results import InputError, meant
 from perfsim.anatomy import EllipsoidWall, Wall, coronary_trunks, label_left_tree, place_left_tree
 from perfsim.blood import PriesInVivo
 from perfsim.cohorts import GrownHeart, Heart, Stenosis, couple, grow_heart, lesions
 from perfsim.coupling import State
+from perfsim.coupling.territories import territory_of_branches
 from perfsim.io.case import Case
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
@@ -37,11 +39,8 @@ class FrameMismatch(InputError):
 
 
 def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) -> GrownHeart:
-    """Make wall and trunks of a case and grow its trees. Raises `InputError` for a branch that does not exist."""
-    wall, seen = _wall(case)
-    trunks, notes = _trunks(case, wall)
-    notes = seen + notes
-    lesions(trunks, _stenoses(case))  # complain before the work, not after it
+    """Make wall and trunks of a case and grow its trees. Raises `InputError` as `read_anatomy` does."""
+    wall, trunks, notes = read_anatomy(case)
     stems = {"LM", "RCA", "PLV", *trunks.outlet_names}
     attach = None if case.vessels.left is None else tuple(b for b in trunks.branch_names if b not in stems)
     tree = case.tree
@@ -59,11 +58,49 @@ def grow_case(case: Case, progress: Callable[[int, int], None] | None = None) ->
     return dataclasses.replace(grown, warnings=(*notes, *grown.warnings))
 
 
+def read_anatomy(case: Case) -> tuple[Wall, VesselNetwork, list[str]]:
+    """Read all the files that a case's wall and trunks come from, and check what the case says of them.
+
+    Returns: the wall, the trunks on it, and what a reader should know about them.
+
+    Raises: `InputError` for files that cannot be used, and for a branch, a place on one, or a territory that does not
+    exist: before anything is computed.
+    """
+    wall, seen = _wall(case)
+    trunks, notes = _trunks(case, wall)
+    lesions(trunks, _stenoses(case))
+    for k, t in enumerate(case.treatment):
+        for place in (t.start, t.end, t.position):
+            if place is not None:
+                _check_place(trunks, t.branch, place, f"treatment[{k}]")
+    _check_territories(case, territory_of_branches(trunks)[1])
+    return wall, trunks, seen + notes
+
+
+def _check_place(trunks: VesselNetwork, branch: str, place: float, what: str) -> None:
+    names = trunks.branch_names
+    if branch not in names:
+        hint = meant(branch, names, f"this tree has {', '.join(names)}")
+        raise InputError(f"{what}: there is no branch {branch!r}: {hint}")
+    end = float(np.asarray(trunks.coordinate)[np.asarray(trunks.branch) == names.index(branch)].max())
+    if place > end:
+        raise InputError(f"{what}: {place * 1e3:.4g} mm does not lie on {branch}, which is {end * 1e3:.4g} mm long")
+
+
+def _check_territories(case: Case, names: tuple[str, ...]) -> None:
+    for territory in case.tissue.tone:
+        if territory not in names:
+            hint = meant(territory, names, f"this heart has {', '.join(names)}")
+            raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
+
+
 def _wall(case: Case) -> tuple[Wall, list[str]]:
     """The wall of a case, and what a reader should know about it."""
     a = case.anatomy
     if a.labels is not None:
-        return wall_from_labels(a.labels, **a.label_values), []
+        with collect_notes() as notes:
+            wall = wall_from_labels(a.labels, **a.label_values, trust=a.orientation)
+        return wall, notes
     if a.guide_points is None:
         return EllipsoidWall(a.mass), []
     unit = UNITS[a.unit]
@@ -169,13 +206,10 @@ def couple_case(case: Case, grown: GrownHeart) -> Heart:
     )
     sim = heart.sim
     names = sim.parts()[2].territory_names
-    for territory in case.tissue.tone:
-        if territory not in names:
-            hint = meant(territory, names, f"this heart has {', '.join(names)}")
-            raise InputError(f"tissue.tone: there is no territory {territory!r}: {hint}")
+    _check_territories(case, names)
     factor = jnp.ones(())
     if case.tissue.tone_map is not None:
-        factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center)))
+        factor = jnp.asarray(read_tone(case.tissue.tone_map, np.asarray(sim.volumes.center), case.tissue.orientation))
     sim = eqx.tree_at(
         lambda s: (s.tissue.supply, s.tissue.drainage, s.tissue.mobility, s.tissue.tone),
         sim,

@@ -1,11 +1,13 @@
 """Case files: a simulation in TOML, checked before anything is computed."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from perfsim import physiology, units
 from perfsim._extras import needed
+from perfsim._files import read_text
 from perfsim._results import InputError, meant
 from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
 
@@ -22,7 +24,9 @@ def quantity(kind: str, low: float, high: float, unit: str):
             scale = units.parse(f"1 {unit}", kind)
         except InputError as error:
             raise ValueError(str(error)) from None
-        if not low * scale <= value <= high * scale:
+        if (
+            not low * scale * (1.0 - 1e-12) <= value <= high * scale * (1.0 + 1e-12)
+        ):  # 100 um is not 0.1 mm in the last bit
             raise ValueError(f"{text!r} is not between {low:g} and {high:g} {unit}")
         return value
 
@@ -36,6 +40,10 @@ MBF = Annotated[float, quantity("perfusion", 0.01, 20, "mL/min/g")]
 ViscosityValue = Annotated[float, quantity("viscosity", 0.5, 10, "mPa·s")]
 Conductance = Annotated[float, quantity("conductance", 1e-8, 1e-2, "1/(Pa·s)")]
 Mobility = Annotated[float, quantity("permeability", 1e-14, 1e-7, "m²/(Pa·s)")]
+READING = re.compile(r"(\d+(?:[.,]\d+)?)\s*%(?:\s*(?:±|\+/-|\+-)\s*(\d+(?:[.,]\d+)?)\s*%)?")
+"""a share of the diameter in percent, and the standard deviation of its reading"""
+Orientation = Literal["sform", "qform"] | None
+"""which affine of a NIfTI counts, where its header has none that is valid or two that contradict each other"""
 
 
 class Section(BaseModel):
@@ -57,6 +65,7 @@ class Anatomy(Section):
     labels: Path | None = None
     label_values: dict[Literal["wall", "cavity", "right_ventricle"], int] = Field(default_factory=dict)
     unit: Annotated[str, Field(pattern="^(mm|cm|m|um)$")] = "mm"
+    orientation: Orientation = None
 
     @property
     def files(self) -> dict[str, Path | None]:
@@ -120,12 +129,60 @@ class Mesh(Section):
 
 
 class Lesion(Section):
-    """One stenosis."""
+    """One stenosis. Its diameter reduction is a fraction, or text such as "60 %" or, with the reading's standard
+    deviation, "60 % ± 10 %".
+    """
 
     branch: str
     position: Length
     diameter_reduction: float = Field(ge=0.0, lt=1.0 - LEAST_THROAT)
+    reading_error: Annotated[float, Field(gt=0.0, le=0.5)] | None = None
+    """standard deviation of the diameter reduction; None: what CT angiography misjudges a lumen by"""
     length: Annotated[float, quantity("length", 0.5, 100, "mm")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_error(cls, given):
+        text = given.get("diameter_reduction") if isinstance(given, dict) else None
+        if not isinstance(text, str):
+            return given
+        found = READING.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f'diameter_reduction = {text!r} is no reading: write 0.6, "60 %" or "60 % ± 10 %"')
+        value, error = (None if x is None else float(x.replace(",", ".")) / 100.0 for x in found.groups())
+        return given | {"diameter_reduction": value} | ({} if error is None else {"reading_error": error})
+
+
+class Treatment(Section):
+    """One treatment: a stent or a balloon along a stretch of a branch, or a graft sewn on at a place of it."""
+
+    kind: Literal["stent", "dilation", "graft"]
+    branch: str
+    start: Length | None = None
+    end: Length | None = None
+    residual: Annotated[float, Field(ge=0.0, le=0.9)] | None = None
+    """diameter reduction that a dilation leaves"""
+    position: Length | None = None
+    diameter: Annotated[float, quantity("length", 1, 10, "mm")] | None = None
+    length: Annotated[float, quantity("length", 10, 400, "mm")] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        needs = {
+            "stent": ("start", "end"),
+            "dilation": ("start", "end", "residual"),
+            "graft": ("position", "diameter", "length"),
+        }[self.kind]
+        given = [
+            k for k in ("start", "end", "residual", "position", "diameter", "length") if getattr(self, k) is not None
+        ]
+        lacking, strange = ([k for k in a if k not in b] for a, b in ((needs, given), (given, needs)))
+        if lacking or strange:
+            what = f"{', '.join(lacking)} missing" if lacking else f"it has no {', '.join(strange)}"
+            raise ValueError(f"a {self.kind} needs {', '.join(needs)}: {what}")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("the stretch must end behind its start")
+        return self
 
 
 class StateSection(Section):
@@ -163,6 +220,7 @@ class TissueSection(Section):
     mobility: Mobility = physiology.MOBILITY
     tone: dict[str, Annotated[float, Field(gt=0.0, le=20.0)]] = Field(default_factory=dict)
     tone_map: Path | None = None
+    orientation: Orientation = None
 
 
 class Blood(Section):
@@ -172,21 +230,29 @@ class Blood(Section):
     hematocrit: Annotated[float, Field(ge=0.0, lt=HIGHEST_HEMATOCRIT)] = 0.45
 
 
-class Fit(Section):
-    """What `perfsim fit` may change."""
+CONFOUNDERS = ("tone", "throat", "demand", "pressure", "scale", "rotation")
+"""what can explain a map of MBF as well as one another: free in a fit unless the case says otherwise"""
 
-    parameters: list[str] = Field(default_factory=lambda: ["tone"])
+
+class Fit(Section):
+    """What `perfsim fit` may change: by default all that can explain a map as well as one another."""
+
+    parameters: list[str] | None = None
+    fixed: list[str] = Field(default_factory=list)
+    """parameters that are held at the case's values"""
     sd: MBF = units.ML_MIN_G * 0.25
     fwhm: Annotated[float, quantity("length", 1, 30, "mm")] = 7e-3
     noise: Annotated[float, Field(gt=0.0, le=1.0)] = 0.15
-    unit: Literal["mL/min/g", "mL/min/mL"] = "mL/min/g"
+    unit: Literal["mL/min/g", "mL/min/mL", "mL/min/100g"] = "mL/min/g"
     per: Literal["gram", "region"] = "gram"
+    orientation: Orientation = None
 
     @model_validator(mode="after")
     def _once(self):
-        twice = [name for name in self.parameters if self.parameters.count(name) > 1]
+        named = self.parameters or []
+        twice = [name for name in named if named.count(name) > 1]
         if twice:
-            raise ValueError(f"parameters names {twice[0]!r} {self.parameters.count(twice[0])} times: name it once")
+            raise ValueError(f"parameters names {twice[0]!r} {named.count(twice[0])} times: name it once")
         return self
 
 
@@ -214,6 +280,7 @@ class Case(Section):
     tree: Tree = Field(default_factory=Tree)
     mesh: Mesh = Field(default_factory=Mesh)
     stenosis: list[Lesion] = Field(default_factory=list)
+    treatment: list[Treatment] = Field(default_factory=list)
     rest: Rest = Field(default_factory=Rest)
     hyperemia: Hyperemia = Field(default_factory=Hyperemia)
     tissue: TissueSection = Field(default_factory=TissueSection)
@@ -221,16 +288,21 @@ class Case(Section):
     fit: Fit = Field(default_factory=Fit)
     learn: Learn = Field(default_factory=Learn)
 
+    @property
+    def free(self) -> list[str]:
+        """The parameters that a fit may change: those that [fit] names, or all confounders that the case has."""
+        named = self.fit.parameters
+        if named is None:
+            named = [name for name in CONFOUNDERS if name != "throat" or self.stenosis]
+        return [name for name in named if name not in self.fit.fixed]
+
 
 def read_case(path: str | Path) -> Case:
     """Read and check a case file. Raises `InputError`, one line per fault: file, key, value and what is accepted."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file (perfsim init DIR writes a commented case to start from)")
+    text = read_text(path)
     return parse_case(text, str(path), path.parent)
 
 

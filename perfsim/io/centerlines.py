@@ -10,6 +10,7 @@ from perfsim.io.bundles import Path as Line
 from perfsim.io.meshes import load
 from perfsim.io.parents import tree_from_parents
 from perfsim.io.polylines import paths_from_inlets
+from perfsim.io.vtk_files import save_mesh
 from perfsim.network import Centerlines
 from perfsim.units import MM
 
@@ -88,7 +89,7 @@ def write_centerlines(path: Path, network: "Centerlines | VesselNetwork") -> Non
     mesh = pv.PolyData(np.concatenate(points), lines=np.concatenate(lines))
     mesh.point_data["MaximumInscribedSphereRadius"] = np.concatenate(radius)
     mesh.point_data["BranchId"] = np.concatenate(label)
-    mesh.save(path)
+    save_mesh(path, mesh)
 
 
 def _polylines(path: Path, mesh: pv.PolyData) -> list[np.ndarray]:

@@ -4,27 +4,45 @@ from pathlib import Path
 
 from perfsim._results import InputError
 from perfsim.anatomy import Frame, frame_from_points
+from perfsim.io.tables import Column, read_table
 from perfsim.units import MM
 
 import numpy as np
 
+KIND = ("contour type", "type", "contour")
+
 
 def read_guide_points(path: str | Path, unit: float = MM) -> dict[str, np.ndarray]:
-    """Points by contour type from a biv-me guide-point table (x, y, z, contour type, ...), in metres."""
+    """Points by contour type from a biv-me guide-point table (x, y, z, contour type, ...), in metres.
+
+    Raises `InputError` naming file, line and value.
+    """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    points: dict[str, list[list[float]]] = {}
-    for number, line in enumerate(path.read_text().splitlines()[1:], 2):
-        words = line.split("\t")
-        try:
-            x, y, z = (float(w) * unit for w in words[:3])
-            if not np.isfinite([x, y, z]).all():
-                raise ValueError("coordinates must be finite")
-            points.setdefault(words[3].strip(), []).append([x, y, z])
-        except (IndexError, ValueError) as error:
-            raise InputError(f"{path}, line {number}: cannot read {line.strip()!r} ({error})") from None
-    return {name: np.array(rows) for name, rows in points.items()}
+    table = read_table(path, is_guide_point_table)
+    columns = [table.need(name, name) for name in ("x", "y", "z")]
+    kind = table.find(*KIND)
+    kind = 3 if kind is None and _starts_with_xyz([c.bare for c in table.columns]) else kind
+    if kind is None:
+        kind = table.need("contour type")
+    xyz = unit * np.stack([table.numbers(c, empty=False) for c in columns], 1)
+    if not len(xyz):
+        raise InputError(f"{path}: the table has no rows")
+    names = [str(cells[kind]) for _, cells in table.rows]
+    for (where, _), name in zip(table.rows, names, strict=True):
+        if not name:
+            raise InputError(f"{where}: the contour type is empty")
+    return {name: xyz[[n == name for n in names]] for name in dict.fromkeys(names)}
+
+
+def is_guide_point_table(names: list[str]) -> bool:
+    """Whether a header is one of guide points."""
+    found = [Column.of(n).bare for n in names]
+    return _starts_with_xyz(found) or ("x" in found and any(k in found for k in KIND))
+
+
+def _starts_with_xyz(names: list[str]) -> bool:
+    """Whether the type may stand in the fourth column, as biv-me writes it."""
+    return names[:3] == ["x", "y", "z"] and len(names) > 3
 
 
 def frame_from_guide_points(points: dict[str, np.ndarray], source: str | Path) -> Frame:

@@ -2,76 +2,107 @@
 
 from pathlib import Path
 
+from perfsim._notes import note
 from perfsim._results import InputError
 from perfsim.anatomy import Frame, MaskWall
-from perfsim.io.images import read_image
+from perfsim.io.images import Trust, open_image
 
 import numpy as np
 import scipy
 
-SECTORS = 36
-ENCLOSED = 0.9
-"""share of the directions around the cavity in which there must be wall"""
 EXTENT = (40e-3, 500e-3)
 """[m], the longest side of a box that holds wall and cavities"""
+FEWEST = 8
+"""cubes of the resampled labels, below which a part is no part"""
 
 
 def wall_from_labels(
-    path: str | Path, *, wall: int, cavity: int, right_ventricle: int, spacing: float = 1.5e-3
+    path: str | Path,
+    *,
+    wall: int,
+    cavity: int,
+    right_ventricle: int,
+    spacing: float = 1.5e-3,
+    trust: Trust | None = None,
 ) -> MaskWall:
     """Read wall, cavity and right ventricle by their label values, in any orientation and voxel size.
 
-    The affine is taken as NIfTI has it (RAS, mm); inside perfsim the world is LPS in metres. The labels are resampled
-    to cubes of `spacing` [m]. The long axis is the cavity's principal axis, its apical end the one that the wall
-    closes; the septum is where the right ventricle touches the wall, and its edges are the insertion points. Raises
-    `InputError` for a missing label or a file that is no label image.
+    The affine is taken as NIfTI has it (RAS, in the header's unit); inside perfsim the world is LPS in metres. The
+    labels are resampled to cubes of `spacing` [m]. The long axis is the cavity's principal axis, its apical end the one
+    that the wall closes; the septum is where the right ventricle touches the wall, and its edges are the insertion
+    points. `trust`: see `open_image`. Raises `InputError` for a missing label, labels that are exchanged, a file that
+    is no label image, or one without orientation.
     """
-    labels, to_world = read_image(Path(path))
-    if labels.ndim != 3 or not np.all(labels == np.round(labels)):
-        raise InputError(f"{path}: needs one whole number per voxel in three dimensions, has shape {labels.shape}")
+    path = Path(path)
+    image = open_image(path, trust)
+    if len(image.shape) != 3:
+        raise InputError(f"{path}: needs one whole number per voxel in three dimensions, has shape {image.shape}")
+    labels, to_world = _whole(path, image.values()), image.to_world
     for name, value in (("wall", wall), ("cavity", cavity), ("right_ventricle", right_ventricle)):
         if not (labels == value).any():
-            raise InputError(
-                f"{path}: no voxel has the label {value} ({name}); there are {np.unique(labels)[:12].tolist()}"
-            )
-    low, high = _bounds(labels, to_world, (wall, cavity, right_ventricle))
+            there = np.unique(labels)[:12].tolist()
+            raise InputError(f"{path}: no voxel has the label {value} ({name}); there are {there}")
+    labels, to_world = _cropped(labels, to_world, (wall, cavity, right_ventricle))
+    low, high = _bounds(labels, to_world)
     size = float((high - low).max())
     if not EXTENT[0] <= size <= EXTENT[1]:
         raise InputError(f"{path}: the labels are {1e3 * size:.4g} mm across: no heart; is the affine in mm?")
+    edges = np.linalg.norm(to_world[:3, :3], axis=0)
+    if edges.max() < 0.5 * spacing:
+        note(f"{path}: labels in voxels of {1e3 * edges.max():.2g} mm are resampled to {1e3 * spacing:g} mm")
+    low = _start(low, spacing)
     parts = _resampled(labels, to_world, (wall, cavity, right_ventricle), spacing, low, high)
-    _refuse_exchanged(path, *parts)
+    for name, part in zip(("wall", "cavity", "right ventricle"), parts, strict=True):
+        if part.sum() < FEWEST:
+            raise InputError(f"{path}: the {name} is smaller than {FEWEST} cubes of {1e3 * spacing:g} mm: is it whole?")
+    _check_enclosed(path, *parts)
     return MaskWall(parts[0], low, spacing, _frame(low, spacing, *parts))
 
 
-def _refuse_exchanged(path: str | Path, wall: np.ndarray, cavity: np.ndarray, right: np.ndarray) -> None:
-    """Raise `InputError` unless the wall goes round the cavity, and round it more than round the right ventricle."""
-    around, beside = (_gone_round(wall, m) for m in (cavity, right))
-    if around < ENCLOSED or around < beside:
-        hint = "; it goes round the right ventricle: the labels are exchanged" if beside > ENCLOSED else ""
+def _whole(path: Path, values: np.ndarray) -> np.ndarray:
+    """Labels as whole numbers; NaN is background."""
+    if np.issubdtype(values.dtype, np.integer):
+        return values
+    values = np.nan_to_num(values, copy=False, nan=0.0)
+    labels = np.rint(values)
+    off = np.abs(values - labels)
+    if not (off <= 1e-3).all():
         raise InputError(
-            f"{path}: the wall goes round {100 * around:.0f} % of the cavity, which it must enclose{hint}: check "
-            "anatomy.label_values"
+            f"{path}: {int(np.sum(off > 1e-3))} voxels hold no whole number, e.g. {values[off > 1e-3][0]:.4g}: labels "
+            "need one whole number per voxel; resample them by nearest neighbor, not by interpolation"
         )
+    if np.abs(labels).max(initial=0) > 32767:
+        raise InputError(f"{path}: labels reach {labels.max():.4g}: is this an image, not a label map?")
+    return labels.astype(np.int16)
 
 
-def _gone_round(wall: np.ndarray, cavity: np.ndarray) -> float:
-    """Share of the directions about a cavity's long axis, at the middle half of its length, in which there is wall."""
-    inside, muscle = np.argwhere(cavity).astype(float), np.argwhere(wall).astype(float)
-    center = inside.mean(0)
-    axes = np.linalg.eigh(np.cov((inside - center).T))[1]
-    low, high = np.quantile((inside - center) @ axes[:, -1], [0.25, 0.75])
-    depth = (muscle - center) @ axes[:, -1]
-    beside = (muscle - center)[(depth >= low) & (depth <= high)]
-    angle = np.arctan2(beside @ axes[:, 0], beside @ axes[:, 1])
-    return len(np.unique((angle / (2 * np.pi) * SECTORS).astype(int) % SECTORS)) / SECTORS
+def _cropped(labels, to_world, values) -> tuple[np.ndarray, np.ndarray]:
+    """The box that holds all voxels with these values and two more on every side where there are any."""
+    known = np.isin(labels, values)
+    box = []
+    for axis in range(3):
+        at = np.flatnonzero(known.any(axis=tuple(k for k in range(3) if k != axis)))
+        box.append(slice(max(int(at[0]) - 2, 0), int(at[-1]) + 3))
+    moved = to_world.copy()
+    moved[:3, 3] += to_world[:3, :3] @ [b.start for b in box]
+    return np.where(known, labels, 0)[tuple(box)], moved
 
 
-def _bounds(labels, to_world, values) -> tuple[np.ndarray, np.ndarray]:
-    """Corners in the world [m] of a box that holds all voxels with these values, and one more on every side."""
-    found = np.argwhere(np.isin(labels, values))
-    corners = np.array(np.meshgrid(*zip(found.min(0) - 1, found.max(0) + 1, strict=True))).reshape(3, -1).T
+def _bounds(labels, to_world) -> tuple[np.ndarray, np.ndarray]:
+    """Corners in the world [m] of a box that holds all labelled voxels, and one more on every side."""
+    sides = [np.flatnonzero((labels != 0).any(axis=tuple(k for k in range(3) if k != a)))[[0, -1]] for a in range(3)]
+    low, high = np.array(sides).T
+    corners = np.array(np.meshgrid(*zip(low - 1, high + 1, strict=True))).reshape(3, -1).T
     world = corners @ to_world[:3, :3].T + to_world[:3, 3]
     return world.min(0), world.max(0)
+
+
+def _start(low: np.ndarray, spacing: float) -> np.ndarray:
+    """Where the grid of cubes starts: off the corner by a share that keeps its points off the faces of voxels.
+
+    A point on a face has half of either label; cubes of 1.5 mm in voxels of 3 mm would lose 14 % of the wall there.
+    """
+    return low + (np.sqrt(5.0) - 2.0) * spacing
 
 
 def _resampled(labels, to_world, values, spacing, low, high) -> list[np.ndarray]:
@@ -80,8 +111,27 @@ def _resampled(labels, to_world, values, spacing, low, high) -> list[np.ndarray]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), 0)
     inverse = np.linalg.inv(to_world)
     at = np.einsum("ij,jxyz->ixyz", inverse[:3, :3], grid) + inverse[:3, 3][:, None, None, None]
-    soft = [scipy.ndimage.map_coordinates((labels == v).astype(np.float32), at, order=1) for v in values]
-    return [s > 0.5 for s in soft]
+    return [
+        scipy.ndimage.map_coordinates((labels == v).astype(np.float32), at, order=1, output=np.float32) > 0.5
+        for v in values
+    ]
+
+
+def _check_enclosed(path: Path, wall, cavity, right) -> None:
+    """Raises `InputError` where the wall encloses the right ventricle rather than the cavity.
+
+    Each pool's share of surface that touches the wall tells: the left cavity is open at the valves only.
+    """
+    near = scipy.ndimage.binary_dilation(wall, iterations=2)
+    shell = {name: part & ~scipy.ndimage.binary_erosion(part) for name, part in (("cavity", cavity), ("right", right))}
+    covered = {name: float((rim & near).sum() / max(rim.sum(), 1)) for name, rim in shell.items()}
+    if covered["cavity"] < 0.5 or covered["cavity"] < covered["right"]:
+        exchanged = covered["right"] > covered["cavity"]
+        hint = "is it exchanged with the right ventricle" if exchanged else "is the label right"
+        raise InputError(
+            f"{path}: the wall encloses {100 * covered['cavity']:.0f} % of the cavity's surface (right ventricle: "
+            f"{100 * covered['right']:.0f} %): {hint}?"
+        )
 
 
 def _frame(origin, spacing, wall, cavity, right) -> Frame:

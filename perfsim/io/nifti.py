@@ -1,13 +1,12 @@
 """NIfTI images of maps on the wall: MBF as it comes out, tone as it goes in."""
 
 from pathlib import Path
-from typing import Any
 
 from perfsim._extras import needed
 from perfsim._results import InputError
 from perfsim.coupling import Solution
 from perfsim.darcy import Samples
-from perfsim.io.images import TO_RAS, read_image
+from perfsim.io.images import TO_RAS, Trust, open_image, read_image
 
 import numpy as np
 
@@ -15,19 +14,23 @@ with needed("io"):
     import nibabel as nib
 
 
-def write_mbf(path: Path, solution: Solution, samples: Samples, like: Path | None = None) -> None:
+def write_mbf(
+    path: Path, solution: Solution, samples: Samples, like: Path | None = None, trust: Trust | None = None
+) -> None:
     """MBF [mL/min/g], one volume per state along the fourth axis, NaN outside the wall.
 
     The grid is the mesh's; with `like` it is that of another image, of any orientation and voxel size, so that the map
-    lies on it voxel by voxel. A voxel takes the value of the volume that holds its center.
+    lies on it voxel by voxel; `trust` is which of its affines counts (see `open_image`). A voxel takes the value of the
+    volume that holds its center.
     """
     grids = [samples.on_grid(np.asarray(state.mbf)) for _, state in solution.in_order()]
     affine = _affine(samples)
     if like is not None:
-        target: Any = nib.load(like)
-        back = np.linalg.inv(affine) @ target.affine
+        target = open_image(like, trust)
+        there = TO_RAS @ target.to_world
+        back = np.linalg.inv(affine) @ there
         grids = [_sampled(grid, back, target.shape[:3]) for grid in grids]
-        affine = target.affine
+        affine = there
     _save(path, np.stack(grids, -1), affine, "MBF mL/min/g; " + ", ".join(name for name, _ in solution.in_order()))
 
 
@@ -36,12 +39,13 @@ def write_tone(path: Path, tone: np.ndarray, samples: Samples) -> None:
     _save(path, samples.on_grid(np.asarray(tone)), _affine(samples), "microvascular tone, factor on supply")
 
 
-def read_tone(path: Path, center: np.ndarray) -> np.ndarray:
+def read_tone(path: Path, center: np.ndarray, trust: Trust | None = None) -> np.ndarray:
     """The factor at these points [m], from the voxel next to each; 1 where it is NaN or the image ends.
 
-    Raises `InputError` for values that are not positive, or an image that leaves out more than half of the points.
+    `trust` is which of its affines counts (see `open_image`). Raises `InputError` for values that are not positive, or
+    an image that leaves out more than half of the points.
     """
-    image, to_world = read_image(path)
+    image, to_world = read_image(path, trust)
     if image.ndim != 3:
         raise InputError(f"{path}: a map of tone has three dimensions, not {image.ndim}")
     there = _sampled_at(np.asarray(image, float), nib.affines.apply_affine(np.linalg.inv(to_world), center))

@@ -39,7 +39,10 @@ def paths_from_inlets(lines: list[Path], source: str) -> list[list[Path]]:
     count, piece = scipy.sparse.csgraph.connected_components(graph, directed=False)
     if count > 1:
         _refuse_ambiguous(lines, piece, source)
-    return [_traced(lines, np.flatnonzero(piece == p).tolist(), contacts, source) for p in range(count)]
+    found = [_traced(lines, np.flatnonzero(piece == p).tolist(), contacts, source) for p in range(count)]
+    for path in (path for paths in found for path in paths):
+        _refuse_crossing(path, source)
+    return found
 
 
 def _contacts(lines: list[Path]) -> list[_Contact]:

@@ -11,8 +11,8 @@ _FITTED_AS = {
     "tone_field": "tone_map",
 }
 """key of a case that holds a fitted parameter of another name"""
-_EMPTY = {"tone": "1 everywhere", "shares": "free"}
-"""what a table without entries means"""
+_EMPTY = {"tone": "1 everywhere", "shares": "free", "reading_error": "0.2 mm of the diameter"}
+"""what a table without entries, or nothing, means"""
 _UNITS = {
     "mass": (1e3, "g"),
     "spacing": (1e3, "mm"),
@@ -58,6 +58,8 @@ def _origin(name: str, given: bool, fitted: tuple[str, ...]) -> str:
 
 
 def _value(key: str, value) -> str:
+    if value is None:
+        return _EMPTY.get(key, "none")
     if isinstance(value, dict):
         return ", ".join(f"{k} {v:.4g}" for k, v in value.items()) or _EMPTY.get(key, "none")
     if isinstance(value, float):

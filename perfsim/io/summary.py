@@ -27,7 +27,7 @@ import numpy as np
 def summarize(heart: Heart, solution: Solution) -> dict[str, Any]:
     """Inlet and branch flows, MBF and MFR, FFR, pressures, balance, solver counts and warnings of a heart."""
     sim = heart.sim
-    states = {name: _state(sim, state) for name, state in solution.in_order()}
+    states = {name: state_summary(sim, state) for name, state in solution.in_order()}
     out: dict[str, Any] = {
         "vessels": len(sim.network.tail),
         "terminals": len(sim.network.terminals),
@@ -76,7 +76,8 @@ def _by_segment(heart: Heart, values) -> np.ndarray:
     return np.asarray(group_means(values, aha17(heart.wall.frame, volumes.center), volumes.volume, 17))
 
 
-def _state(sim: Simulation, state: Perfusion) -> dict[str, Any]:
+def state_summary(sim: Simulation, state: Perfusion) -> dict[str, Any]:
+    """Flows, MBF, pressures, balance and solver counts of one state."""
     network = sim.network
     mbf = {"global": float(mean_mbf(sim, state))}
     mbf |= dict(zip(sim.tissue.territory_names, map(float, territory_mbf(sim, state)), strict=True))

@@ -157,8 +157,8 @@ def check_keys(case: dict[str, Any]) -> None:
     for v in case["vessels"]:
         refuse_unknown(v, VESSEL, v.get("vessel_name", "a vessel"))
         refuse_unknown(v["zero_d_element_values"], ELEMENT, v["vessel_name"])
-        if v["zero_d_element_type"] not in ELEMENTS:
-            kind = v["zero_d_element_type"]
+        kind = v.get("zero_d_element_type", ELEMENTS[0])
+        if kind not in ELEMENTS:
             raise InputError(f"{v['vessel_name']} is a {kind}; only {' and '.join(ELEMENTS)} can be read")
     for c in case["boundary_conditions"]:
         if c["bc_type"] in CONDITIONS:

@@ -7,6 +7,7 @@ from perfsim.coupling import Simulation, Solution
 from perfsim.coupling.system import vessel_laws
 from perfsim.coupling.territories import trunk_branch
 from perfsim.darcy import CellSamples, Samples
+from perfsim.io.vtk_files import add_names, save_mesh
 from perfsim.network import VesselNetwork, no_lesions, radii
 from perfsim.observe import ffr
 from perfsim.units import ML_MIN, MMHG
@@ -35,7 +36,7 @@ def write_network(path: Path, sim: Simulation, solution: Solution) -> None:
         mesh.cell_data[f"flow_mL_min_{name}"] = np.asarray(state.flow) / ML_MIN
         mesh.cell_data[f"pd_pa_{name}"] = np.asarray(ffr(state))
         mesh.point_data[f"pressure_mmHg_{name}"] = np.asarray(state.total_pressure) / MMHG
-    mesh.save(path)
+    save_mesh(path, mesh)
 
 
 def write_geometry(path: Path, network: VesselNetwork) -> None:
@@ -44,7 +45,7 @@ def write_geometry(path: Path, network: VesselNetwork) -> None:
     mesh.cell_data["branch"] = np.asarray(network.branch)
     mesh.cell_data["grown"] = (~np.asarray(network.measured)).astype(int)
     mesh.cell_data["demand"] = np.asarray(network.design_flow()[0])
-    mesh.save(path)
+    save_mesh(path, mesh)
 
 
 def _as_lines(network: VesselNetwork, radius: np.ndarray) -> pv.PolyData:
@@ -53,7 +54,7 @@ def _as_lines(network: VesselNetwork, radius: np.ndarray) -> pv.PolyData:
     lines = np.column_stack([np.full(len(tail), 2), tail, head]).ravel()
     mesh = pv.PolyData(np.asarray(network.position) * 1e3, lines=lines)
     mesh.cell_data["radius_mm"] = radius.mean(1) * 1e3
-    mesh.field_data["branch_names"] = list(network.branch_names)
+    add_names(mesh, "branch_names", network.branch_names)
     return mesh
 
 
@@ -74,4 +75,4 @@ def write_tissue(
         mesh.cell_data[f"pressure_mmHg_{name}"] = np.asarray(state.tissue_pressure) / MMHG
     if {"rest", "hyperemia"} <= set(solution.states):
         mesh.cell_data["mfr"] = np.asarray(solution.mfr)
-    mesh.save(path)
+    save_mesh(path, mesh)

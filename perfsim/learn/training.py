@@ -1,10 +1,13 @@
 """Gradient descent over patients: mini-batches, one update each, from the host; it resumes to the same bits."""
 
 import dataclasses
+import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from perfsim._fingerprint import fingerprint
 from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.learn import files
 
@@ -15,6 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+_log = logging.getLogger(__name__)
 Model, Sample = TypeVar("Model", bound=eqx.Module), TypeVar("Sample")
 Loss = Callable[[Model, Sample], Float[Array, ""]]
 
@@ -63,6 +67,8 @@ def train(
     state = how.rule.init(eqx.filter(model, eqx.is_inexact_array))
     history: list[float] = []
     mark = dataclasses.asdict(how) | {"samples": len(samples)}
+    if checkpoint is not None:
+        mark |= {"patients": fingerprint(list(samples)), "network": fingerprint(model)}
     if checkpoint is not None and checkpoint.exists():
         (model, state), history = _resumed(checkpoint, (model, state), mark)
     for step in range(len(history), how.steps):
@@ -80,7 +86,7 @@ def train(
         if progress is not None:
             progress(step + 1, history[-1])
         if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == how.steps):
-            files.write(checkpoint, mark | {"history": history}, files.to_bytes((model, state)))
+            _write(checkpoint, mark | {"history": history}, files.to_bytes((model, state)))
     return model, history
 
 
@@ -96,11 +102,21 @@ def _updated(how: Training, model: Model, total, state):
     return eqx.apply_updates(model, update), state
 
 
+def _write(path: Path, header: dict, arrays: bytes) -> None:
+    """Write a checkpoint. A disk that is full ends no training: the log says so."""
+    try:
+        files.write(path, header | {"sha256": hashlib.sha256(arrays).hexdigest()}, arrays)
+    except OSError as error:
+        _log.warning("%s: the checkpoint could not be written (%s); the training goes on", path, error.strerror)
+
+
 def _resumed(path: Path, like, mark: dict):
     """((model, state), history) of a checkpoint. Raises `InputError` for one of something else."""
     try:
         said, arrays = files.read(path)
-        history = said.pop("history")
+        history, checksum = said.pop("history"), said.pop("sha256")
+        if hashlib.sha256(arrays).hexdigest() != checksum:
+            raise ValueError("it is cut or damaged: its checksum differs")
         tree = files.from_bytes(arrays, like) if said == mark else None
     except (ValueError, KeyError, RuntimeError, EOFError) as error:
         raise InputError(f"{path}: not a checkpoint of this model ({error}): remove it to start anew") from None

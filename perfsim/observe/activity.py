@@ -4,7 +4,7 @@ from perfsim._results import InputError
 from perfsim.observe.measurements import Imaging
 from perfsim.observe.noise import Noise
 from perfsim.observe.pose import Pose
-from perfsim.observe.tracers.curves import Curve, Frames, check_covers
+from perfsim.observe.tracers.curves import Curve, Frames, check_covers, check_scale
 from perfsim.observe.tracers.kinetics import frame_means
 from perfsim.observe.tracers.tissue import Tracer
 from perfsim.observe.views import EachVolume, View
@@ -51,6 +51,7 @@ class Activity(Imaging):
         if self.value.ndim != 2 or self.value.shape[1] != len(frames.start):
             raise InputError(f"activity needs a column for each of the {len(frames.start)} frames: {self.value.shape}")
         check_covers(blood, frames)
+        check_scale(blood, self.value)
         self.noise, self.tracer, self.blood, self.frames = noise, tracer, blood, frames
         self.view, self.pose, self.instrument = view or EachVolume(), pose or Pose(), instrument
         self.arterial = jnp.broadcast_to(jnp.asarray(arterial, float), self.value.shape[:1])

@@ -9,7 +9,7 @@ from perfsim.observe.voxels import Voxels
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.scipy.stats.norm import cdf
+from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
 
@@ -36,34 +36,39 @@ class Segments(View):
         """Share of each segment in points of this extent [m]; they sum to 1 (or less, at an apex left out)."""
         z, radius, angle = self.axis.cylindrical(x)
         width = edge / jnp.sqrt(12.0)
-        beyond = [cdf((z - k * self.axis.cavity_length / 3.0) / width) for k in (1, 2, 3)]
+        thirds = self.axis.cavity_length * jnp.arange(1, 4)[:, None] / 3.0
+        beyond = _gaussian_below((z - thirds) / width)
         rings = (1.0 - beyond[0], beyond[0] - beyond[1], beyond[1] - beyond[2])
-        sixths, quarters = self._sectors()
-        in_sixth, in_quarter = (_shares(s, angle, radius / width) for s in (sixths, quarters))
+        share = _shares(self._sectors(), angle, radius / width)
+        in_sixth, in_quarter = (part / jnp.maximum(jnp.sum(part, axis=0), 1e-30) for part in (share[:6], share[6:]))
         parts = [rings[0] * in_sixth, rings[1] * in_sixth, rings[2] * in_quarter]
         return jnp.concatenate(parts if self.count == 16 else [*parts, beyond[2][None]])
 
     def _sectors(self):
-        """(middles, half widths) [rad] of the sectors of the basal and mid rings, and of the apical ring."""
+        """(middles, half widths) [rad] of the six sectors of the basal and mid rings and the four of the apical one."""
         right = jnp.pi / 180.0
+        apical = right * jnp.array([90.0, 180.0, 270.0, 0.0]), jnp.full(4, 45.0 * right)
         if not self.anchored:
-            return (
-                (right * jnp.array([90.0, 150.0, 210.0, 270.0, 330.0, 30.0]), jnp.full(6, 30.0 * right)),
-                (right * jnp.array([90.0, 180.0, 270.0, 0.0]), jnp.full(4, 45.0 * right)),
-            )
+            sixths = right * jnp.array([90.0, 150.0, 210.0, 270.0, 330.0, 30.0])
+            return jnp.concatenate([sixths, apical[0]]), jnp.concatenate([jnp.full(6, 30.0 * right), apical[1]])
         a, b = self.axis.inserts
         septum = jnp.mod(b - a, 2.0 * jnp.pi)
         free = (2.0 * jnp.pi - septum) / 4.0
         middle = [a - 0.5 * free, a + 0.25 * septum, a + 0.75 * septum, *(b + (k + 0.5) * free for k in range(3))]
         half = 0.5 * jnp.stack([free, 0.5 * septum, 0.5 * septum, free, free, free])
         turn = a + 0.5 * septum - jnp.pi
-        quarters = turn + right * jnp.array([90.0, 180.0, 270.0, 0.0])
-        return (jnp.stack(middle), half), (quarters, jnp.full(4, 45.0 * right))
+        return jnp.concatenate([jnp.stack(middle), turn + apical[0]]), jnp.concatenate([half, apical[1]])
 
 
 def _shares(sectors, angle, sharpness):
-    """Share of each sector in points at an angle; `sharpness` is their radius over their width."""
+    """What of each sector lies in points at an angle; `sharpness` is their radius over their width."""
     middle, half = sectors
     off = jnp.mod(angle - middle[:, None] + jnp.pi, 2.0 * jnp.pi) - jnp.pi
-    share = cdf((off + half[:, None]) * sharpness) - cdf((off - half[:, None]) * sharpness)
-    return share / jnp.maximum(jnp.sum(share, axis=0), 1e-30)
+    ends = off + jnp.stack([half, -half])[..., None]
+    upper, lower = _gaussian_below(ends * sharpness)
+    return upper - lower
+
+
+def _gaussian_below(x):
+    """The normal distribution function, as one array of error functions: each call is a long program of its own."""
+    return 0.5 * (1.0 + erf(x / jnp.sqrt(2.0)))

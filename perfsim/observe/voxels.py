@@ -19,6 +19,8 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """full width at half maximum of a Gaussian, over its σ"""
 REACH = 3.0
 """σ at which the Gaussian is cut off: 3 % of it lie farther out in space, less in a wall"""
+CHUNK = 4096
+"""points that are looked at together, where only their sums are kept"""
 SEEN = 0.5
 """share of tissue from which a voxel counts as one of the wall"""
 
@@ -71,11 +73,13 @@ class Voxels(View):
         real = np.asarray(volumes.volume) > 1e-6 * np.max(volumes.volume)
         edge = float(np.cbrt(np.max(volumes.volume)))
         reach = REACH * np.sqrt((fwhm / FWHM) ** 2 + (edge**2 + voxel**2) / 12.0) + margin
-        found = scipy.spatial.cKDTree(center[real]).query_ball_point(np.asarray(point), reach)
-        index = np.flatnonzero(real)
-        source = np.full((len(point), max(map(len, found), default=0)), len(center), np.int32)
-        for row, seen in zip(source, found, strict=True):
-            row[: len(seen)] = index[seen]
+        tree, index, point = scipy.spatial.cKDTree(center[real]), np.flatnonzero(real), np.asarray(point)
+        width = int(np.max(tree.query_ball_point(point, reach, return_length=True), initial=0))
+        source = np.full((len(point), width), len(center), np.int32)
+        for k in range(0, len(point), CHUNK):  # some at a time: lists of numbers take ten times an array's memory
+            found = tree.query_ball_point(point[k : k + CHUNK], reach)
+            for row, seen in zip(source[k : k + CHUNK], found, strict=True):
+                row[: len(seen)] = index[seen]
         if source.shape[1] == 0:
             raise InputError(f"none of the {len(point)} voxels lies within {1e3 * reach:.0f} mm of the wall")
         return cls(jnp.asarray(point), axis, jnp.asarray(source), fwhm, voxel, len(center), per)

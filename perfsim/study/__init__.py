@@ -2,5 +2,6 @@
 
 from perfsim.study.intervention import collateral, dilate, graft, occlude
 from perfsim.study.lumen import lumen_gain, sensitivity
+from perfsim.study.reading import misread
 
-__all__ = ["collateral", "dilate", "graft", "lumen_gain", "occlude", "sensitivity"]
+__all__ = ["collateral", "dilate", "graft", "lumen_gain", "misread", "occlude", "sensitivity"]

@@ -12,12 +12,12 @@ CLOSED = 0.03
 """throat of an occlusion, d/D: flow falls by a factor of a million"""
 
 
-def dilate(sim: Simulation, branch: str, start: float, end: float) -> Simulation:
-    """Stent a branch from `start` to `end` [m along it] to its reference lumen.
+def dilate(sim: Simulation, branch: str, start: float, end: float, residual: float = 0.0) -> Simulation:
+    """Widen a branch from `start` to `end` [m along it] to its reference lumen, as a stent does.
 
     The reference is the straight line between the healthy lumens at the two ends of the stretch; lesions centered
-    within it are removed, and lumens already wider are kept. Raises `InputError` for an unknown branch or a stretch
-    that does not lie on it.
+    within it are removed, and lumens already wider are kept. Arguments: `residual`, the diameter reduction that a
+    balloon leaves there. Raises `InputError` for an unknown branch or a stretch that does not lie on it.
     """
     network, index = sim.network, _branch(sim, branch)
     on = np.flatnonzero(np.asarray(network.branch) == index)
@@ -29,11 +29,11 @@ def dilate(sim: Simulation, branch: str, start: float, end: float) -> Simulation
     along, radius = np.append(s[on, 0], s[on[-1], 1]), np.append(lumen[on, 0], lumen[on[-1], 1])
     reference = np.interp([start, end], along, radius)
     within = on[(s[on, 1] > start) & (s[on, 0] < end)]
-    target = np.interp(s[within], [start, end], reference)
+    target = (1.0 - residual) * np.interp(s[within], [start, end], reference)
     widened = jnp.asarray(lumen).at[within].set(np.maximum(lumen[within], target))
     made = sim.lesions
     stented = (made.branch == index) & (made.center >= start) & (made.center <= end)
-    throat = jnp.where(stented, 1.0, made.throat)
+    throat = jnp.where(stented, jnp.maximum(made.throat, 1.0 - residual), made.throat)
     return eqx.tree_at(lambda s: (s.network.lumen, s.lesions.throat), sim, (widened, throat))
 
 

@@ -1,8 +1,9 @@
 """Where a millimetre of lumen matters: the derivative of an FFR by every radius of the tree."""
 
-from perfsim._outcome import is_traced
 from perfsim._results import RESULTS, SimulationError
-from perfsim.coupling import Simulation, check, simulate
+from perfsim.coupling import Simulation, linearize, simulate
+from perfsim.darcy import FiniteVolumes
+from perfsim.flow import Steady
 from perfsim.observe import ffr
 
 import equinox as eqx
@@ -18,21 +19,19 @@ WIDENING = 0.1  # [mm] of radius
 def sensitivity(sim: Simulation, vessel: int) -> Float[Array, " vessels"]:
     """d(FFR at a vessel's end)/d(radius) of every vessel, both ends moved together [1/mm].
 
-    The radius is that of the open lumen, after what lesions take away. One reverse pass. Only measured lumens matter
-    directly; the radii of grown vessels follow from the radius law. Raises `SimulationError` if the solve fails, or
-    that of its derivative.
+    The radius is that of the open lumen, after what lesions take away. One reverse pass, by the programs that fits use
+    (host). Only measured lumens matter directly; the radii of grown vessels follow from the radius law. Raises
+    `SimulationError` if the solve fails, or that of its derivative.
     """
 
-    def at(lumen):
-        changed = eqx.tree_at(lambda s: s.network.lumen, sim, lumen)
-        solution = simulate(changed, states=("hyperemia",))
-        return ffr(solution.hyperemia)[vessel], solution
-
-    by_healthy, solution = jax.grad(at, has_aux=True)(sim.network.lumen)
-    if not is_traced(by_healthy):
-        check(solution)
-        if not bool(jnp.all(jnp.isfinite(by_healthy))):
-            raise SimulationError(f"the sensitivity could not be computed: {RESULTS.linear_not_converged.message}")
+    found = simulate(sim, states="hyperemia").hyperemia
+    slope = linearize(sim, "hyperemia", found, Steady(given=True), FiniteVolumes())
+    at, rest = eqx.partition(found, eqx.is_inexact_array)
+    seen = jax.grad(lambda at: ffr(eqx.combine(at, rest))[vessel])(at)
+    by_numbers, _ = slope.cotangents(jax.tree.map(lambda x: x[None], seen))
+    by_healthy = by_numbers.network.lumen[0]
+    if not bool(jnp.all(jnp.isfinite(by_healthy))):
+        raise SimulationError(f"the sensitivity could not be computed: {RESULTS.linear_not_converged.message}")
     return jnp.sum(by_healthy / sim.lesions.factor(sim.network), axis=1) * 1e-3
 
 

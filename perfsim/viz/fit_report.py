@@ -1,16 +1,21 @@
-"""The report of a fit: measured against fitted maps, what the data tell, what to measure next."""
+"""The report of a fit: the answers, what not to trust, measured against fitted maps, what to measure next."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from perfsim.inverse import Fit, Identifiability, Posterior, Quantity, Value
-from perfsim.viz.pages import write_page
-from perfsim.viz.polar import RINGS, SECTORS, middle_of, name_walls
+from perfsim.inverse import Ensemble, Fit, Goodness, Identifiability, Posterior, Quantity, Value
+from perfsim.viz.colors import Scale, mbf_scale
+from perfsim.viz.pages import png, write_page
+from perfsim.viz.polar import RINGS, SECTORS, draw_grid, middle_of, name_walls
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+
+RESIDUAL = Scale("standard deviations", -3.0, 3.0, matplotlib.colormaps["RdBu_r"])
+UNDER = "Intervals hold 90 % of the posterior under the model, its priors and the stated noise, not errors of these."
+ANSWERS = ("FFR", "MFR")
+"""kinds of quantities that come first"""
 
 
 def write_fit_report(
@@ -19,32 +24,50 @@ def write_fit_report(
     maps: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     known: Posterior,
     said: Identifiability,
+    good: Goodness,
+    held: Sequence[str],
     quantities: Sequence[Quantity],
     next_values: Sequence[Value] = (),
+    draws: Ensemble | None = None,
 ) -> None:
     """One self-contained HTML file. `maps` holds, per state, what was measured and fitted [mL/min/g] and the
-    residuals [standard deviations]: of the 17 segments, or bull's eyes as `polar_grid` makes them.
+    residuals [standard deviations]: of the 17 segments, or bull's eyes as `polar_grid` makes them. Where the model
+    does not explain the data at all there is no answer. `held` says what the fit left as it was.
     """
     fit = known.fit
-    figures = {
-        "maps": _maps(maps),
-        "quantities": _known_of(quantities),
-        "parameters": _intervals(said),
-        "information": _spectrum(said),
-    }
-    if next_values:
-        figures["next"] = _bars(next_values)
+    warnings = [fit.result.message] * (not fit.converged) + [good.verdict] * (not good.explained)
+    lines = [] if draws is None else draws.lines()
     write_page(
         path,
         "fit",
         name=f"fit of {name}",
+        cards=answers(quantities) if good.usable else [("No answer", "–", "the model does not explain the data")],
         outcome=outcome(fit),
-        warnings=[] if fit.converged else [fit.result.message],
-        told=said.lines(),
-        pictures={"next": None} | {key: _png(figure) for key, figure in figures.items()},
+        warnings=warnings + (lines if draws is not None and not draws.reliable else []),
+        cautions=[
+            *[good.verdict] * good.explained,
+            *said.lines(),
+            *(lines if draws is not None and draws.reliable else []),
+            UNDER,
+        ],
+        maps=_maps(maps),
+        known=_known_of(quantities),
+        parameter_picture=png(_intervals(said)),
+        information=png(_spectrum(said)),
+        next=png(_bars(next_values)) if next_values else None,
+        next_table=(["measurement", "information [bits]"], [[v.name, f"{v.bits:.1f}"] for v in next_values]),
         quantities=quantity_rows(quantities),
         parameters=parameter_rows(known, said),
     )
+
+
+def answers(quantities: Sequence[Quantity]) -> list[tuple[str, str, str]]:
+    """(what, median, its interval and probability) of the quantities that a reader asks for first."""
+    found = []
+    for q in sorted((q for q in quantities if q.kind in ANSWERS), key=lambda q: ANSWERS.index(q.kind)):
+        event = "" if q.probability is None else f"; {q.event} {_share(q.probability)}"
+        found.append((q.name, f"{q.middle:.2f} {q.unit}".strip(), f"90 % interval {q.low:.2f} to {q.high:.2f}{event}"))
+    return found
 
 
 def outcome(fit: Fit) -> str:
@@ -81,80 +104,80 @@ def parameter_rows(known: Posterior, said: Identifiability) -> tuple[list[str], 
     return ["parameter", "before", "after", "unit", "uncertainty left"], rows
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png")
-    return buffer.getvalue()
+def _maps(maps) -> list[tuple[str, str, bytes]]:
+    """(title, what it shows in words, picture): three bull's eyes a state, MBF of all on one scale."""
+    scale = mbf_scale(max(float(np.nanmax([np.nanmax(m), np.nanmax(f)])) for m, f, _ in maps.values()))
+    found = []
+    for state, (measured, fitted, residual) in maps.items():
+        for title, value, colors, text in (
+            (f"MBF, {state}: measured", measured, scale, "{:.2f}"),
+            (f"MBF, {state}: fitted", fitted, scale, "{:.2f}"),
+            (f"{state}: fitted minus measured", residual, RESIDUAL, "{:+.1f}"),
+        ):
+            figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+            axes = figure.add_subplot(projection="polar")
+            _bulls_eye(axes, value, colors, text)
+            axes.set_title(title, fontsize=12)
+            figure.colorbar(colors.mappable, ax=axes, shrink=0.75, pad=0.08, label=colors.label)
+            numbers = (
+                ", ".join(f"{k} {text.format(v)}" for k, v in enumerate(value, 1) if np.isfinite(v))
+                if value.ndim == 1
+                else "a bull's eye"
+            )
+            found.append((title, f"{title}, {colors.label}: {numbers}", png(figure)))
+    return found
 
 
-def _maps(maps) -> Figure:
-    figure = Figure(figsize=(11.5, 3.7 * len(maps)), layout="constrained")
-    for row, (state, (measured, fitted, residual)) in enumerate(maps.items()):
-        top = 1.05 * float(np.nanmax([np.nanmax(measured), np.nanmax(fitted)]))
-        panels = (
-            (f"{state}: measured", measured, "viridis", (0.0, top), "mL/min/g", "{:.2f}"),
-            (f"{state}: fitted", fitted, "viridis", (0.0, top), "mL/min/g", "{:.2f}"),
-            (f"{state}: residual", residual, "RdBu_r", (-3.0, 3.0), "standard deviations", "{:+.1f}"),
-        )
-        for column, (title, value, colors, limits, unit, text) in enumerate(panels):
-            axes = figure.add_subplot(len(maps), 3, 3 * row + column + 1, projection="polar")
-            _bulls_eye(axes, value, colors, limits, text)
-            axes.set_title(title, fontsize=10)
-            scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(*limits), colors)
-            figure.colorbar(scale, ax=axes, shrink=0.7, pad=0.09, label=unit)
-    return figure
-
-
-def _bulls_eye(axes, value, colors, limits, text) -> None:
+def _bulls_eye(axes, value: np.ndarray, scale: Scale, text: str) -> None:
     """One color per AHA segment, or the bull's eye itself."""
-    cmap, norm = matplotlib.colormaps[colors], matplotlib.colors.Normalize(*limits)
     if value.ndim == 2:
-        rings, sectors = (np.linspace(0.0, top, n + 1) for top, n in zip((1.0, 2.0 * np.pi), value.shape, strict=True))
-        axes.pcolormesh(sectors, rings, value, cmap=cmap, norm=norm)
-        name_walls(axes, 7)
+        draw_grid(axes, value, scale)
+        name_walls(axes, 9)
         return
     for segment, (ring, start, width) in enumerate(SECTORS):
         v = value[segment] if segment < len(value) else np.nan
-        color = cmap(norm(v)) if np.isfinite(v) else (0.9, 0.9, 0.9, 1.0)
+        color = scale.colors(scale.norm(v)) if np.isfinite(v) else (0.9, 0.9, 0.9, 1.0)
         low, high = RINGS[ring], RINGS[ring + 1]
         axes.bar(np.radians(start + 0.5 * width), high - low, np.radians(width), low, color=color, edgecolor="white")
-        dark = np.isfinite(v) and sum(color[:3]) < 1.5
+        ink = scale.text_on(float(v)) if np.isfinite(v) else "black"
         label = text.format(v) if np.isfinite(v) else "–"
-        axes.text(*middle_of(segment), label, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axes.set_ylim(0, 1)
-    name_walls(axes, 7)
+        axes.text(*middle_of(segment), label, ha="center", va="center", fontsize=9, color=ink)
+    name_walls(axes, 9)
 
 
 NARROWEST = 0.1
 """range of an axis over its values: what is known better than that shows as a point"""
 
 
-def _known_of(quantities: Sequence[Quantity]) -> Figure:
-    """90 % intervals of what was derived, before and after the data, one panel per kind."""
-    kinds = list(dict.fromkeys(q.kind for q in quantities))
-    figure = Figure(figsize=(11.5, 2.6), layout="constrained")
-    for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds, strict=True):
+def _known_of(quantities: Sequence[Quantity]) -> list[tuple[str, str, bytes]]:
+    """(title, what it shows in words, picture): 90 % intervals of what was derived, before and after the data."""
+    found = []
+    for kind in dict.fromkeys(q.kind for q in quantities):
         of_kind = [q for q in quantities if q.kind == kind]
+        figure = Figure(figsize=(4.6, 1.3 + 0.35 * len(of_kind)), layout="constrained")
+        axes = figure.add_subplot()
         y = np.arange(len(of_kind))[::-1]
-        axes.hlines(y, *zip(*(q.before for q in of_kind), strict=True), color="#dddddd", lw=11, label="before")
+        axes.hlines(y, *zip(*(q.before for q in of_kind), strict=True), color="#c4c4c4", lw=12, label="before")
         axes.hlines(y, [q.low for q in of_kind], [q.high for q in of_kind], color="#31688e", lw=5, label="after")
-        axes.plot([q.middle for q in of_kind], y, "|", color="#12263a", ms=13, mew=1.5)
-        axes.set_yticks(y, [q.place for q in of_kind], fontsize=8)
+        axes.plot([q.middle for q in of_kind], y, "|", color="#12263a", ms=14, mew=2)
+        axes.set_yticks(y, [q.place for q in of_kind], fontsize=10, parse_math=False)
         axes.set_ylim(-0.7, len(of_kind) - 0.3)
-        axes.set_title(f"{kind}\n[{of_kind[0].unit}]" if of_kind[0].unit else kind, fontsize=8)
+        title = f"{kind} [{of_kind[0].unit}]" if of_kind[0].unit else kind
+        axes.set_title(title, fontsize=11)
         low, high = axes.get_xlim()
         short = max(0.0, NARROWEST * abs(high) - (high - low)) / 2.0
         axes.set_xlim(low - short, high + short)
-        axes.tick_params(axis="x", labelsize=8)
-    return figure
+        words = ", ".join(f"{q.place} {q.low:.2f} to {q.high:.2f}" for q in of_kind)
+        found.append((title, f"{title}, 90 % intervals: {words}; grey: before the data", png(figure)))
+    return found
 
 
 def _intervals(said: Identifiability) -> Figure:
     n = len(said.names)
-    figure = Figure(figsize=(8.5, 1.0 + 0.28 * n), layout="constrained")
+    figure = Figure(figsize=(4.8, 1.0 + 0.32 * n), layout="constrained")
     axes = figure.add_subplot()
     y = np.arange(n)[::-1]
-    axes.barh(y, np.ones(n), color="#e4e4e4", label="before")
+    axes.barh(y, np.ones(n), color="#c4c4c4", label="before")
     axes.barh(y, said.sd, height=0.5, color="#31688e", label="after the data")
     axes.set_yticks(y, said.names, fontsize=8)
     axes.set_xlabel("standard deviation, of what was known before")
@@ -163,13 +186,13 @@ def _intervals(said: Identifiability) -> Figure:
 
 
 def _spectrum(said: Identifiability) -> Figure:
-    figure = Figure(figsize=(8.5, 3.0), layout="constrained")
+    figure = Figure(figsize=(4.8, 2.8), layout="constrained")
     axes = figure.add_subplot()
     shown = np.maximum(said.eigenvalues[:60], 1e-6)
     axes.semilogy(np.arange(1, len(shown) + 1), shown, "o-", ms=3, color="#31688e")
-    axes.axhline(1.0, color="#b5367a", lw=1)
+    axes.axhline(1.0, color="#9b1d5f", lw=1)
     y, side = (1.2, "bottom") if shown[-1] < 0.5 else (0.85, "top")  # off the curve
-    axes.text(len(shown), y, "as much as was known before", ha="right", va=side, fontsize=8, color="#b5367a")
+    axes.text(len(shown), y, "as much as was known before", ha="right", va=side, fontsize=8, color="#9b1d5f")
     axes.set_ylim(bottom=max(1e-6, 0.5 * min(1.0, float(shown.min()))))
     axes.set_xlabel("direction")
     axes.set_ylabel("information")
@@ -177,7 +200,7 @@ def _spectrum(said: Identifiability) -> Figure:
 
 
 def _bars(values: Sequence[Value]) -> Figure:
-    figure = Figure(figsize=(8.5, 0.9 + 0.35 * len(values)), layout="constrained")
+    figure = Figure(figsize=(4.8, 0.9 + 0.4 * len(values)), layout="constrained")
     axes = figure.add_subplot()
     y = np.arange(len(values))[::-1]
     axes.barh(y, [v.bits for v in values], color="#35b779")

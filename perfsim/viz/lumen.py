@@ -29,13 +29,19 @@ def lumen_figure(sim: Simulation, vessel: int, gain: np.ndarray) -> go.Figure:
         fillcolor="rgba(0,0,0,0.06)", hoverinfo="skip",
     )  # fmt: skip
     figure.add_scatter(
-        x=x, y=np.round(gain[way], 5), name="gain of FFR", customdata=name, line={"color": "#b2182b"},
+        x=x, y=np.round(gain[way], 5), name="gain of FFR", customdata=name, line={"color": "#D55E00"},
         hovertemplate="%{customdata}, %{x:.0f} mm from the ostium: FFR %{y:+.4f}",
     )  # fmt: skip
-    right = {"title": "lumen diameter [mm]", "overlaying": "y", "side": "right", "rangemode": "tozero"}
+    right = {
+        "title": "lumen diameter [mm]",
+        "overlaying": "y",
+        "side": "right",
+        "rangemode": "tozero",
+        "tickmode": "auto",
+    }
     figure.update_layout(
-        height=380, margin={"l": 60, "r": 60, "t": 20, "b": 45}, template="plotly_white", legend={"x": 0.01, "y": 0.99},
-        xaxis_title="distance from the ostium [mm]", yaxis_title="gain of FFR, 0.1 mm of radius along 5 mm",
+        margin={"l": 55, "r": 55, "t": 20, "b": 45}, template="plotly_white", legend={"orientation": "h", "y": -0.22},
+        xaxis_title="distance from the ostium [mm]", yaxis_title="gain of FFR",
         yaxis2=right | {"showgrid": False},
     )  # fmt: skip
     return figure

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from perfsim._files import read_text
+from perfsim._notes import note
 from perfsim._results import InputError
 from perfsim.flow.pulsatile.arrays import rows, scalar, vector
 
@@ -14,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+OPEN = 0.1
+"""share of its range by which the two ends of a period may differ unsaid"""
 FOREIGN = re.compile(r"(?<![a-z])(ms|msec|ml|mmhg|kpa|cm3|dyn)(?![a-z])", re.IGNORECASE)
 """units that the values of a table must not be in"""
 
@@ -85,6 +88,7 @@ def read_waveform(path: str | Path) -> Sampled:
     times, values = read_samples(path)
     if len(times) < 2 or not (np.diff(times) > 0).all():
         raise InputError(f"{path}: a waveform needs at least two rows with ascending times")
+    say_open_ends(str(path), values)
     return Sampled(times, values)
 
 
@@ -109,3 +113,13 @@ def read_samples(path: Path) -> tuple[np.ndarray, np.ndarray]:
         rows.append((time, value))
     times, values = np.array(rows).reshape(-1, 2).T
     return times, values
+
+
+def say_open_ends(source: str, values: np.ndarray) -> None:
+    """Note a table of one period whose last value is not its first: it is repeated with a jump."""
+    jump, span = float(values[-1] - values[0]), float(np.ptp(values))
+    if abs(jump) > OPEN * span:
+        note(
+            f"{source}: the last value of the period differs from the first by {jump:.3g}, "
+            f"{100 * abs(jump) / span:.0f} % of the range: every cycle has this jump; is it a whole period?"
+        )

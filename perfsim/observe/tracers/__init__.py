@@ -5,7 +5,8 @@ from perfsim.observe.tracers.exchange import Exchange, ExtendedTofts, by_integra
 from perfsim.observe.tracers.extraction import AMMONIA, RUBIDIUM, RenkinCrone
 from perfsim.observe.tracers.kinetics import convolved, frame_means
 from perfsim.observe.tracers.regions import Region, fit_regions
-from perfsim.observe.tracers.tissue import DENSITY, HALF_LIFE, Ammonia, Rubidium, Tracer, Water, ammonia_alone
+from perfsim.observe.tracers.tissue import DENSITY, Ammonia, Rubidium, Tracer, Water, ammonia_alone
+from perfsim.physiology import HALF_LIFE
 
 __all__ = [
     "AMMONIA",

@@ -1,11 +1,20 @@
 """Time courses: what was sampled in the blood, and the frames of a scan."""
 
+from perfsim._notes import note
 from perfsim._results import InputError
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+FULL = 0.5
+"""share of the greatest activity from which a first frame must have been preceded by others"""
+LATE = 0.05
+"""share of the greatest activity up to which a blood curve may begin after the first frame"""
+RATIO = (1e-2, 50.0)
+"""greatest activity of tissue over that of blood, beyond which they are in different units"""
 
 
 class Curve(eqx.Module):
@@ -31,6 +40,34 @@ class Curve(eqx.Module):
             )
         return cls(jnp.asarray(time), jnp.asarray(activity))
 
+    @classmethod
+    def of_frames(cls, frames: "Frames", activity) -> "Curve":
+        """A curve whose means over the frames are these, as image-derived blood curves are given.
+
+        It is linear between the middles of the frames, zero at the start of the first, and constant from the middle of
+        the last to its end; its values at the middles follow from the means. Raises `InputError` for a number of values
+        that is not that of the frames, or a first frame so full that tracer came before it.
+        """
+        activity, start, end = (np.asarray(x, float) for x in (activity, frames.start, frames.end))
+        if activity.shape != start.shape or not np.isfinite(activity).all():
+            raise InputError(f"{len(start)} frames need as many finite activities, not {activity.tolist()}")
+        if len(start) > 1 and activity[0] > FULL * activity.max() > 0:
+            raise InputError(
+                f"the first frame holds {100 * activity[0] / activity.max():.0f} % of the greatest activity: tracer "
+                "came before the scan, when nothing was measured"
+            )
+        middle = 0.5 * (start + end)
+        node = np.concatenate([start[:1], middle, end[-1:]])
+        knot = np.unique(np.concatenate([node, start, end]))
+        hat = np.array([np.interp(knot, node, row) for row in np.eye(len(node))])
+        integral = np.concatenate(
+            [np.zeros((len(node), 1)), np.cumsum(0.5 * (hat[:, 1:] + hat[:, :-1]) * np.diff(knot), 1)], 1
+        )
+        means = (integral[:, np.searchsorted(knot, end)] - integral[:, np.searchsorted(knot, start)]) / (end - start)
+        means = np.vstack([means[1:-2], means[-2] + means[-1]])  # the last value holds to the end of its frame
+        value = np.linalg.solve(means.T, activity)
+        return cls.of(node, np.concatenate([[0.0], value, value[-1:]]))
+
     def __call__(self, t: Float[Array, " times"]) -> Float[Array, " times"]:
         return jnp.interp(t, self.time, self.activity, left=0.0)
 
@@ -51,7 +88,10 @@ class Frames(eqx.Module):
     def of(cls, start, duration) -> "Frames":
         """Checked frames. Raises `InputError` for durations that are not positive or frames that overlap."""
         start, duration = np.atleast_1d(np.asarray(start, float)), np.atleast_1d(np.asarray(duration, float))
-        if start.shape != duration.shape or not (duration > 0).all():
+        if start.shape == duration.shape and not np.isfinite(start + duration).all():
+            k = int(np.flatnonzero(~np.isfinite(start + duration))[0])
+            raise InputError(f"frame {k}: its start, {start[k]:g} s, and duration, {duration[k]:g} s, must be finite")
+        if start.ndim != 1 or start.shape != duration.shape or not (duration > 0).all():
             raise InputError(f"{start.size} frames need as many positive durations, not {duration.tolist()}")
         if (start[1:] < start[:-1] + duration[:-1] - 1e-6).any():
             k = int(np.flatnonzero(start[1:] < start[:-1] + duration[:-1] - 1e-6)[0])
@@ -82,11 +122,38 @@ class Frames(eqx.Module):
 
 
 def check_covers(curve: Curve, frames: Frames) -> None:
-    """Raises `InputError` for a blood curve that ends before the last frame does (host)."""
-    last, end = float(curve.time[-1]), float(frames.end[-1])
-    if last < end - 1e-6:
+    """Raises `InputError` for a blood curve that begins too late or ends before the last frame does (host).
+
+    A sample at the start or end of each frame is noted: a curve from the images holds means over frames.
+    """
+    time, activity, start, end = (np.asarray(x) for x in (curve.time, curve.activity, frames.start, frames.end))
+    hint = ""
+    for name, edge in (("start", start), ("end", end)):
+        if len(time) == len(edge) > 2 and np.allclose(time, edge, atol=1e-3):
+            hint = f"it has a sample at the {name} of each frame: if these are means over frames, use Curve.of_frames"
+    if time[-1] < end[-1] - 1e-6:
         raise InputError(
-            f"the time course ends at {last:g} s, the last frame at {end:g} s: give a longer curve, or leave out frames"
+            f"the time course ends at {time[-1]:g} s, the last frame at {end[-1]:g} s: "
+            f"{hint or 'give a longer curve, or leave out frames; are both in seconds?'}"
+        )
+    if hint:
+        note(f"the time course: {hint}")
+    if time[0] > start[0] + 1e-6 and activity[0] > LATE * activity.max() > 0:
+        raise InputError(
+            f"the time course begins at {time[0]:g} s with {100 * activity[0] / activity.max():.0f} % of its maximum, "
+            f"the frames at {start[0]:g} s: what came before is unknown; add the samples from where the activity is 0"
+        )
+
+
+def check_scale(curve: Curve, values) -> None:
+    """Raises `InputError` for images whose unit cannot be that of the blood curve (host); NaN is left out."""
+    if isinstance(values, jax.core.Tracer) or not np.any(np.nan_to_num(values)):
+        return
+    ratio = float(np.nanmax(np.asarray(values)) / max(float(np.max(curve.activity)), 1e-300))
+    if not RATIO[0] <= ratio <= RATIO[1]:
+        raise InputError(
+            f"the greatest activity of the images is {ratio:.3g} times that of the time course: are both in one unit "
+            "(Bq/mL)?"
         )
 
 

@@ -1,6 +1,8 @@
 """Regions of an image: tissue, blood and background in one voxel or segment, and the fit of their kinetics."""
 
-from perfsim.observe.tracers.curves import Curve, Frames, check_covers
+from typing import Literal
+
+from perfsim.observe.tracers.curves import Curve, Frames, check_covers, check_scale
 from perfsim.observe.tracers.kinetics import frame_means
 from perfsim.observe.tracers.tissue import Tracer
 
@@ -9,9 +11,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+LONGEST = 30.0
+"""[s], delay of the tissue that a fit may find"""
+
 
 class Region(eqx.Module):
-    """C_roi = PTF·C_T(MBF) + V_a·A + V_b·B: perfusable tissue fraction, arterial blood with spill-over, background."""
+    """C_roi = PTF·C_T(MBF; A delayed) + V_a·A + V_b·B: perfusable tissue fraction, arterial blood, background.
+
+    A is the activity of the pool where it was sampled. Blood reaches the tissue `delay` later; what spills over from
+    the pool does not wait.
+    """
 
     mbf: Float[Array, " regions"]
     """of the perfusable tissue [mL/min/g]"""
@@ -21,47 +30,62 @@ class Region(eqx.Module):
     """V_a [mL/mL]"""
     background: Float[Array, " regions"] | None = None
     """V_b"""
+    delay: Float[Array, " regions"] | None = None
+    """[s] by which the tissue lags the pool; None: 0"""
 
     def activity(
         self, tracer: Tracer, blood: Curve, frames: Frames, around: Float[Array, " frames"] | None = None
     ) -> Float[Array, "regions frames"]:
         """Mean activity of each region in each frame; `around` is B."""
-        C = self.fraction[:, None] * tracer.tissue(self.mbf, blood, frames)
+        if self.delay is None:
+            C = tracer.tissue(self.mbf, blood, frames)
+        else:
+            C = jax.vmap(lambda mbf, late: tracer.tissue(mbf, blood.delayed(late), frames))(self.mbf, self.delay)
+        C = self.fraction[:, None] * C
         C = C + self.arterial[:, None] * frame_means(blood, frames)
         return C if self.background is None or around is None else C + self.background[:, None] * around
 
 
 def fit_regions(
-    curves: Float[Array, "regions frames"], tracer: Tracer, blood: Curve, frames: Frames, *, steps: int = 60
+    curves: Float[Array, "regions frames"],
+    tracer: Tracer,
+    blood: Curve,
+    frames: Frames,
+    *,
+    delay: float | Literal["fit"] = 0.0,
+    steps: int = 60,
 ) -> tuple[Region, Float[Array, " regions"]]:
     """MBF, tissue fraction and arterial fraction of measured curves, each by itself; and the rms residual.
 
-    Least squares weighted by frame duration, by optimistix' Levenberg-Marquardt, all positive. Raises `InputError` for
-    a blood curve that ends before the last frame.
+    Least squares weighted by frame duration, by optimistix' Levenberg-Marquardt, all positive. Arguments: `curves` in
+    the unit of the blood curve; `delay` [s] of the tissue behind the pool where blood was sampled, or "fit" (0-30 s,
+    one for each region); `steps`, maximum number of them. Raises `InputError` for a blood curve that begins too late or
+    ends before the last frame, or that is in another unit.
     """
     check_covers(blood, frames)
-    return _fitted(curves, tracer, blood, frames, steps)
+    check_scale(blood, curves)
+    return _fitted(curves, tracer, blood, frames, None if delay == "fit" else jnp.asarray(delay, float), steps)
 
 
 @eqx.filter_jit
-def _fitted(curves, tracer: Tracer, blood: Curve, frames: Frames, steps: int):
+def _fitted(curves, tracer: Tracer, blood: Curve, frames: Frames, delay, steps: int):
     import optimistix as optx  # here, not above: few need it
 
     weight = jnp.sqrt(frames.duration / jnp.mean(frames.duration))
     size = jnp.maximum(jnp.max(jnp.abs(curves), axis=1), 1e-30)
 
-    def model(z):
-        mbf, fraction, arterial = jnp.exp(z)
-        return Region(mbf[None], fraction[None], arterial[None]).activity(tracer, blood, frames)[0]
+    def region(z):
+        mbf, fraction, arterial = jnp.exp(z[:3])
+        late = LONGEST * jax.nn.sigmoid(z[3]) if delay is None else delay
+        return Region(mbf[None], fraction[None], arterial[None], delay=late[None])
 
     def one(curve, size):
         def residual(z, _):
-            return weight * (model(z) - curve) / size
+            return weight * (region(z).activity(tracer, blood, frames)[0] - curve) / size
 
         solver: optx.AbstractLeastSquaresSolver = optx.LevenbergMarquardt(rtol=1e-8, atol=1e-10)
-        start = jnp.log(jnp.array([1.0, 0.7, 0.2]))
+        start = jnp.concatenate([jnp.log(jnp.array([1.0, 0.7, 0.2])), jnp.full(int(delay is None), -2.0)])
         found = optx.least_squares(residual, solver, start, max_steps=steps, throw=False).value
-        return jnp.exp(found), jnp.sqrt(jnp.mean(residual(found, None) ** 2))
+        return jax.tree.map(lambda x: x[0], region(found)), jnp.sqrt(jnp.mean(residual(found, None) ** 2))
 
-    values, misfit = jax.vmap(one)(curves, size)
-    return Region(*values.T), misfit
+    return jax.vmap(one)(curves, size)

@@ -11,8 +11,6 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-HALF_LIFE = {"O15": 122.24, "Rb82": 76.4, "N13": 597.9}
-"""[s]; ⁸²Rb by Prior et al. 2012, the others as textbooks give them"""
 DENSITY = MYOCARDIUM / 1e3
 """of myocardium [g/mL]: mL/min/mL is 1.05 times mL/min/g"""
 MINUTE = 60.0

@@ -1,18 +1,23 @@
-"""The command line. Nothing heavy is imported until a command runs, so that --help is quick."""
+"""The commands. Nothing heavy is imported until one runs, so that --help is quick."""
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
+from perfsim import __version__
 from perfsim._extras import MissingExtraError, needed
+from perfsim._notes import InputNote
+from perfsim.cli import interrupts
 
 with needed("cli"):
     import typer
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 110},
     pretty_exceptions_enable=False,
     help="Blood flow from the coronary arteries into the heart muscle. Research software, not a medical device.",
 )
@@ -23,6 +28,21 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the files 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved case and what it would cost.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print devices, growth, solver and memory too.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print warnings and errors only.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"perfsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options before a command."""
 
 
 @app.command()
@@ -98,33 +118,50 @@ def flow(
 
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Folder to create the case in.")]) -> None:
-    """Write a commented case file to start from."""
+    """Write a commented case file to start from: a heart without a stenosis, and how to add one."""
     from perfsim._results import InputError
-    from perfsim.io import DEMO, parse_case, resolved
+    from perfsim.io import START
 
     path = folder / "case.toml"
     if path.exists():
         raise InputError(f"{path} exists already: choose another folder or remove it")
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(resolved(parse_case(DEMO, "demo")), encoding="utf-8")
-    typer.echo(f"wrote {path}; run it with: perfsim run {path} --out {folder / 'out'}")
+    path.write_text(START, encoding="utf-8")
+    print(f"wrote {path}; run it with: perfsim run {path} --out {folder / 'out'}")
 
 
 @app.command()
 def fit(
-    case: Annotated[Path, typer.Argument(help="Case file (TOML); [fit] names the free parameters.")],
-    stress: Annotated[
-        Path, typer.Option(help="Hyperemic MBF: NIfTI map, or CSV with segment, mbf_mL_min_g and perhaps sd.")
-    ],
+    case: Annotated[Path, typer.Argument(help="Case file (TOML); its [fit] may name the free parameters.")],
+    stress: Annotated[Path, typer.Option(help="Hyperemic MBF: NIfTI map, or table of segments (CSV, .xlsx).")],
     rest: Annotated[Path | None, typer.Option(help="Resting MBF, likewise.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the fitted case and its results.")] = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(help="Hold a parameter at the case's value, e.g. demand; the report says so. Repeat for several."),
+    ] = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Fit named parameters of a case to maps of MBF, in voxels or of the 17 AHA segments."""
-    from perfsim.cli.fit import fit_case
+    """Fit a case to maps of MBF, in voxels or of the 17 AHA segments.
+
+    Everything that can explain a map as well as something else is free, unless [fit] names less: tone by territory,
+    each listed stenosis within its reading's error, resting demand, pressure, calibration scale, rotation.
+    """
     from perfsim.io import read_case
 
-    fit_case(read_case(case), stress, rest, out, overwrite)
+    checked = read_case(case)
+    checked.fit.fixed += fix or []
+    if dry_run:
+        from perfsim.cli.dry_run import describe
+
+        describe(checked, stress, rest)
+        return
+    from perfsim.cli.fit import fit_case
+
+    fit_case(checked, stress, rest, out, overwrite, quiet, verbose)
 
 
 @learning.command("train")
@@ -132,12 +169,13 @@ def learn_train(
     case: Annotated[Path, typer.Argument(help="Case file (TOML); [learn] says what is learned from whom.")],
     out: Out = Path("perfsim-learn"),
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a network on synthetic patients. An interrupted training goes on where it was, to the same bits."""
     from perfsim.cli.learn import train_case
     from perfsim.io import read_case
 
-    train_case(read_case(case), out, overwrite)
+    train_case(read_case(case), out, overwrite, quiet)
 
 
 @learning.command("evaluate")
@@ -154,9 +192,7 @@ def learn_evaluate(
 
 @app.command()
 def inspect(
-    files: Annotated[
-        list[Path], typer.Argument(help="Trees, surfaces, images, tables, cases: anything perfsim reads.")
-    ],
+    files: Annotated[list[Path], typer.Argument(help="Trees, surfaces, images, tables, cases, folders of DICOM.")],
 ) -> None:
     """Say what files are: kind, size, unit, and what is wrong with them."""
     from perfsim.cli.inspect import inspect_files
@@ -202,29 +238,47 @@ def doctor() -> None:
     examine()
 
 
-EXIT_CODES = {"usage": 2, "input": 3, "simulation": 4, "interrupted": 130}
+EXIT_CODES = {"usage": 2, "input": 3, "simulation": 4}
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 2 usage, 3 wrong input, 4 a simulation that failed, 130 interrupted."""
+    """Run the command that the process was started with.
+
+    Exit codes: 0 done, 2 usage, 3 wrong input, 4 a simulation that failed, 130 or 143 interrupted.
+    """
     from perfsim._results import InputError, SimulationError
+    from perfsim.cli.terminal import note, prepare_streams
 
     os.environ.setdefault("JAX_ENABLE_X64", "1")  # this process is ours, and jax reads it when a command imports jax
+    prepare_streams()
     try:
-        with needed("cli"):
+        with interrupts.listening(), warnings.catch_warnings(), needed("cli"):
+            warnings.simplefilter("always", InputNote)
+            warnings.showwarning = note
             app()
+    except (interrupts.Interrupted, KeyboardInterrupt) as error:
+        _fail(f"interrupted; {error}" if str(error) else "interrupted", interrupts.exit_code())
     except MissingExtraError as error:
-        _fail(str(error), "usage")
+        _fail(str(error), EXIT_CODES["usage"])
     except InputError as error:
-        _fail(str(error), "input")
+        _fail(str(error), EXIT_CODES["input"])
     except SimulationError as error:
-        _fail(str(error), "simulation")
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", "interrupted")
+        _fail(str(error), EXIT_CODES["simulation"])
     except OSError as error:
-        _fail(f"{error.filename or ''}: {error.strerror or error}", "input")
+        _fail(f"{error.filename or ''}: {error.strerror or error}", EXIT_CODES["input"])
+    except Exception as error:
+        if interrupts.received():  # a library turned the interruption into an error of its own
+            _fail("interrupted", interrupts.exit_code())
+        if "nitialize backend" in str(error) or "Unknown backend" in str(error):
+            asked = os.environ.get("JAX_PLATFORMS", "")
+            _fail(
+                f"JAX_PLATFORMS={asked}: jax finds no such device here: unset it to compute on the CPU",
+                EXIT_CODES["input"],
+            )
+        raise
 
 
-def _fail(message: str, cause: str) -> None:
-    print(f"perfsim: {message}", file=sys.stderr)
-    sys.exit(EXIT_CODES[cause])
+def _fail(message: str, code: int) -> None:
+    if sys.stderr is not None:
+        print(f"perfsim: {message}", file=sys.stderr)
+    sys.exit(code)
