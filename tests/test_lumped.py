@@ -304,9 +304,12 @@ def deviation(path: Path, **changes) -> float:
         for k, side in enumerate(("in", "out")):
             if side + "let" not in (vessel.get("boundary_conditions") or {}):
                 continue
+            jumps = side == "in" and vessel["zero_d_element_type"] == "BloodVesselCRL"
             for name, values, unit in (
                 ("pressure", cycle.pressure, case.units.pressure), ("flow", cycle.flow, case.units.flow),
             ):  # fmt: skip
+                if jumps and name == "flow":
+                    continue  # see test_a_flow_that_jumps_by_hand
                 mine, theirs = np.asarray(values[:, k, v]) / unit, own[f"{name}_{side}"].to_numpy()[:-1]
                 off = max(abs(f(mine) - f(theirs)) for f in (np.mean, np.max, np.min))
                 worst = max(worst, off / np.abs(theirs).max())
@@ -381,6 +384,25 @@ OPEN_LOOPS = [
 @pytest.mark.parametrize("name", OPEN_LOOPS)
 def test_svzerods_own_cases(data, name):
     assert deviation(data / "flow1d" / "svzerod_cases" / f"{name}.json") <= WITHIN
+
+
+def test_a_flow_that_jumps_by_hand():
+    """q_in = q_out + C dP/dt at a pressure with corners: its extremes are those of both sides of the corners, which
+    svzerod overshoots by 0.2 to 1 %, depending on its step.
+    """
+    t = np.linspace(0.0, 0.8, 41)
+    P, Q, C = 100.0 + 60.0 * np.sin(OMEGA * t), 3.0 + np.cos(2 * OMEGA * t), 0.05
+    network = l.LumpedNetwork(
+        (l.ProximalVessel([[0, 1]], 1.0, 0.0, C),),
+        (l.Held([0], Sampled(t, P[None])), l.Inflow([1], Sampled(t, -Q[None]))), 0.8, 2, ("v",), [0],
+    )  # fmt: skip
+    cycle, _ = l.periodic_lumped(network, 400)
+    slope = np.diff(P) / np.diff(t)
+    both = np.concatenate([Q[:-1] + C * slope, Q[1:] + C * slope])
+    flow = np.asarray(cycle.flow[:, 0, 0])
+    step = np.abs(np.diff(Q)).max() / 10  # values are those at the end of steps
+    assert abs(flow.max() - both.max()) <= step and abs(flow.min() - both.min()) <= step
+    np.testing.assert_allclose(flow[10::10], (Q + C * np.append(np.nan, slope))[1:-1], rtol=1e-8)
 
 
 @pytest.mark.slow

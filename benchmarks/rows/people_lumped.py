@@ -34,7 +34,9 @@ def deviation(path: Path) -> tuple[float, str, float]:
     """The worst difference from svzerod over the largest value, where it is, and CPU-seconds of a second solve.
 
     Compared are mean, maximum and minimum of pressure and flow at inlets and outlets. svzerod takes twice our steps,
-    which meet the waveforms' knots, for 40 cycles, and damps what it does not resolve (rho_infty = 0).
+    which meet the waveforms' knots, for 40 cycles, and damps what it does not resolve (rho_infty = 0). Left out is the
+    flow into a compliance at a prescribed pressure with corners, which jumps: svzerod overshoots it by 0.2 to 1 %,
+    depending on its step; tests compare it by hand.
     """
     from perfsim.io.flow_files import read_flow
 
@@ -60,6 +62,8 @@ def deviation(path: Path) -> tuple[float, str, float]:
             for name, values, unit in (
                 ("pressure", cycle.pressure, units.pressure), ("flow", cycle.flow, units.flow),
             ):  # fmt: skip
+                if (name, end, vessel["zero_d_element_type"]) == ("flow", "in", "BloodVesselCRL"):
+                    continue
                 mine = np.asarray(values[:, ("in", "out").index(end), v]) / unit
                 theirs = own[f"{name}_{end}"].to_numpy()[:-1]
                 off = max(abs(f(mine) - f(theirs)) for f in (np.mean, np.max, np.min)) / np.abs(theirs).max()
@@ -88,7 +92,7 @@ def lumped_networks() -> Found:
         + "".join(f", not {w}" for w in wrong)
         + ("" if complete else "; shared data absent")
     )
-    return Found(said, complete and not wrong and worst[0] <= WITHIN and seconds <= SECONDS, solved + refused)
+    return Found(said, bool(complete and not wrong and worst[0] <= WITHIN and seconds <= SECONDS), solved + refused)
 
 
 @row("P9b", "windkessels of 5 cycles right to 1e-4, by hand", code=CODE)
