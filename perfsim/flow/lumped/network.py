@@ -39,7 +39,3 @@ class LumpedCycle(eqx.Module):
     period: Float[Array, ""]
     pressure: Float[Array, "times places=2 vessels"]
     flow: Float[Array, "times places=2 vessels"]
-
-    def mean(self, values: Float[Array, "times ..."]) -> Float[Array, " ..."]:
-        """Mean over the cycle, whose steps are equal."""
-        return jnp.mean(values, axis=0)
