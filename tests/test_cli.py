@@ -154,7 +154,7 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
         "tone[LCx]",
         "tone[RCA]",
         "throat[LAD@30mm]",
-        "demand",
+        "demand[rest]",
         "pressure[rest]",
         "pressure[hyperemia]",
         "scale",
