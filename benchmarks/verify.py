@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 AREAS = ("trust", "people")
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from rows.row import Row  # noqa: E402
+from rows.row import Row, place  # noqa: E402
 
 
 def git(*arguments: str) -> str:
@@ -58,7 +58,7 @@ def store(area: str, line: dict) -> None:
         line["row"]: line | {"commit": git("rev-parse", "HEAD"), "date": str(datetime.date.today())}
     }
     RESULTS.mkdir(exist_ok=True)
-    ordered = dict(sorted(lines.items(), key=lambda item: int(item[0][1:])))
+    ordered = dict(sorted(lines.items(), key=lambda item: place(item[0])))
     (RESULTS / f"{area}.json").write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -3,9 +3,9 @@
 import importlib
 from pathlib import Path
 
-from rows.row import Row
+from rows.row import Row, place
 
 ROWS: list[Row] = []
 for path in sorted(Path(__file__).parent.glob("people_*.py")):
     ROWS += importlib.import_module(f"rows.{path.stem}").ROWS
-ROWS.sort(key=lambda row: int(row.name[1:]))
+ROWS.sort(key=lambda row: place(row.name))

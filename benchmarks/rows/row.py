@@ -39,3 +39,9 @@ class Rows(list[Row]):
             return function
 
         return register
+
+
+def place(name: str) -> tuple[int, str]:
+    """Where a row stands in its table: P9 before P9b before P10."""
+    number = "".join(filter(str.isdigit, name))
+    return int(number), name
