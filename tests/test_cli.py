@@ -122,6 +122,7 @@ def interrupted_at_second_step(stage, done, total, note=None):
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.programs(40)  # the first fit of its process, and the report of what it found
 def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
     """Segments of the demo itself, stress halved in the LAD's: the fit lowers the LAD's tone only.
 
