@@ -1,14 +1,11 @@
 """How the flow of a state changes with every number of the simulation, by programs that all questions share.
 
 A program that holds the simulator takes a hundred times longer to compile than to run. Derivatives are therefore taken
-with respect to all floating-point numbers of a simulation at once, whatever is asked of them: `linearize` compiles the
-flow's derivative at a known solution once for hearts of one size, and its products with tangents and cotangents once
-for each number of them. What a parameter does to those numbers, and what a measurement sees of the flow, are small
+with respect to all floating-point numbers of a simulation at once, whatever is asked of them: the products of the
+flow's derivative at a known solution with tangents and with cotangents are compiled once for hearts of one size, for
+each number of them. What a parameter does to those numbers, and what a measurement sees of the flow, are small
 programs of their own (see `inverse.linearized`).
 """
-
-from collections.abc import Callable
-from typing import Any
 
 from perfsim.coupling.methods import TissueMethod
 from perfsim.coupling.pulsatile import Pulsatile
@@ -29,21 +26,35 @@ class Linearization(eqx.Module):
     Tangents and cotangents are those objects with None in place of all that is not a floating-point array.
     """
 
-    at: tuple[Simulation, State]
-    """the numbers where it was taken"""
-    product: Callable[[Any], Any]
-    """from a tangent of the numbers to that of the flow"""
+    sim: Simulation
+    state: State
+    flow: Steady | Pulsatile
+    tissue: TissueMethod
+    start: Float[Array, " unknowns"]
+    """the pressures of the solution"""
 
     @eqx.filter_jit
     def tangents(self, block: tuple[Simulation, State]) -> Perfusion:
         """Push tangents of the numbers forward: arrays have one more axis in front, of the block."""
-        return jax.vmap(self.product)(block)
+        at, fields = self._fields()
+        return jax.vmap(lambda each: jax.jvp(fields, (at,), (each,))[1])(block)
 
     @eqx.filter_jit
     def cotangents(self, block: Perfusion) -> tuple[Simulation, State]:
         """Pull cotangents of the flow back, likewise."""
-        transposed = jax.linear_transpose(self.product, self.at)
-        return jax.vmap(lambda each: transposed(each)[0])(block)
+        at, fields = self._fields()
+        _, pull = jax.vjp(fields, at)
+        return jax.vmap(lambda each: pull(each)[0])(block)
+
+    def _fields(self):
+        """(the numbers, the flow's floating-point arrays as a function of them)."""
+        at, rest = eqx.partition((self.sim, self.state), eqx.is_inexact_array)
+
+        def fields(at):
+            sim, state = eqx.combine(at, rest)
+            return numbers(solve_states(sim, (state,), self.flow, self.tissue, (self.start,), True)[0])
+
+        return at, fields
 
 
 def numbers(tree):
@@ -60,15 +71,4 @@ def linearize(
     """
     sim, flow, tissue, found = cast((sim, flow, tissue, found), "f64")
     state = next(s for s in sim.states if s.name == name).unnamed()
-    return _linearize(without_states(sim), state, flow, tissue, unknowns(sim, found))
-
-
-@eqx.filter_jit
-def _linearize(sim: Simulation, state: State, flow, tissue, start: Float[Array, " unknowns"]) -> Linearization:
-    at, rest = eqx.partition((sim, state), eqx.is_inexact_array)
-
-    def fields(at):
-        sim, state = eqx.combine(at, rest)
-        return numbers(solve_states(sim, (state,), flow, tissue, (start,), True)[0])
-
-    return Linearization(at, jax.linearize(fields, at)[1])
+    return Linearization(without_states(sim), state, flow, tissue, unknowns(sim, found))

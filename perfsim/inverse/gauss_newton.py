@@ -13,7 +13,7 @@ steps leave. So a step is bent: with r'' the second derivative of r along p, a =
 p + a/2 while a is the smaller part (geodesic acceleration: Transtrum and Sethna 2012, arXiv 1201.5885), for one more
 value. With the whole Jacobian that is next to nothing; with products it waits for a step that fell short.
 
-The simulator is linearized once at each point, by programs that all problems of hearts of one size share
+Derivatives of the simulator are products by programs that all problems of hearts of one size share
 (`inverse.linearized`); what happens to the few numbers in between happens on the host.
 """
 
