@@ -1,10 +1,8 @@
 """Text files as people have them: compressed or not, in UTF-8, UTF-16 or a Windows code page."""
 
 import gzip
-import json
 import zlib
 from pathlib import Path
-from typing import Any
 
 from perfsim._results import InputError
 
@@ -67,21 +65,3 @@ def read_text(path: Path, most: int = MOST) -> str:
         except UnicodeDecodeError as error:
             place = error.start
     raise InputError(f"{path}: this is no text in UTF-8, UTF-16 or code page 1252 (byte {place}); save it as UTF-8")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises `InputError` if it is not valid JSON, or if two keys of one object are the same."""
-    text = read_text(path)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise ValueError(f"the key {key!r} is there twice in one object")
-            found[key] = value
-        return found
-
-    try:
-        return json.loads(text, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None

@@ -84,7 +84,7 @@ def test_sidecars_that_contradict_themselves(tmp_path, changes, words):
 
 def test_a_name_that_stands_twice(tmp_path):
     (tmp_path / "s.json").write_text('{"FrameTimesStart": [0], "FrameTimesStart": [1], "FrameDuration": [5]}')
-    with pytest.raises(perfsim.InputError, match="'FrameTimesStart' stands twice"):
+    with pytest.raises(perfsim.InputError, match="'FrameTimesStart' is there twice"):
         read_sidecar(tmp_path / "s.json")
 
 

@@ -16,6 +16,7 @@ from perfsim.cli.run import computed, started
 from perfsim.cli.tables import print_table
 from perfsim.cli.terminal import open_console, warn
 from perfsim.cohorts import Heart
+from perfsim.coupling import simulate
 from perfsim.inverse import (
     Ensemble,
     Fit,
@@ -190,8 +191,8 @@ def _write(
     values: list[Value],
 ) -> None:
     fitted = known.fit
-    _, solution = fitted.problem.solved(jnp.asarray(fitted.xi))
-    maps = panels(heart, fitted.fitted, solution)
+    posed = fitted.problem
+    maps = panels(heart, fitted.fitted, simulate(fitted.sim, posed.flow, posed.tissue, posed.states))
     viz.write_fit_report(out / "fit.html", name, maps, known, said, good, held, quantities, values, draws)
     at = {n: k for k, n in enumerate(fitted.names)}
     content = {

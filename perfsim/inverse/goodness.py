@@ -3,8 +3,8 @@
 Before the data y are seen, a linear model with parameters ξ ~ N(0, I) and errors of one standard deviation predicts
 r(0) ~ N(0, I + JJᵀ), and the least value of |r(ξ)|² + |ξ|² is r(0)ᵀ (I + JJᵀ)⁻¹ r(0). It is therefore distributed as
 χ² with as many degrees of freedom as there are data, whatever J is: parameters that the fit had to pull far from their
-population count like residuals (Gelman, Meng and Stern 1996, Statistica Sinica 6:733, on checks before the data). A
-second test looks at the largest residual by itself, which finds one bad segment among many good ones.
+population count like residuals. A second test looks at the largest residual by itself, which finds one bad segment
+among many good ones.
 """
 
 import dataclasses

@@ -12,7 +12,7 @@ from perfsim.coupling.linearization import linearize, numbers
 from perfsim.coupling.simulate import attempt, without_states
 from perfsim.flow import Steady
 from perfsim.inverse.model import Model
-from perfsim.inverse.problem import Problem, Results
+from perfsim.inverse.problem import Problem
 from perfsim.precision import cast
 
 import equinox as eqx
@@ -23,12 +23,6 @@ from jaxtyping import Array, Float
 
 WIDTH = 4
 """tangents or cotangents in one product, where there are several: another number would be another program"""
-
-
-def failures(results: Results) -> dict[str, RESULTS]:
-    """The states whose solve failed, and why (host)."""
-    found = {name: RESULTS(int(result)) for name, result in results.items()}
-    return {name: result for name, result in found.items() if result is not RESULTS.successful}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +40,8 @@ class Evaluation:
     @property
     def failed(self) -> dict[str, RESULTS]:
         """The states whose solve failed, and why."""
-        return failures(self.solution.results)
+        found = {name: RESULTS(int(result)) for name, result in self.solution.results.items()}
+        return {name: result for name, result in found.items() if result is not RESULTS.successful}
 
 
 def evaluate(
@@ -57,8 +52,7 @@ def evaluate(
     states = None if every_state else problem.states
     solution = attempt(model.sim, problem.flow, problem.tissue, states, near)
     r = np.asarray(_misfit(model, solution, problem.skipped))
-    cost = 0.5 * float(r @ r) + 0.5 * problem.prior * float(np.dot(xi, xi))
-    return Evaluation(np.asarray(xi), model, solution, r, cost)
+    return Evaluation(np.asarray(xi), model, solution, r, float(problem.cost(np.asarray(xi), r)))
 
 
 class Linearized:

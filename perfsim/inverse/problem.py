@@ -13,10 +13,8 @@ from perfsim.observe import Imaging, Measurement
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
-
-Results = dict[str, Int[Array, ""]]
-"""outcomes of solves by state, values of `RESULTS`"""
+import numpy as np
+from jaxtyping import Array, Float
 
 
 class Problem(eqx.Module):
@@ -59,31 +57,24 @@ class Problem(eqx.Module):
             start += part.size
         return model
 
-    def solved(
-        self, xi: Float[Array, " parameters"], every_state: bool = False, near: Solution | None = None
-    ) -> tuple[Model, Solution]:
-        """The model and its flow, solved from that of `near`, in the states that were measured or in all."""
+    def solved(self, xi: Float[Array, " parameters"], every_state: bool = False) -> tuple[Model, Solution]:
+        """The model and its flow, in the states that were measured or in all."""
         model, states = self.at(xi), None if every_state else self.states
-        return model, simulate(model.sim, flow=self.flow, tissue=self.tissue, states=states, near=near)
+        return model, simulate(model.sim, flow=self.flow, tissue=self.tissue, states=states)
 
-    def residual(self, xi: Float[Array, " parameters"], near: Solution | None = None) -> Float[Array, " data"]:
+    def residual(self, xi: Float[Array, " parameters"]) -> Float[Array, " data"]:
         """r(ξ): model minus data in standard deviations. NaN where a solve failed."""
-        return self.residual_and_results(xi, near)[0]
-
-    def residual_and_results(
-        self, xi: Float[Array, " parameters"], near: Solution | None = None
-    ) -> tuple[Float[Array, " data"], Results]:
-        """(r(ξ), the outcome of each state's solve)."""
-        model, solution = self.solved(xi, near=near)
-        return self.misfit(model, solution), solution.results
+        return self.misfit(*self.solved(xi))
 
     def misfit(self, model: Model, solution: Solution) -> Float[Array, " data"]:
         """The residuals of a solution."""
         return model.misfit(solution, self.skipped)
 
-    def cost(self, xi: Float[Array, " parameters"], r: Float[Array, " data"]) -> Float[Array, ""]:
+    def cost(
+        self, xi: Float[Array | np.ndarray, " parameters"], r: Float[Array | np.ndarray, " data"]
+    ) -> Float[Array | np.ndarray, ""] | float:
         """½|r|² + ½|ξ|², or without a prior the first alone."""
-        return 0.5 * jnp.sum(r**2) + 0.5 * self.prior * jnp.sum(xi**2)
+        return 0.5 * (r @ r) + 0.5 * self.prior * (xi @ xi)
 
     def values(self, xi: Float[Array, " parameters"]) -> Float[Array, " parameters"]:
         """Parameters in their display units."""

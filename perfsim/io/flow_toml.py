@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from perfsim._extras import needed
 from perfsim._files import read_text
 from perfsim._results import InputError
-from perfsim.io.case import Length, Pressure, Section, ViscosityValue, explained, quantity
+from perfsim.io.case import Length, Pressure, Section, ViscosityValue, quantity
+from perfsim.io.faults import explained
 from perfsim.io.flow_case import FlowCase, refuse_flow, refuse_period, refuse_pressure, refuse_twice
 
 import numpy as np

@@ -15,7 +15,7 @@ def read_json(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, value in pairs:
             if name in found:
-                raise InputError(f"{path}: the name {name!r} stands twice: which value counts? Remove one")
+                raise InputError(f"{path}: the key {name!r} is there twice: which value counts? Remove one")
             found[name] = value
         return found
 

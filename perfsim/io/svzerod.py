@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from perfsim._files import read_json
 from perfsim._results import InputError
 from perfsim.io.flow_case import FlowUnits, refuse_twice, refuse_unknown
+from perfsim.io.json_files import read_json
 from perfsim.io.svzerod_units import RESISTORS, units_of
 from perfsim.network import Centerlines
 from perfsim.units import MMHG
