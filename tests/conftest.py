@@ -6,6 +6,7 @@ changes its values and not its shapes, and solves both states where other tests 
 
 import gc
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import perfsim
@@ -22,14 +23,18 @@ perfsim.enable_compile_cache()  # workers, and what they run as programs of thei
 
 
 def pytest_configure(config):
-    """Without LLVM's optimization programs compile in three quarters of the time, and small ones hardly run longer. The
-    slow tests run as users' programs do.
+    """Without LLVM's optimization, and with XLA's older emitter where there is one, programs compile in a third of the
+    time, and small ones hardly run longer. The slow tests run as users' programs do.
     """
     if "not slow" in config.option.markexpr:
-        level = "--xla_backend_optimization_level=0"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {level}".strip()
+        flags = ["--xla_backend_optimization_level=0"]
+        if tuple(map(int, version("jaxlib").split(".")[:2])) < OLDER_EMITTER_ENDS:
+            flags.append("--xla_cpu_use_fusion_emitters=false")
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
 
 
+OLDER_EMITTER_ENDS = (0, 11)
+"""the jaxlib from which on the flag for it may be unknown, which ends the process: 0.12 has none"""
 FULL = 2.5e9
 """memory [bytes] from which on a worker forgets its programs between two files: the disk still knows them"""
 

@@ -35,17 +35,17 @@ def solve_coupled(
     else a flat one. Differentiable in `system` in both modes: the derivative is one more solve with the same operator.
     A derivative whose linear solve fails is NaN, unless `throw` is False.
     """
-    frozen = jax.lax.stop_gradient(system)
+    frozen, still = jax.lax.stop_gradient((system, graph))  # or the loops below are differentiated, for nothing
     own = flat if own is None else own
     if start is None:
-        guess = own(frozen, graph)
+        guess = own(frozen, still)
     elif flow.given:
         guess = start
     else:
         known = jnp.all(jnp.isfinite(start))
-        guess = jax.lax.cond(known, lambda: start, lambda: own(frozen, graph))
+        guess = jax.lax.cond(known, lambda: start, lambda: own(frozen, still))
     guess = jax.lax.stop_gradient(guess)
-    x, counters = _solve(frozen, graph, guess, flow, tissue)
+    x, counters = _solve(frozen, still, guess, flow, tissue)
     x = _attach(system, graph, x, flow, tissue, throw)
     return system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :], counters
 

@@ -1,11 +1,14 @@
 """Multigrid by geometric aggregation: one V-cycle as a preconditioner, however far flow goes."""
 
+from functools import partial
+
 from perfsim._fences import materialize
 from perfsim.darcy.coarsening import Coarsening
 from perfsim.darcy.columns import sum_rows, sum_slots, take
 from perfsim.darcy.operator import DarcyOperator
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -65,6 +68,7 @@ def coarser(A: DarcyOperator, level: Coarsening) -> DarcyOperator:
     return DarcyOperator(sides, level.neighbor, sink, sum_rows(sides) + sink)
 
 
+@partial(jax.jit, static_argnames="degree")  # traced once a mesh, not once for each place it stands in a program
 def smooth(A: DarcyOperator, rhs, x, degree: int):
     """Improve x (None: zero) for A x = rhs by the Chebyshev polynomial in D⁻¹A for [LOWEST, HIGHEST]."""
     middle, half = 0.5 * (HIGHEST + LOWEST), 0.5 * (HIGHEST - LOWEST)
@@ -80,6 +84,7 @@ def smooth(A: DarcyOperator, rhs, x, degree: int):
     return x
 
 
+@jax.jit
 def _residual(A: DarcyOperator, rhs, x):
     """rhs - A x, once: each neighbor gathers from it, and theirs again."""
     return materialize(lambda y: rhs - A(y), x)
