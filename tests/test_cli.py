@@ -138,6 +138,7 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
         for r in rows:
             file.write(f"{r['segment']},{float(r['mbf_mL_min_g']) * (0.6 if r['segment'] in lad else 1.0):.5f},0.2\n")
     command = ["fit", "case.toml", "--stress", "stress.csv", "--out", tmp_path / "fitted", "--fix", "rotation"]
+    command += ["--draws", 40]
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "update", interrupted_at_second_step)
         cut = perfsim(*command, cwd=tmp_path)
@@ -161,6 +162,11 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
         "scale",
     ]
     assert list(found["parameters"]) == free  # all that explains a map as well as another
+    lad = found["verdicts"]["LAD"]
+    assert sum(lad["probability"].values()) == pytest.approx(1.0) and f"LAD: {lad['verdict']} (" in run.stdout
+    (compared,) = (c for c in found["measured_and_fitted"] if c["place"] == "8 mid anteroseptal")
+    stress = next(r for r in rows if r["segment"] == "8")
+    assert compared["measured"]["hyperemia"] == pytest.approx(0.6 * float(stress["mbf_mL_min_g"]), abs=1e-4)
     good = found["goodness_of_fit"]
     assert good["explained"] and good["data"] == 17 and good["verdict"] in run.stdout.replace("\n", " ")
     assert found["held"] == ["Held, so that their uncertainty is in no interval: rotation of the map at 0 °."]

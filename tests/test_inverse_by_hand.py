@@ -26,6 +26,9 @@ from perfsim.inverse.gauss_newton import Dense, Krylov, Trust, Work, bent
 from perfsim.inverse.goodness import datum_names
 from perfsim.inverse.identifiability import in_words
 from perfsim.inverse.model import Model
+from perfsim.inverse.posterior import pareto_smoothed
+from perfsim.inverse.ridge import along, mixture
+from perfsim.inverse.verdict import Verdict, feeding_lesions, territory_tone
 from perfsim.observe import Measurement, Noise, Scan, Wire
 
 import equinox as eqx
@@ -194,7 +197,7 @@ def test_posterior_by_hand(fitted):
     np.testing.assert_allclose(known.sd, np.sqrt(np.diag(C)), rtol=1e-6)
     np.testing.assert_allclose(known.times_covariance(J), J @ C, atol=1e-9)
     off = np.array([0.2, -0.1, 0.4])
-    assert known.laplace_cost(fitted.xi + off) == pytest.approx(0.5 * off @ H @ off, rel=1e-6)
+    assert known.energy(fitted.xi + off) == pytest.approx(0.5 * off @ H @ off, rel=1e-6)
     draws = known.draw(100_000, seed=1)
     np.testing.assert_allclose(0.5 * (draws[:50_000] + draws[50_000:]), np.tile(fitted.xi, (50_000, 1)), atol=1e-12)
     np.testing.assert_allclose(np.cov(draws.T), C, atol=0.02 * np.diag(C).max())
@@ -209,6 +212,84 @@ def test_draws_of_a_linear_problem_weigh_the_same(fitted):
     np.testing.assert_allclose(before.weight, 1 / 6)
     assert drawn.effective == pytest.approx(8.0) and drawn.values[""].shape == (8, 2)
     assert before.values["x"].shape == (6, 1)
+
+
+def test_along_a_ridge_of_a_linear_problem(fitted):
+    """Where ξ_0 is held at s the others are at ξ̂ + C_·0/C_00 (s - ξ̂_0), and its marginal density is normal; the
+    mixture of what lies around these points is, weighted, the posterior.
+    """
+    known = posterior(fitted)
+    row = list(along(known, 0))
+    held = np.array([c.mean[0] for c in row])
+    assert len(row) >= 7 and held.min() < BEST[0] - 3 * known.sd[0] and held.max() > BEST[0] + 3 * known.sd[0]
+    for c in row:
+        np.testing.assert_allclose(c.mean, BEST + C[:, 0] / C[0, 0] * (c.mean[0] - BEST[0]), atol=0.05)
+        covariance = c.factor @ c.factor.T
+        left = C - np.outer(C[:, 0], C[0]) / C[0, 0]
+        slope = C[:, 0] / C[0, 0]
+        np.testing.assert_allclose(covariance, left + covariance[0, 0] * np.outer(slope, slope), atol=1e-6)
+    density = np.array([c.log_mass - np.log(c.factor[0, 0]) for c in row])
+    exact = -0.5 * (held - BEST[0]) ** 2 / C[0, 0]
+    np.testing.assert_allclose(density - density[0], exact - exact[0], atol=0.06)  # a step may leave 0.05
+    found = mixture([row])
+    xi = found.draw(40_000, seed=3)
+    off = xi - BEST
+    weight, k_hat = pareto_smoothed(found.energy(xi) - 0.5 * np.einsum("ki,ij,kj->k", off, H, off))
+    assert k_hat < 0.3 and 1.0 / np.sum(weight**2) > 0.6 * len(xi)
+    np.testing.assert_allclose(weight @ xi, BEST, atol=5 * np.sqrt(np.diag(C).max() / 24_000))
+    np.testing.assert_allclose((weight * off.T) @ off, C, atol=0.03 * np.diag(C).max())
+
+
+def test_a_bent_ridge_is_sampled_as_an_integral_says(sim):
+    """m + 0.5 m² of three parameters: means and 5 and 95 % of each against sums over a fine grid."""
+    value, sigma, bow = np.array([0.9, -0.3, 0.7, 1.2]), 0.4, 0.5
+    known = posterior(fit(sim, [measured(sim, value=value, sigma=sigma, bow=bow)], FREE, tolerance=1e-3))
+    row = mixture([list(along(known, 2))])
+    axis = np.linspace(-4.0, 4.0, 121)
+    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    m = SPREAD * grid @ A.T
+    cost = 0.5 * np.sum(((m + bow * m**2 - value) / sigma) ** 2, axis=1) + 0.5 * np.sum(grid**2, axis=1)
+    mass = np.exp(cost.min() - cost)
+    drawn = known.sample(lambda _: 0.0, 1000, seed=1, along=row)
+    assert drawn.reliable and drawn.effective > 300
+    for k in range(3):
+        marginal = mass.reshape(121, 121, 121).sum(tuple(i for i in range(3) if i != k))
+        below = (np.cumsum(marginal) - 0.5 * marginal) / marginal.sum()
+        spread = np.sqrt(np.sum(marginal * axis**2) / marginal.sum() - (marginal @ axis / marginal.sum()) ** 2)
+        of_draws = dataclasses.replace(drawn, values={"": drawn.xi[:, k]})
+        assert float(of_draws.mean()) == pytest.approx(marginal @ axis / marginal.sum(), abs=0.2 * spread)
+        for q in (0.05, 0.95):
+            assert float(of_draws.quantile(q)) == pytest.approx(np.interp(q, below, axis), abs=0.4 * spread)
+
+
+def test_what_is_behind_a_territory():
+    """Which stenoses feed it, and its tone: by the tissue of its terminals, times what changed in its supply."""
+    heart = tiny_heart()
+    assert [feeding_lesions(heart, t) for t in (0, 1)] == [[0], [1]]
+    demand = np.asarray(heart.network.demand)
+    sick = eqx.tree_at(
+        lambda s: (s.tissue.tone, s.tissue.terminal_tone, s.tissue.supply), heart,
+        (jnp.array([0.5, 1.2]), jnp.array([1.0, 0.8, 0.9]), 2.0 * heart.tissue.supply),
+    )  # fmt: skip
+    shares = np.ones((8, 2)) / 2
+    lad = 2.0 * 0.5 * (demand[0] + 0.8 * demand[1]) / (demand[0] + demand[1])
+    np.testing.assert_allclose(territory_tone(sick, heart, shares), [lad, 2.0 * 1.2 * 0.9], rtol=1e-9)
+    field = eqx.tree_at(lambda s: s.tissue.supply, heart, heart.tissue.supply * jnp.arange(8.0))
+    shares = np.stack([np.arange(8) < 4, np.arange(8) >= 4], axis=1) * 1.0
+    np.testing.assert_allclose(territory_tone(field, heart, shares), [1.5, 5.5], rtol=1e-9)
+
+
+def test_a_verdict_is_given_where_draws_are_sure():
+    at = {"neither": 0.1, "obstructive stenosis": 0.82, "microvascular dysfunction": 0.02, "both": 0.06}
+    sure = Verdict("LAD", at, (0.5, 0.6, 0.7), (0.8, 0.9, 1.0), True, "a wire")
+    assert sure.given == "obstructive stenosis" and sure.obstructive == pytest.approx(0.88)
+    assert str(sure) == (
+        "LAD: obstructive stenosis (P(stenosis, FFR ≤ 0.80) = 0.88, P(microvascular, tone ≤ 0.6) = 0.08)"
+    )
+    doubtful = dataclasses.replace(sure, probability=at | {"obstructive stenosis": 0.75, "both": 0.13})
+    assert str(doubtful).startswith("LAD: cannot tell") and str(doubtful).endswith("; to measure next: a wire)")
+    assert dataclasses.replace(sure, reliable=False).given == "cannot tell"
+    assert "no stenosis is listed" in str(dataclasses.replace(sure, ffr=None))
 
 
 def test_ensembles_against_numpy():

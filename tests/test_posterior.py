@@ -10,16 +10,19 @@ from perfsim.inverse import (
     ToneField,
     clinical_quantities,
     clinical_table,
+    comparisons,
     fit,
     identifiability,
     next_measurement,
     posterior,
     problem,
     profile,
+    verdicts,
 )
 from perfsim.inverse.linearized import Linearized, evaluate
 from perfsim.inverse.posterior import Ensemble, _leading
 from perfsim.observe import Cuff, LongAxis, Noise, PolarMap, Pose, Scan, Segments, Voxels, Wire, lesion_sites
+from perfsim.observe import territory_mbf as mbf_of_territories
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -185,6 +188,23 @@ def test_derived_quantities_come_with_intervals(stress):
     assert ffr.probability == pytest.approx(float(draws.weight @ below))
     low, high = draws.interval(0.9, "FFR")
     assert float(draws.mean("FFR")[0]) == pytest.approx(float(ffr.middle), abs=float(high[0] - low[0]))
+    # one territory is behind the stenosis; its tone is a parameter of every draw
+    lad, lcx, _ = verdicts(stress, dataclasses.replace(draws, k_hat=0.0))
+    posed, at = stress.fit.problem, stress.fit.names.index("tone[LAD]")
+    tone = np.array([float(posed.values(jnp.asarray(x))[at]) for x in draws.xi])
+    assert lad.microvascular == pytest.approx(float(draws.weight @ (tone <= 0.6)), abs=1e-9)
+    assert lad.obstructive == pytest.approx(ffr.probability) and lcx.obstructive == 0.0 and lcx.ffr is None
+    assert sum(lad.probability.values()) == pytest.approx(1.0) and lcx.given == "neither"
+    assert lad.ffr == pytest.approx((ffr.low, ffr.middle, ffr.high)) and lad.tone[0] < lad.tone[1] < lad.tone[2]
+    # what was measured, beside what the fit predicts of it: noise-free, fitted where it was made
+    by_place = {c.place: c for c in comparisons(stress.fit)}
+    assert list(by_place)[:4] == ["LAD", "LCx", "RCA", "1 basal anterior"] and len(by_place) == 20
+    for c in by_place.values():
+        assert c.fitted["hyperemia"] == pytest.approx(c.measured["hyperemia"], rel=0.02)
+    flow = np.asarray(mbf_of_territories(stress.fit.sim, simulate(stress.fit.sim).hyperemia))
+    for name, there in zip(("LAD", "LCx", "RCA"), flow, strict=True):  # segments lie across borders of territories
+        assert by_place[name].fitted["hyperemia"] == pytest.approx(there, rel=0.15)
+    assert np.isnan(by_place["LAD"].mfr).all()
 
 
 def test_an_interval_of_few_draws_holds_one_more_as_often_as_it_says():

@@ -140,6 +140,9 @@ def fit(
         list[str] | None,
         typer.Option(help="Hold a parameter at the case's value, e.g. demand; the report says so. Repeat for several."),
     ] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=40, help="Draws behind the intervals, instead of the case's.")
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -154,6 +157,7 @@ def fit(
 
     checked = read_case(case)
     checked.fit.fixed += fix or []
+    checked.fit.draws = draws or checked.fit.draws
     if dry_run:
         from perfsim.cli.dry_run import describe
 

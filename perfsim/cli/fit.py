@@ -1,32 +1,25 @@
 """Fitting a case to tables or maps of MBF."""
 
 import contextlib
-import json
+import dataclasses
 import tempfile
 from pathlib import Path
 
-from perfsim import io, viz
+from perfsim import io
 from perfsim._results import InputError, SimulationError, meant
 from perfsim.cli.cost import cost_of
+from perfsim.cli.fit_results import Found, print_found, write_found
 from perfsim.cli.fitted import fitted_case
 from perfsim.cli.folder import claimed
-from perfsim.cli.measured import panels, read_measured
+from perfsim.cli.measured import read_measured
 from perfsim.cli.results import write_results
 from perfsim.cli.run import computed, started
-from perfsim.cli.tables import print_table
-from perfsim.cli.terminal import open_console, warn
+from perfsim.cli.terminal import open_console
 from perfsim.cohorts import Heart
-from perfsim.coupling import simulate
 from perfsim.inverse import (
-    Ensemble,
     Fit,
     Free,
-    Goodness,
-    Identifiability,
-    Posterior,
-    Quantity,
     ToneField,
-    Value,
     clinical_table,
     fit,
     goodness,
@@ -35,12 +28,11 @@ from perfsim.inverse import (
     next_measurement,
     posterior,
     throat_errors,
+    verdicts,
 )
 from perfsim.observe import Cuff, LongAxis, Noise, Scan, Segments, Wire, lesion_sites
 
 import jax.numpy as jnp
-import numpy as np
-from rich.console import Console
 
 WRITTEN = {
     "tone", "throat", "severity", "supply", "drainage", "mobility", "exponent", "hematocrit", "pressure", "demand",
@@ -89,25 +81,27 @@ def fit_case(
                     raise SimulationError(f"the fit ended after {fitted.iterations} steps: {fitted.message}")
             with stages.stage("posterior"):
                 known = posterior(fitted, throw=False)
-                said, good = identifiability(known), goodness(known)
-                held = left_out(fitted)
-            with stages.stage("intervals"):
-                quantities, draws = clinical_table(known)
-            with stages.stage("next"):
-                view = Segments(LongAxis.of(heart.wall.frame))
-                values = next_measurement(known, _candidates(fitted, view, rest is None))
+                found = Found(known, identifiability(known), goodness(known), left_out(fitted))
+            if found.good.usable:  # of others nothing may follow
+                with stages.stage("intervals"):
+                    quantities, draws = clinical_table(known, case.fit.draws)
+                with stages.stage("next"):
+                    view = Segments(LongAxis.of(heart.wall.frame))
+                    values = next_measurement(known, _candidates(fitted, view, rest is None))
+                judged = verdicts(known, draws, values)
+                found = dataclasses.replace(found, quantities=quantities, draws=draws, values=values, judged=judged)
             if folder is not None:
                 with tempfile.TemporaryDirectory() as made, folder.filled() as scratch:
                     run = computed(fitted_case(case, heart, fitted.sim, Path(made)), stages, folder)
                     for _ in write_results(scratch, run, stages.seconds, tuple(case.free)):
                         pass
-                    _write(scratch, case.name, heart, known, said, good, held, quantities, draws, values)
-    if good.usable:
-        _print(console, known, said, good, held, quantities, draws, values)
+                    write_found(scratch, case.name, heart, found)
+    if found.good.usable:
+        print_found(console, found)
     if out is not None:
         console.print(f"The fit is in {out}: fit.html, fit.json; the fitted case and its run beside them: report.html")
-    if not good.usable:
-        raise SimulationError(good.verdict)
+    if not found.good.usable:
+        raise SimulationError(found.good.verdict)
 
 
 def check_parameters(case: io.Case) -> None:
@@ -150,93 +144,3 @@ def _candidates(fitted: Fit, view: Segments, no_rest: bool) -> dict:
         branch = sim.network.branch_names[int(sim.lesions.branch[k])]
         out[f"pressure wire behind the {branch} stenosis"] = Wire(0.0, site)
     return out
-
-
-def _print(
-    console: Console,
-    known: Posterior,
-    said: Identifiability,
-    good: Goodness,
-    held: list[str],
-    quantities: list[Quantity],
-    draws: Ensemble,
-    values: list[Value],
-) -> None:
-    console.print(good.verdict, style="" if good.explained else "yellow")
-    for line in draws.lines():
-        console.print(line, style="" if draws.reliable else "yellow")
-    for title, (header, rows) in (
-        ("Fit", viz.parameter_rows(known, said)),
-        ("Derived, every draw through the model", viz.quantity_rows(quantities)),
-        ("What to measure next", (["measurement", "information [bits]"], [[v.name, f"{v.bits:.1f}"] for v in values])),
-    ):
-        print_table(console, title, header, rows)
-    console.print(viz.outcome(known.fit))
-    if not known.fit.converged:
-        warn(console, known.fit.message)
-    for line in (*said.lines(), *held):
-        console.print(line)
-
-
-def _write(
-    out: Path,
-    name: str,
-    heart: Heart,
-    known: Posterior,
-    said: Identifiability,
-    good: Goodness,
-    held: list[str],
-    quantities: list[Quantity],
-    draws: Ensemble,
-    values: list[Value],
-) -> None:
-    fitted = known.fit
-    posed = fitted.problem
-    maps = panels(heart, fitted.fitted, simulate(fitted.sim, posed.flow, posed.tissue, posed.states))
-    viz.write_fit_report(out / "fit.html", name, maps, known, said, good, held, quantities, values, draws)
-    at = {n: k for k, n in enumerate(fitted.names)}
-    content = {
-        "converged": fitted.converged,
-        "result": fitted.result.name,
-        "message": fitted.message,
-        "iterations": fitted.iterations,
-        "solves": fitted.solves,
-        "goodness_of_fit": {
-            "verdict": good.verdict,
-            "explained": good.explained,
-            "usable": good.usable,
-            "chi2": good.chi2,
-            "data": good.data,
-            "effective_parameters": good.effective,
-            "probability": good.probability,
-            "probability_of_largest_residual": good.probability_of_largest,
-            "missed": good.missed,
-        },
-        "misfit": {"before": fitted.cost_before, "after": fitted.cost_after},
-        "parameters": {
-            n: {
-                "before": float(fitted.before[at[n]]),
-                "after": float(fitted.after[at[n]]),
-                "uncertainty_left": float(s),
-            }
-            for n, s in zip(said.names, said.sd, strict=True)
-        },
-        "quantities": {
-            q.name: {"median": q.middle, "interval_90": [q.low, q.high], "before": list(q.before), "unit": q.unit}
-            | ({} if q.probability is None else {q.event: q.probability})
-            for q in quantities
-        },
-        "draws": {
-            "count": len(draws.weight),
-            "failed": draws.failed,
-            "effective": draws.effective,
-            "pareto_k": draws.k_hat if draws.k_hat is not None and np.isfinite(draws.k_hat) else None,
-            "pareto_k_limit": draws.k_limit,
-            "reliable": draws.reliable,
-        },
-        "identifiability": said.lines(),
-        "held": held,
-        "eigenvalues": [float(x) for x in said.eigenvalues],
-        "next_measurement_bits": {v.name: v.bits for v in values},
-    }
-    (out / "fit.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -1,6 +1,7 @@
 """Inverse fitting: free parameters, priors, maximum a posteriori."""
 
 from perfsim.inverse.blocks import Free
+from perfsim.inverse.comparison import Comparison, comparisons
 from perfsim.inverse.fields import Matern, ToneField
 from perfsim.inverse.fit import Fit, fit
 from perfsim.inverse.goodness import Goodness, goodness
@@ -18,9 +19,12 @@ from perfsim.inverse.parameters import PARAMETERS, Parameter, throat_errors
 from perfsim.inverse.posterior import Ensemble, Posterior, posterior
 from perfsim.inverse.problem import Problem, problem
 from perfsim.inverse.quantities import Quantity, clinical_quantities, clinical_table
+from perfsim.inverse.ridge import Ridge, ridge
+from perfsim.inverse.verdict import Verdict, verdicts
 
 __all__ = [
     "PARAMETERS",
+    "Comparison",
     "Confounded",
     "Ensemble",
     "Fit",
@@ -33,10 +37,13 @@ __all__ = [
     "Posterior",
     "Problem",
     "Quantity",
+    "Ridge",
     "ToneField",
     "Value",
+    "Verdict",
     "clinical_quantities",
     "clinical_table",
+    "comparisons",
     "fit",
     "goodness",
     "identifiability",
@@ -45,5 +52,7 @@ __all__ = [
     "posterior",
     "problem",
     "profile",
+    "ridge",
     "throat_errors",
+    "verdicts",
 ]

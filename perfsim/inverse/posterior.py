@@ -7,7 +7,7 @@ with JᵀJ ≈ U Λ Uᵀ the covariance is I - U Λ/(1 + Λ) Uᵀ, and ξ̂ + n 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.coupling import Solution
@@ -24,6 +24,16 @@ FEWEST = 25
 """draws whose largest weights make a tail"""
 BLOCK, MOST = 32, 1024
 """directions tried at a time, and at most, where eigenvalues are found by random products"""
+
+
+class Proposal(Protocol):
+    """A distribution of ξ to draw from."""
+
+    def draw(self, count: int, seed: int = 0) -> np.ndarray:
+        """(count, parameters) draws."""
+
+    def energy(self, xi: np.ndarray) -> np.ndarray:
+        """-log of the density at rows ξ, up to a constant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,24 +72,41 @@ class Posterior:
         half = half - (half @ self.directions * (1.0 - (1.0 + self.eigenvalues) ** -0.5)) @ self.directions.T
         return self.fit.xi + np.concatenate([half, -half])[:count]
 
-    def sample(self, quantities: Callable[[Solution], Any], count: int = 100, seed: int = 0) -> "Ensemble":
+    def sample(
+        self,
+        quantities: Callable[[Solution], Any],
+        count: int = 100,
+        seed: int = 0,
+        along: "Proposal | None" = None,
+        most: int | None = None,
+    ) -> "Ensemble":
         """Sample quantities from the posterior: `count` draws, each through the whole model.
 
         `quantities(solution)` returns an array or a dictionary of them; what it needs of the geometry it brings along.
-        Draws carry weights, posterior over Laplace density and Pareto-smoothed, so that what the approximation gets
-        wrong is corrected as far as they reach. All states of the simulation are solved. Draws whose solve failed are
-        dropped and counted. Raises `SimulationError` if all of them failed.
+        Draws are those of the Laplace approximation, or of a distribution `along` (see `ridge`). They carry weights,
+        posterior over this density and Pareto-smoothed, so that what the approximation gets wrong is corrected as far
+        as they reach. Where weights are not reliable, as many draws again are taken until there are `most` of them. All
+        states of the simulation are solved. Draws whose solve failed are dropped and counted. Raises `SimulationError`
+        if all of them failed.
         """
-        xi, values, cost = self._solve_draws(quantities, self.draw(count, seed))
-        log_ratio = np.array([self.laplace_cost(x) for x in xi]) - cost
-        weight, k_hat = pareto_smoothed(log_ratio)
-        return Ensemble(values, weight, failed=count - len(xi), k_hat=k_hat)
+        source = self if along is None else along
+        parts, taken = [], 0
+        while True:
+            drawn = source.draw(count, seed + taken)
+            parts.append(self._solve_draws(quantities, drawn))
+            taken += count
+            xi, cost = (np.concatenate([part[k] for part in parts]) for k in (0, 2))
+            weight, k_hat = pareto_smoothed(source.energy(xi) - cost)
+            values = {k: np.concatenate([part[1][k] for part in parts]) for k in parts[0][1]}
+            found = Ensemble(values, weight, failed=taken - len(xi), k_hat=k_hat, xi=xi)
+            if found.reliable or taken >= (most or 0):
+                return found
 
     def before(self, quantities: Callable[[Solution], Any], count: int = 64, seed: int = 0) -> "Ensemble":
         """Sample quantities from the prior, likewise."""
         drawn = np.random.default_rng(seed).normal(size=(count, len(self.fit.xi)))
         xi, values, _ = self._solve_draws(quantities, drawn)
-        return Ensemble(values, np.full(len(xi), 1.0 / len(xi)), failed=count - len(xi))
+        return Ensemble(values, np.full(len(xi), 1.0 / len(xi)), failed=count - len(xi), xi=xi)
 
     def _solve_draws(self, quantities, xi: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
         """(draws whose solve succeeded, their quantities, their ½|r|² + ½|ξ|²)."""
@@ -100,10 +127,10 @@ class Posterior:
             raise SimulationError(f"{RESULTS.draws_failed.message} {causes}")
         return np.stack(kept), {k: np.stack([f[k] for f in found]) for k in found[0]}, np.array(costs)
 
-    def laplace_cost(self, xi: np.ndarray) -> float:
-        """½ (ξ - ξ̂)ᵀ (I + JᵀJ) (ξ - ξ̂)."""
+    def energy(self, xi: np.ndarray) -> np.ndarray:
+        """½ (ξ - ξ̂)ᵀ (I + JᵀJ) (ξ - ξ̂) of each row."""
         off = xi - self.fit.xi
-        return 0.5 * float(off @ off + self.eigenvalues @ (self.directions.T @ off) ** 2)
+        return 0.5 * (np.sum(off**2, axis=-1) + (off @ self.directions) ** 2 @ self.eigenvalues)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +143,8 @@ class Ensemble:
     """of the draws, they sum to 1"""
     failed: int = 0
     """draws that were dropped because their solve failed"""
+    xi: np.ndarray | None = None
+    """(draws, parameters), standard normal before the data"""
     k_hat: float | None = None
     """shape of the Pareto distribution of the largest weights; None for draws without weights"""
 

@@ -247,6 +247,8 @@ class Fit(Section):
     unit: Literal["mL/min/g", "mL/min/mL", "mL/min/100g"] = "mL/min/g"
     per: Literal["gram", "region"] = "gram"
     orientation: Orientation = None
+    draws: Annotated[int, Field(ge=40, le=100_000)] = 400
+    """from the posterior, each through the whole model"""
 
     @model_validator(mode="after")
     def _once(self):

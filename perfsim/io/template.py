@@ -138,6 +138,7 @@ fwhm = {_mm(c.fit.fwhm)}                  # of a NIfTI map: its resolution,
 noise = {c.fit.noise}                   # standard deviation of a voxel over its MBF,
 unit = "{c.fit.unit}"              # of maps and tables that name none; or mL/min/mL, mL/min/100g
 per = "{c.fit.per}"                   # gram of perfusable tissue, or region (MBF times tissue fraction)
+draws = {c.fit.draws}                    # from the posterior, each through the whole model
 {_line(_orientation(c.fit.orientation))}
 [learn]                        # what `perfsim learn train` teaches a network, on synthetic patients
 task = "{c.learn.task}"                  # tone, direct, subgrid or pressure

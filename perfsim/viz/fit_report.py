@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from perfsim.inverse import Ensemble, Fit, Goodness, Identifiability, Posterior, Quantity, Value
+from perfsim.inverse import Comparison, Ensemble, Fit, Goodness, Identifiability, Posterior, Quantity, Value, Verdict
+from perfsim.inverse.verdict import in_hundredths
 from perfsim.viz.colors import Scale, mbf_scale
 from perfsim.viz.pages import png, write_page
 from perfsim.viz.polar import RINGS, SECTORS, draw_grid, middle_of, name_walls
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 RESIDUAL = Scale("standard deviations", -3.0, 3.0, matplotlib.colormaps["RdBu_r"])
 UNDER = "Intervals hold 90 % of the posterior under the model, its priors and the stated noise, not errors of these."
+NO_ANSWER = ("No answer", "–", "the model does not explain the data")
 ANSWERS = ("FFR", "MFR")
 """kinds of quantities that come first"""
 
@@ -29,10 +31,13 @@ def write_fit_report(
     quantities: Sequence[Quantity],
     next_values: Sequence[Value] = (),
     draws: Ensemble | None = None,
+    judged: Sequence[Verdict] = (),
+    compared: Sequence[Comparison] = (),
 ) -> None:
-    """One self-contained HTML file. `maps` holds, per state, what was measured and fitted [mL/min/g] and the
-    residuals [standard deviations]: of the 17 segments, or bull's eyes as `polar_grid` makes them. Where the model
-    does not explain the data at all there is no answer. `held` says what the fit left as it was.
+    """One self-contained HTML file, with the verdict on each territory first. `maps` holds, per state, what was
+    measured and fitted [mL/min/g] and the residuals [standard deviations]: of the 17 segments, or bull's eyes as
+    `polar_grid` makes them. Where the model does not explain the data at all there is no answer. `held` says what the
+    fit left as it was.
     """
     fit = known.fit
     warnings = [fit.result.message] * (not fit.converged) + [good.verdict] * (not good.explained)
@@ -41,16 +46,18 @@ def write_fit_report(
         path,
         "fit",
         name=f"fit of {name}",
-        cards=answers(quantities) if good.usable else [("No answer", "–", "the model does not explain the data")],
+        cards=[*verdict_cards(judged), *answers(quantities)] if good.usable else [NO_ANSWER],
         outcome=outcome(fit),
         warnings=warnings + (lines if draws is not None and not draws.reliable else []),
         cautions=[
             *[good.verdict] * good.explained,
+            *held,
             *said.lines(),
             *(lines if draws is not None and draws.reliable else []),
             UNDER,
         ],
         maps=_maps(maps),
+        compared=comparison_rows(compared),
         known=_known_of(quantities),
         parameter_picture=png(_intervals(said)),
         information=png(_spectrum(said)),
@@ -61,11 +68,31 @@ def write_fit_report(
     )
 
 
+def verdict_cards(judged: Sequence[Verdict]) -> list[tuple[str, str, str]]:
+    """(territory, what is behind its flow, the probabilities and what to measure next)."""
+    return [(f"{v.territory} territory", v.given, v.numbers) for v in judged]
+
+
+def comparison_rows(compared: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of what was measured beside what was fitted."""
+    states = [s for s in ("rest", "hyperemia") if any(s in c.measured for c in compared)]
+    header, rows = ["place"], []
+    for state in states:
+        header += [f"MBF {state}, measured [mL/min/g]", "fitted"]
+    reserve = len(states) == 2
+    header += ["MFR, measured", "fitted"] * reserve
+    for c in compared:
+        numbers = [x for state in states for x in (c.measured[state], c.fitted[state])] + list(c.mfr) * reserve
+        place = f"{c.place} territory" if c.kind == "territory" else c.place
+        rows.append([place, *(f"{x:.2f}" if np.isfinite(x) else "–" for x in numbers)])
+    return header, rows
+
+
 def answers(quantities: Sequence[Quantity]) -> list[tuple[str, str, str]]:
     """(what, median, its interval and probability) of the quantities that a reader asks for first."""
     found = []
     for q in sorted((q for q in quantities if q.kind in ANSWERS), key=lambda q: ANSWERS.index(q.kind)):
-        event = "" if q.probability is None else f"; {q.event} {_share(q.probability)}"
+        event = "" if q.probability is None else f"; {q.event} {in_hundredths(q.probability)}"
         found.append((q.name, f"{q.middle:.2f} {q.unit}".strip(), f"90 % interval {q.low:.2f} to {q.high:.2f}{event}"))
     return found
 
@@ -83,14 +110,10 @@ def quantity_rows(quantities: Sequence[Quantity]) -> tuple[list[str], list[list[
     """Header and rows of the derived quantities."""
     rows = [
         [q.name, f"{q.middle:.2f}", f"{q.low:.2f} to {q.high:.2f}", "{:.2f} to {:.2f}".format(*q.before), q.unit,
-         "" if q.probability is None else f"{q.event} {_share(q.probability)}"]
+         "" if q.probability is None else f"{q.event} {in_hundredths(q.probability)}"]
         for q in quantities
     ]  # fmt: skip
     return ["quantity", "median", "90 % interval", "before the data", "unit", ""], rows
-
-
-def _share(p: float) -> str:
-    return "< 0.01" if p < 0.005 else "> 0.99" if p > 0.995 else f"= {p:.2f}"
 
 
 def parameter_rows(known: Posterior, said: Identifiability) -> tuple[list[str], list[list[str]]]:

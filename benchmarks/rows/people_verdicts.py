@@ -1,0 +1,38 @@
+"""What a fit says of patients whose truth is known."""
+
+from rows.row import Found, Rows
+
+ROWS = Rows()
+CODE = ("perfsim/inverse", "perfsim/coupling", "perfsim/observe", "benchmarks/verdict_patients.py")
+LEAST = 0.25
+"""part of each group that a verdict is given of"""
+
+
+def _patients(count: int, reading: bool) -> dict:
+    import verdict_patients
+
+    told, _ = verdict_patients.measure(count, reading=reading)
+    return {k: [round(x, 3) for x in v] if isinstance(v, list) else round(v, 3) for k, v in told.items()}
+
+
+@ROWS.add(
+    "P17", "given ≥ 0.55, in each group ≥ 0.25; right ≥ 0.90 of those; surely wrong ≤ 0.03", costly=True, code=CODE
+)
+def verdicts_with_a_reading() -> Found:
+    told = _patients(200, reading=True)
+    shares = min(told["given_by_group"]) >= LEAST and told["given"] >= 0.55
+    return Found(told, shares and told["right_of_given"] >= 0.90 and told["surely_wrong"] <= 0.03, told["patients"])
+
+
+@ROWS.add("P18", "90 % intervals of FFR and tone cover 0.86-0.94, ≥ 0.80 in each group", costly=True, code=CODE)
+def intervals_cover() -> Found:
+    told = _patients(200, reading=True)
+    names = ("ffr_covered", "tone_covered")
+    overall = all(0.86 <= told[name] <= 0.94 for name in names)
+    return Found(told, overall and all(min(told[f"{name}_by_group"]) >= 0.80 for name in names), told["patients"])
+
+
+@ROWS.add("P19", "without a reading: right ≥ 0.88 of those given; surely wrong ≤ 0.03", costly=True, code=CODE)
+def verdicts_without_a_reading() -> Found:
+    told = _patients(100, reading=False)
+    return Found(told, told["right_of_given"] >= 0.88 and told["surely_wrong"] <= 0.03, told["patients"])
