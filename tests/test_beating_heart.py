@@ -26,7 +26,7 @@ import pytest
 def beating(small_heart):
     """The small heart with friction alone: steady, and pulsatile."""
     sim = eqx.tree_at(lambda s: s.loss, small_heart.sim, NoLoss())
-    flow = pulsatile(sim, samples=20)
+    flow = pulsatile(sim, samples=20, dx=2e-3)
     return simulate(sim), check(simulate(sim, flow=flow)), flow
 
 

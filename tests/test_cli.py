@@ -10,6 +10,7 @@ from pathlib import Path
 
 from perfsim import InputError
 from perfsim.cli.stages import Stage
+from perfsim.inverse.verdict import WORDS
 from perfsim.io import DEMO, grow_case, parse_case, read_segments, resolved
 
 import nibabel as nib
@@ -163,7 +164,10 @@ def test_fit_recovers_a_tone(demo, tmp_path, monkeypatch):
     ]
     assert list(found["parameters"]) == free  # all that explains a map as well as another
     lad = found["verdicts"]["LAD"]
-    assert sum(lad["probability"].values()) == pytest.approx(1.0) and f"LAD: {lad['verdict']} (" in run.stdout
+    assert (
+        sum(lad["probability"].values()) == pytest.approx(1.0)
+        and f"LAD: {WORDS.get(lad['verdict'], lad['verdict'])}" in run.stdout
+    )
     (compared,) = (c for c in found["measured_and_fitted"] if c["place"] == "8 mid anteroseptal")
     stress = next(r for r in rows if r["segment"] == "8")
     assert compared["measured"]["hyperemia"] == pytest.approx(0.6 * float(stress["mbf_mL_min_g"]), abs=1e-4)

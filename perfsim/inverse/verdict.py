@@ -22,6 +22,10 @@ FEEDS = 0.25
 """part of a territory's tissue behind a stenosis from which the stenosis is the territory's"""
 KINDS = ("neither", "obstructive stenosis", "microvascular dysfunction", "both")
 CANNOT_TELL = "cannot tell"
+WORDS = {
+    "neither": "no obstructive stenosis, no microvascular dysfunction",
+    "both": "obstructive stenosis and microvascular dysfunction",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Verdict:
         return self.likeliest if sure else CANNOT_TELL
 
     @property
+    def words(self) -> str:
+        """The verdict as one says it."""
+        return WORDS.get(self.given, self.given)
+
+    @property
     def obstructive(self) -> float:
         """Probability that FFR is at most 0.80."""
         return self.probability["obstructive stenosis"] + self.probability["both"]
@@ -70,7 +79,7 @@ class Verdict:
         return f"{stenosis}, P(microvascular, tone ≤ {DYSFUNCTION:.1f}) {in_hundredths(self.microvascular)}{following}"
 
     def __str__(self) -> str:
-        return f"{self.territory}: {self.given} ({self.numbers})"
+        return f"{self.territory}: {self.words} ({self.numbers})"
 
 
 def in_hundredths(p: float) -> str:

@@ -70,7 +70,7 @@ def write_fit_report(
 
 def verdict_cards(judged: Sequence[Verdict]) -> list[tuple[str, str, str]]:
     """(territory, what is behind its flow, the probabilities and what to measure next)."""
-    return [(f"{v.territory} territory", v.given, v.numbers) for v in judged]
+    return [(f"{v.territory} territory", v.words, v.numbers) for v in judged]
 
 
 def comparison_rows(compared: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
@@ -78,9 +78,9 @@ def comparison_rows(compared: Sequence[Comparison]) -> tuple[list[str], list[lis
     states = [s for s in ("rest", "hyperemia") if any(s in c.measured for c in compared)]
     header, rows = ["place"], []
     for state in states:
-        header += [f"MBF {state}, measured [mL/min/g]", "fitted"]
+        header += [f"{state} [mL/min/g]", "fitted"]
     reserve = len(states) == 2
-    header += ["MFR, measured", "fitted"] * reserve
+    header += ["MFR", "fitted"] * reserve
     for c in compared:
         numbers = [x for state in states for x in (c.measured[state], c.fitted[state])] + list(c.mfr) * reserve
         place = f"{c.place} territory" if c.kind == "territory" else c.place
@@ -161,7 +161,8 @@ def _bulls_eye(axes, value: np.ndarray, scale: Scale, text: str) -> None:
         v = value[segment] if segment < len(value) else np.nan
         color = scale.colors(scale.norm(v)) if np.isfinite(v) else (0.9, 0.9, 0.9, 1.0)
         low, high = RINGS[ring], RINGS[ring + 1]
-        axes.bar(np.radians(start + 0.5 * width), high - low, np.radians(width), low, color=color, edgecolor="white")
+        edge = "white" if width < 360 else "none"  # or the apex's own would run through its number
+        axes.bar(np.radians(start + 0.5 * width), high - low, np.radians(width), low, color=color, edgecolor=edge)
         ink = scale.text_on(float(v)) if np.isfinite(v) else "black"
         label = text.format(v) if np.isfinite(v) else "–"
         axes.text(*middle_of(segment), label, ha="center", va="center", fontsize=9, color=ink)
