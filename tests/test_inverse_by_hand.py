@@ -266,6 +266,10 @@ def test_what_is_behind_a_territory():
     """Which stenoses feed it, and its tone: by the tissue of its terminals, times what changed in its supply."""
     heart = tiny_heart()
     assert [feeding_lesions(heart, t) for t in (0, 1)] == [[0], [1]]
+    trunk = eqx.tree_at(
+        lambda s: (s.lesions.branch, s.lesions.center), heart, (jnp.array([0, 1]), jnp.array([5e-3, 18e-3]))
+    )
+    assert [feeding_lesions(trunk, t) for t in (0, 1)] == [[0, 1], [0]]  # the left main's, and one of the LAD's
     demand = np.asarray(heart.network.demand)
     sick = eqx.tree_at(
         lambda s: (s.tissue.tone, s.tissue.terminal_tone, s.tissue.supply), heart,

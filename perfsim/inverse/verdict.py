@@ -19,7 +19,8 @@ DYSFUNCTION = 0.6
 SURE = 0.8
 """probability from which a verdict is given"""
 FEEDS = 0.25
-"""part of a territory's tissue behind a stenosis from which the stenosis is the territory's"""
+"""part of a territory's tissue behind a stenosis from which the stenosis is the territory's, though it feeds more of
+another: that of the left main is the LAD's and the LCx's"""
 KINDS = ("neither", "obstructive stenosis", "microvascular dysfunction", "both")
 CANNOT_TELL = "cannot tell"
 WORDS = {
@@ -36,7 +37,7 @@ class Verdict:
     probability: dict[str, float]
     """of each of `KINDS`; they sum to 1"""
     ffr: tuple[float, float, float] | None
-    """5, 50 and 95 % of the lowest FFR past a stenosis that feeds it; None where none is listed"""
+    """5, 50 and 95 % of the lowest FFR past its stenoses; None where none is listed"""
     tone: tuple[float, float, float]
     """5, 50 and 95 % of its microvascular tone, 1 where it is healthy"""
     reliable: bool
@@ -142,13 +143,16 @@ def territory_tone(
 
 
 def feeding_lesions(sim: Simulation, territory: int) -> list[int]:
-    """The stenoses that at least a quarter of a territory's tissue lies behind."""
-    own, demand = np.asarray(sim.parts()[2].territory) == territory, np.asarray(sim.network.demand)
-    return [
-        k
-        for k, site in enumerate(lesion_sites(sim))
-        if np.sum(demand[own & np.asarray(behind(sim, int(site)))]) >= FEEDS * np.sum(demand[own])
-    ]
+    """The stenoses of a territory: those that feed more of it than of any other, or at least a quarter of it."""
+    own, demand = np.asarray(sim.parts()[2].territory), np.asarray(sim.network.demand)
+    count = len(sim.parts()[2].territory_names)
+    whole = np.bincount(own, demand, count)
+    found = []
+    for k, site in enumerate(lesion_sites(sim)):
+        fed = np.bincount(own, demand * np.asarray(behind(sim, int(site))), count)
+        if np.argmax(fed) == territory or fed[territory] >= FEEDS * whole[territory]:
+            found.append(k)
+    return found
 
 
 def _most_telling(known: Posterior, values: Sequence[Value], territory: str, feeding: list[int]) -> str:
