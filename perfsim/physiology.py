@@ -28,5 +28,14 @@ MOBILITY = 3e-11
 """K [m²/(Pa·s)]: screening length √(K/(g_a+g_v)) = 0.69 mm"""
 PIVOT = 48.256 * MMHG
 """p* of the transmural profile: healthy hyperemic endo/epi 1.0"""
+CONFOUNDERS = {
+    "tone": "microvascular tone",
+    "throat": "stenoses",
+    "demand": "resting demand",
+    "pressure": "aortic pressure",
+    "scale": "calibration scale",
+    "rotation": "rotation of the map",
+}
+"""what can explain a map of MBF as well as one another, in words: free in a fit unless the case says otherwise"""
 HALF_LIFE = {"O15": 122.24, "Rb82": 76.4, "N13": 597.9, "F18": 6586.2}
 """of tracers' radionuclides [s]; ⁸²Rb by Prior et al. 2012, the others as textbooks give them"""

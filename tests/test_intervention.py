@@ -133,6 +133,9 @@ def test_a_misread_throat_moves_the_ffr_as_a_solve_says(small_heart, small_solut
         other = eqx.tree_at(lambda s: s.lesions.throat, sim, jnp.array([throat]))
         assert end == pytest.approx(float(ffr(simulate(other).hyperemia)[site]), abs=2e-3)
     assert low < float(ffr(small_solution.hyperemia)[site]) < high
+    (tight,) = misread(sim, [0.5 * 0.2e-3 / healthy])  # as the case states it
+    assert low < tight[0] < float(ffr(small_solution.hyperemia)[site]) < tight[1] < high
+    assert misread(sim, [None]) == [(low, high)]
 
 
 def lumen_along(sim) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,7 @@ def computed(case: io.Case, stages: Stages, folder: ResultFolder) -> Run:
     with stages.stage("lumen"):
         read = reading_site(sim, solution)
         gain = read, lumen_gain(sim, read)
-        intervals = misread(sim)
+        intervals = misread(sim, [s.reading_error for s in case.stenosis])
     with stages.stage("certify") as stage:
         proved = io.certified(heart, solution)
         worst = max(found["mbf_of_a_volume"] for found in proved.values())

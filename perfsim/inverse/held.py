@@ -3,17 +3,10 @@
 from perfsim.inverse.blocks import Free
 from perfsim.inverse.fit import Fit
 from perfsim.inverse.parameters import PARAMETERS
+from perfsim.physiology import CONFOUNDERS
 
 import numpy as np
 
-CONFOUNDERS = {
-    "tone": "microvascular tone",
-    "throat": "stenoses",
-    "demand": "resting demand",
-    "pressure": "aortic pressure",
-    "scale": "calibration scale",
-    "rotation": "rotation of the map",
-}
 INSTEAD = {
     "throat": ("throat", "severity"),
     "tone": ("tone", "terminal_tone", "supply"),

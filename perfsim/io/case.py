@@ -10,7 +10,7 @@ from perfsim._extras import needed
 from perfsim._files import read_text
 from perfsim._results import InputError
 from perfsim.io.faults import explained
-from perfsim.physiology import HIGHEST_HEMATOCRIT, LEAST_THROAT
+from perfsim.physiology import CONFOUNDERS, HIGHEST_HEMATOCRIT, LEAST_THROAT
 
 with needed("io"):
     from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -229,10 +229,6 @@ class Blood(Section):
 
     plasma_viscosity: ViscosityValue = 1.2e-3
     hematocrit: Annotated[float, Field(ge=0.0, lt=HIGHEST_HEMATOCRIT)] = 0.45
-
-
-CONFOUNDERS = ("tone", "throat", "demand", "pressure", "scale", "rotation")
-"""what can explain a map of MBF as well as one another: free in a fit unless the case says otherwise"""
 
 
 class Fit(Section):

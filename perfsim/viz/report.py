@@ -129,7 +129,7 @@ def cards(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     return found
 
 
-_OF_READING = "from the error of a throat read by CT (0.2 mm) alone"
+_OF_READING = "from the error of the throat's reading alone"
 
 
 def answers(summary: dict[str, Any]) -> list[str]:
