@@ -9,6 +9,10 @@ tell", surely wrong if wrong with P ≥ 0.95.
 
     python benchmarks/verdict_patients.py --patients 200 --json               throats as CT reads them, ± 0.06 d/D
     python benchmarks/verdict_patients.py --patients 100 --no-reading --json  the site known, severity not
+    python benchmarks/verdict_patients.py --patients 100 --fault scar --json  whether goodness of fit finds a fault
+
+Faults: a scar (15-30 % of the wall at 0.1 of its supply), a map turned by 60°, rest and stress exchanged, three times
+the noise; "none" counts false alarms.
 """
 
 import argparse
@@ -37,12 +41,13 @@ READING = 0.06
 HIDDEN = (Free("tone", spread=0.1), "demand", "pressure", "scale", "rotation", ToneField(0.2, 15e-3))
 CONFOUNDERS = ("tone", "demand", "pressure", "scale", "rotation")
 """besides the stenosis"""
+FAULTS = ("none", "scar", "turned", "exchanged", "noisy")
 
 
-def patient(index: int, seed: int) -> dict:
-    """The truth: a simulation with the LAD's lesion, and what it was made from."""
+def patient(index: int, seed: int, fault: str = "none") -> dict:
+    """The truth: a simulation with the LAD's lesion, and what it was made from. Those with a fault are ill besides."""
     rng = np.random.default_rng([seed, index])
-    kind = index % 4
+    kind = index % 4 if fault == "none" else 1 + index % 3
     position, length = rng.uniform(0.015, 0.040), rng.uniform(0.006, 0.014)
     mass, tree = rng.uniform(0.095, 0.160), int(rng.integers(1 << 30))
     known, other = (
@@ -60,11 +65,18 @@ def patient(index: int, seed: int) -> dict:
     if kind in (2, 3):
         factor = jnp.ones_like(truth.sim.tissue.tone).at[lad].set(rng.uniform(0.35, 0.55))
         truth = eqx.tree_at(lambda m: m.sim.tissue.tone, truth, truth.sim.tissue.tone * factor)
+    if fault == "scar":
+        truth = eqx.tree_at(lambda m: m.sim, truth, scarred(truth.sim, rng))
+    if fault == "turned":
+        truth = eqx.tree_at(lambda m: m.data[0].pose.rotation, truth, truth.data[0].pose.rotation + np.radians(60.0))
     wanted = rng.uniform(0.55, 0.78) if kind in (1, 3) else rng.uniform(0.85, 0.97)
     truth, reached, solution = with_ffr(truth, wanted)
     shares = territory_shares(truth.sim, solution.hyperemia)
     tone = float(territory_tone(truth.sim, hidden, shares)[lad])
-    value = np.stack([scan.noise.draw(rng, v) for v in np.asarray(truth.data[0].predict(truth.sim, solution))])
+    noise = Noise(0.36, 0.06) if fault == "noisy" else scan.noise
+    value = np.stack([noise.draw(rng, v) for v in np.asarray(truth.data[0].predict(truth.sim, solution))])
+    if fault == "exchanged":
+        value = value[::-1]
     throat = float(truth.sim.lesions.throat[0])
     return {
         "kind": kind, "ffr": reached, "tone": tone, "throat": throat, "value": value, "known": known, "start": start,
@@ -73,6 +85,18 @@ def patient(index: int, seed: int) -> dict:
 
 
 _at = eqx.filter_jit(lambda posed, xi: posed.at(xi))
+
+
+def scarred(sim: Simulation, rng: np.random.Generator) -> Simulation:
+    """With a scar around a point of the wall."""
+    center, volume = np.asarray(sim.volumes.center), np.asarray(sim.volumes.volume)
+    real = volume > 1e-3 * volume.max()  # the others only fill up arrays
+    away = np.linalg.norm(center - center[rng.choice(np.flatnonzero(real))], axis=1)
+    order = np.argsort(np.where(real, away, np.inf))
+    size = np.searchsorted(np.cumsum(volume[order]), rng.uniform(0.15, 0.30) * volume.sum())
+    factor = np.ones(len(volume))
+    factor[order[:size]] = 0.1
+    return eqx.tree_at(lambda s: s.tissue.supply, sim, sim.tissue.supply * jnp.asarray(factor))
 
 
 def with_ffr(model, wanted: float):
@@ -113,6 +137,29 @@ def judge(index: int, seed: int, reading: bool, draws: int) -> dict:
         "interval_tone": verdict.tone, "k_hat": drawn.k_hat, "effective": drawn.effective, "draws": len(drawn.weight),
         "explained": good.explained, "seconds": time.process_time() - started,
     }  # fmt: skip
+
+
+def explained(index: int, seed: int, fault: str) -> dict:
+    """Whether goodness of fit lets a patient with this fault pass."""
+    true = patient(index, seed, fault)
+    heart = true["known"]
+    scan = Scan(STATES, jnp.asarray(true["value"]), Noise(0.12, 0.02), Segments(LongAxis.of(heart.wall.frame)))
+    start: Simulation = eqx.tree_at(lambda s: s.lesions.throat, true["start"], jnp.asarray([true["read"]]))
+    fitted = fit(start, [scan], (*CONFOUNDERS, Free("throat", spread=READING)), throw=False)
+    good = goodness(posterior(fitted, throw=False)) if fitted.converged else None
+    return {
+        "index": index, "fault": fault, "passed": bool(good and good.explained),
+        "probability": good and good.probability, "largest": good and good.probability_of_largest,
+    }  # fmt: skip
+
+
+def share_found(patients: int, fault: str, seed: int = 0) -> float:
+    """The part of these patients that goodness of fit refuses to call explained."""
+    found = []
+    for index in range(patients):
+        found.append(explained(index, seed, fault))
+        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    return float(np.mean([not f["passed"] for f in found]))
 
 
 def summary(found: list[dict]) -> dict:
@@ -164,8 +211,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--no-reading", action="store_true", help="the lesion's site is known, its severity not")
+    parser.add_argument("--fault", choices=FAULTS, help="whether goodness of fit finds it; no draws")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    if given.fault:
+        print(json.dumps({"fault": given.fault, "found": share_found(given.patients, given.fault, given.seed)}))
+        return
     told, _ = measure(given.patients, given.seed, not given.no_reading, given.draws)
     if given.json:
         print(json.dumps(told))

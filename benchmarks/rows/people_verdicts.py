@@ -32,6 +32,19 @@ def intervals_cover() -> Found:
     return Found(told, overall and all(min(told[f"{name}_by_group"]) >= 0.80 for name in names), told["patients"])
 
 
+@ROWS.add(
+    "P20", "goodness of fit finds each of four faults in ≥ 0.90, and one in ≤ 0.05 of the clean", costly=True, code=CODE
+)
+def goodness_finds_faults() -> Found:
+    import verdict_patients
+
+    told = {
+        fault: verdict_patients.share_found(200 if fault == "none" else 100, fault) for fault in verdict_patients.FAULTS
+    }
+    faults = [share for fault, share in told.items() if fault != "none"]
+    return Found(told, min(faults) >= 0.90 and told["none"] <= 0.05, 600)
+
+
 @ROWS.add("P19", "without a reading: right ≥ 0.88 of those given; surely wrong ≤ 0.03", costly=True, code=CODE)
 def verdicts_without_a_reading() -> Found:
     told = _patients(100, reading=False)
