@@ -44,7 +44,8 @@ def command(*arguments) -> list[str]:
 def process(*arguments, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
     """A command in a process of its own."""
     variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, env=variables)
+    # a run that prints in another encoding is read as far as it goes
+    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, errors="replace", env=variables)
 
 
 def begun(*arguments, cwd: Path) -> subprocess.Popen:
