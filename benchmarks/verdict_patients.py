@@ -23,10 +23,12 @@ import time
 
 import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
+from perfsim.cohorts.patients import NOMINAL_THROAT
 from perfsim.coupling import Simulation, pad, simulate
-from perfsim.inverse import Free, ToneField, clinical_table, fit, goodness, posterior, problem, verdicts
+from perfsim.inverse import Fit, Free, ToneField, clinical_table, fit, goodness, posterior, problem, verdicts
 from perfsim.inverse.verdict import DYSFUNCTION, KINDS, territory_tone
 from perfsim.observe import LongAxis, Noise, Scan, Segments, ffr, lesion_sites, territory_shares
+from perfsim.physiology import CONFOUNDERS
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -39,8 +41,8 @@ STATES = ("rest", "hyperemia")
 READING = 0.06
 """standard deviation of a throat d/D on CT"""
 HIDDEN = (Free("tone", spread=0.1), "demand", "pressure", "scale", "rotation", ToneField(0.2, 15e-3))
-CONFOUNDERS = ("tone", "demand", "pressure", "scale", "rotation")
-"""besides the stenosis"""
+BESIDES = tuple(name for name in CONFOUNDERS if name != "throat")
+"""what is free besides the stenosis"""
 FAULTS = ("none", "scar", "turned", "exchanged", "noisy")
 
 
@@ -112,16 +114,20 @@ def with_ffr(model, wanted: float):
     return tried, reached, solution
 
 
+def fitted_to(true: dict, reading: bool) -> Fit:
+    """The fit of what is known of a patient: a reading of the throat, or the site of the lesion alone."""
+    scan = Scan(STATES, jnp.asarray(true["value"]), Noise(0.12, 0.02), Segments(LongAxis.of(true["known"].wall.frame)))
+    free = Free("throat", spread=READING) if reading else "severity"
+    begin = true["read"] if reading else NOMINAL_THROAT
+    start = eqx.tree_at(lambda s: s.lesions.throat, true["start"], jnp.asarray([begin]))
+    return fit(start, [scan], (*BESIDES, free), throw=False)
+
+
 def judge(index: int, seed: int, reading: bool, draws: int) -> dict:
     """One patient: the truth and what the fit says."""
     started = time.process_time()
     true = patient(index, seed)
-    heart, start = true["known"], true["start"]
-    scan = Scan(STATES, jnp.asarray(true["value"]), Noise(0.12, 0.02), Segments(LongAxis.of(heart.wall.frame)))
-    free = Free("throat", spread=READING) if reading else "severity"
-    begin = true["read"] if reading else 0.75
-    start: Simulation = eqx.tree_at(lambda s: s.lesions.throat, start, jnp.asarray([begin]))
-    fitted = fit(start, [scan], (*CONFOUNDERS, free), throw=False)
+    fitted = fitted_to(true, reading)
     out = {"index": index, "kind": true["kind"], "ffr": true["ffr"], "tone": true["tone"]}
     if not fitted.converged:
         return out | {"given": "cannot tell", "why": fitted.result.name, "seconds": time.process_time() - started}
@@ -141,11 +147,7 @@ def judge(index: int, seed: int, reading: bool, draws: int) -> dict:
 
 def explained(index: int, seed: int, fault: str) -> dict:
     """Whether goodness of fit lets a patient with this fault pass."""
-    true = patient(index, seed, fault)
-    heart = true["known"]
-    scan = Scan(STATES, jnp.asarray(true["value"]), Noise(0.12, 0.02), Segments(LongAxis.of(heart.wall.frame)))
-    start: Simulation = eqx.tree_at(lambda s: s.lesions.throat, true["start"], jnp.asarray([true["read"]]))
-    fitted = fit(start, [scan], (*CONFOUNDERS, Free("throat", spread=READING)), throw=False)
+    fitted = fitted_to(patient(index, seed, fault), reading=True)
     good = goodness(posterior(fitted, throw=False)) if fitted.converged else None
     return {
         "index": index, "fault": fault, "passed": bool(good and good.explained),

@@ -1,5 +1,7 @@
 """What a fit says of patients whose truth is known."""
 
+import functools
+
 from rows.row import Found, Rows
 
 ROWS = Rows()
@@ -8,6 +10,7 @@ LEAST = 0.25
 """part of each group that a verdict is given of"""
 
 
+@functools.cache  # two rows ask for the same patients
 def _patients(count: int, reading: bool) -> dict:
     import verdict_patients
 
