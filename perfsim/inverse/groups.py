@@ -51,10 +51,7 @@ def _by_instrument(images: Sequence[Imaging], sizes: list[int], labels: list[str
 def _labels(model: Model, name: str, total: int) -> list[str]:
     sim = model.sim
     states = [s.name for s in sim.states]
-    lesions = [
-        f"{sim.network.branch_names[int(b)]}@{1e3 * float(c):.0f}mm"
-        for b, c in zip(sim.lesions.branch, sim.lesions.center, strict=True)
-    ]
+    lesions = lesion_labels(sim)
     known = {
         "tone": list(sim.tissue.territory_names) if sim.tissue is not None else [],
         "throat": lesions,
@@ -70,6 +67,14 @@ def _labels(model: Model, name: str, total: int) -> list[str]:
     if len(known) == total:
         return known
     return [""] if total == 1 else [str(k) for k in range(total)]
+
+
+def lesion_labels(sim: Simulation) -> list[str]:
+    """What each stenosis is called in the names of parameters, e.g. "LAD@30mm"."""
+    return [
+        f"{sim.network.branch_names[int(b)]}@{1e3 * float(c):.0f}mm"
+        for b, c in zip(sim.lesions.branch, sim.lesions.center, strict=True)
+    ]
 
 
 def _members(sim: Simulation, name: str, shape: tuple[int, ...], by: str) -> tuple[np.ndarray, list[str]]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from perfsim.coupling import Simulation
+from perfsim.inverse.groups import lesion_labels
 from perfsim.inverse.identifiability import Value
 from perfsim.inverse.linearized import evaluate, model_at
 from perfsim.inverse.posterior import Ensemble, Posterior
@@ -157,8 +158,7 @@ def feeding_lesions(sim: Simulation, territory: int) -> list[int]:
 
 def _most_telling(known: Posterior, values: Sequence[Value], territory: str, feeding: list[int]) -> str:
     """The measurement that leaves least of what is uncertain about a territory: its tone and its stenoses."""
-    lesions, branches = known.fit.sim.lesions, known.fit.sim.network.branch_names
-    at = [f"{branches[int(lesions.branch[k])]}@{1e3 * float(lesions.center[k]):.0f}mm" for k in feeding]
-    asked = {f"{kind}[{place}]" for kind in ("throat", "severity") for place in at} | {f"tone[{territory}]"}
+    labels = lesion_labels(known.fit.sim)
+    asked = {f"{kind}[{labels[k]}]" for kind in ("throat", "severity") for k in feeding} | {f"tone[{territory}]"}
     left = [(sum(v.sd[n] for n in asked & set(v.sd)), v.name) for v in values if asked & set(v.sd)]
     return min(left)[1] if left else ""
