@@ -23,9 +23,17 @@ perfsim.enable_compile_cache()  # workers, and what they run as programs of thei
 
 
 def pytest_configure(config):
-    """Without LLVM's optimization, and with XLA's older emitter where there is one, programs compile in a third of the
-    time, and small ones hardly run longer. The slow tests run as users' programs do.
+    """Settings of the process, before jax starts in it.
+
+    Without LLVM's optimization, and with XLA's older emitter where there is one, programs compile in a third of the
+    time, and small ones hardly run longer. The slow tests run as users' programs do. A worker keeps to one core:
+    XLA's threads would spin while they wait for the other worker's. What tracing leaves is collected less often.
     """
+    gc.set_threshold(50_000, 20, 50)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
     if "not slow" in config.option.markexpr:
         flags = ["--xla_backend_optimization_level=0"]
         if tuple(map(int, version("jaxlib").split(".")[:2])) < OLDER_EMITTER_ENDS:

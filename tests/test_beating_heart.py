@@ -11,6 +11,7 @@ from perfsim.coupling import (
     ventricular_shape,
 )
 from perfsim.coupling.heartbeat import Swinging
+from perfsim.coupling.pulsatile import COMPLIANCE
 from perfsim.flow import LumpedOutlets, NoLoss
 from perfsim.network import VesselNetwork, stenosis
 from perfsim.units import MMHG
@@ -20,13 +21,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import tiny_heart
 
 
-@pytest.fixture(scope="module")
-def beating(small_heart):
-    """The small heart with friction alone: steady, and pulsatile."""
-    sim = eqx.tree_at(lambda s: s.loss, small_heart.sim, NoLoss())
-    flow = pulsatile(sim, samples=20, dx=2e-3)
+@pytest.fixture(scope="module", params=["tiny", pytest.param("small", marks=pytest.mark.slow)])
+def beating(request):
+    """A heart with friction alone: steady, and pulsatile. The small one has branches of 0.7 mm and takes 49,000 steps."""
+    small = request.getfixturevalue("small_heart").sim
+    sim = eqx.tree_at(lambda s: s.loss, tiny_heart() if request.param == "tiny" else small, NoLoss())
+    share = float(sim.volumes.volume.sum() / small.volumes.volume.sum())
+    flow = pulsatile(sim, samples=20, dx=4e-3, compliance=COMPLIANCE * share)
     return simulate(sim), check(simulate(sim, flow=flow)), flow
 
 

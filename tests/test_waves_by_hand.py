@@ -124,6 +124,25 @@ def test_a_steady_tube_is_poiseuilles():
     np.testing.assert_allclose(vessel_resistance(arteries, s, grid), resistance, rtol=1e-9)
 
 
+def test_slow_windkessels_are_periodic_when_they_say_so():
+    """Outlets that need up to five cycles to empty: over a cycle that returns to its start each carries the mean flow
+    (p̄ - P_out)/(R₁ + R₂), whatever C is. What is left of that is within the tolerance, of the pressure's swing.
+    """
+    t, R = np.linspace(0, 1, 41), 1e10
+    beat = Sampled(t, 5e-6 * np.sin(np.pi * np.minimum(2 * t, 1))[None] ** 2)
+    R1, R2, out = np.array([0.1, 0.05]) * R, np.array([2.0, 3.0]) * R, np.array([500.0, 700.0])
+    for periods in ([5.0, 0.5], [5.0, 5.0], [0.3, 0.6]):
+        arteries = Arteries.build(
+            [0, 1, 1], [1, 2, 3], 0.05, 3e-3, 400.0, period=1.0, reference_pressure=1e4, flow_inlets=Inlets([0], beat),
+            outlets=(Windkessel([2, 3], R1, R2, np.array(periods) / R2, out),),
+        )  # fmt: skip
+        for tolerance in (1e-3, 1e-6):
+            cycle = solve_periodic(arteries, discretize(arteries, 1e-2, samples=20), tolerance=tolerance)
+            mean, passed = np.asarray(cycle.mean_node_pressure)[2:], np.asarray(cycle.volume)[4:]
+            missed = (mean - out - (R1 + R2) * passed) / np.ptp(np.asarray(cycle.pressure)[:, 2, 1:], axis=0)
+            assert np.abs(missed).max() <= tolerance
+
+
 @pytest.mark.parametrize("law", [SquareRoot, Olufsen])
 def test_tube_laws_by_differences(law):
     """At its own radius a wall has its own pressure; slope and momentum are A dP/dA and ∫ A dP by differences."""

@@ -7,6 +7,7 @@ there is, how much of its conductance hangs on each terminal, and what it drains
 
 import dataclasses
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.coupling.simulation import Simulation, State, Tissue
 from perfsim.coupling.territories import Couplings, couplings
@@ -56,7 +57,7 @@ def coarsened(sim: Simulation, steps: int = 1) -> tuple[Simulation, Merging]:
     supply, drainage = (np.asarray(tissue.transmural * g * V) for g in (tissue.supply, tissue.drainage))
 
     def field(x, weight):
-        return x if x.ndim == 0 else jnp.asarray(merging.mean(x, weight))
+        return x if x.ndim == 0 else on_device(merging.mean(x, weight))
 
     def against(state: State):
         return state.back_pressure_epi, state.back_pressure_endo
@@ -68,7 +69,7 @@ def coarsened(sim: Simulation, steps: int = 1) -> tuple[Simulation, Merging]:
     coarse = eqx.tree_at(conductances, tissue, tuple(field(x, V) for x in conductances(tissue)))
     drains = np.bincount(own, drainage, merging.count) > 0  # a scar keeps the depth of its middle
     depth = np.where(drains, merging.mean(volumes.depth, drainage), mesh.depth)
-    mesh = eqx.tree_at(lambda m: m.depth, mesh, jnp.asarray(depth))
+    mesh = eqx.tree_at(lambda m: m.depth, mesh, on_device(depth))
     links = _merged_couplings(links, merging, supply / V, np.asarray(mesh.volume))
     return eqx.tree_at(
         lambda s: (s.volumes, s.couplings, s.tissue, s.states), sim, (mesh, links, coarse, states)
@@ -79,11 +80,11 @@ def _merged(mesh: ControlVolumes, level: Coarsening) -> ControlVolumes:
     """The next coarser mesh with its geometry."""
     merging, V = Merging(np.asarray(level.aggregate), level.members.shape[1]), np.asarray(mesh.volume)
     return ControlVolumes(
-        center=jnp.asarray(np.stack([merging.mean(x, V) for x in np.asarray(mesh.center).T], axis=1)),
-        volume=jnp.asarray(np.bincount(merging.own, V, merging.count)),
-        depth=jnp.asarray(merging.mean(mesh.depth, V)),
+        center=on_device(np.stack([merging.mean(x, V) for x in np.asarray(mesh.center).T], axis=1)),
+        volume=on_device(np.bincount(merging.own, V, merging.count)),
+        depth=on_device(merging.mean(mesh.depth, V)),
         neighbor=level.neighbor,
-        twin=jnp.asarray(twins(np.asarray(level.face), level.bundle.shape[1])),
+        twin=on_device(twins(np.asarray(level.face), level.bundle.shape[1])),
         conductor=coarser(operator(mesh, mesh.conductor, jnp.zeros(len(V))), level).transmissibility,
         levels=mesh.levels[1:],
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.coupling.simulation import Simulation
 from perfsim.coupling.territories import Couplings
@@ -52,8 +53,8 @@ def pad(sim: Simulation) -> Simulation:
             )
             for s in sim.states
         ),
-        terminal_vessel=jnp.asarray(vessel_to[np.asarray(network.terminals)]),
-        outlet_vessel=jnp.asarray(vessel_to[np.asarray(network.outlets)]),
+        terminal_vessel=on_device(vessel_to[np.asarray(network.terminals)]),
+        outlet_vessel=on_device(vessel_to[np.asarray(network.outlets)]),
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.blood import DENSITY
 from perfsim.coupling.heartbeat import aortic_shape, ventricular_shape
@@ -56,7 +57,7 @@ class Pulsatile(eqx.Module):
     cut_of_outlet: Int[Array, " outlets"]
     steady: Steady
     tolerance: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    """change of any vessel's lumen or flow over a cycle at which it counts as periodic"""
+    """what pressure or flow may still change by, over what they swing by, in a beat that counts as periodic"""
     max_cycles: Int[Array, ""] = eqx.field(converter=jnp.asarray)
 
 
@@ -101,9 +102,9 @@ def pulsatile(
         aortic=aortic_shape(period) if aortic is None else aortic,
         ventricular=ventricular_shape(period) if ventricular is None else ventricular,
         compliance=jnp.asarray(compliance), arterial=jnp.asarray(ARTERIAL), template=template, chains=chains,
-        grid=discretize(template, dx, cfl=cfl, samples=samples), cut=jnp.asarray(number[cuts]),
-        cut_of_vessel=jnp.asarray(np.where(trunk, len(cuts), np.searchsorted(cuts, of_vessel))),
-        cut_of_terminal=jnp.asarray(cut_of(sim.terminal_vessel)), cut_of_outlet=jnp.asarray(cut_of(sim.outlet_vessel)),
+        grid=discretize(template, dx, cfl=cfl, samples=samples), cut=on_device(number[cuts]),
+        cut_of_vessel=on_device(np.where(trunk, len(cuts), np.searchsorted(cuts, of_vessel))),
+        cut_of_terminal=on_device(cut_of(sim.terminal_vessel)), cut_of_outlet=on_device(cut_of(sim.outlet_vessel)),
         steady=Steady() if steady is None else steady, tolerance=tolerance, max_cycles=max_cycles,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from perfsim import physiology
+from perfsim._arrays import on_device
 from perfsim._outcome import is_traced
 from perfsim._results import InputError
 from perfsim.anatomy import MYOCARDIUM
@@ -164,7 +165,7 @@ def assemble(
     links = nearest_terminals(network, volumes, samples)
     # a terminal that is nearest to no sample still needs a positive flow for its radius
     fed = np.maximum(volumes_fed(links), 1e-3 * float(jnp.sum(volumes.volume)) / len(network.terminals))
-    network = eqx.tree_at(lambda n: n.demand, network, jnp.asarray(fed))
+    network = eqx.tree_at(lambda n: n.demand, network, on_device(fed))
     territory, names = territory_of_terminals(network)
     tissue = Tissue(
         supply=_supply_at(network, viscosity or PriesInVivo(), supply, reference_diameter),
@@ -173,7 +174,7 @@ def assemble(
         transmural=transmural_profile(volumes),
         tone=jnp.ones(len(names)),
         terminal_tone=jnp.ones(len(network.terminals)),
-        territory=jnp.asarray(territory),
+        territory=on_device(territory),
         territory_names=names,
     )
     return _simulation(
@@ -278,9 +279,9 @@ def _simulation(
         couplings=links,
         tissue=tissue,
         states=tuple(states),
-        profile=jnp.asarray(profile),
+        profile=on_device(profile),
         crown_length=jnp.asarray(physiology.CROWN_LENGTH),
         reference_diameter=jnp.asarray(reference_diameter),
-        terminal_vessel=jnp.asarray(vessel_to[np.asarray(network.terminals, int)]),
-        outlet_vessel=jnp.asarray(vessel_to[np.asarray(network.outlets, int)]),
+        terminal_vessel=on_device(vessel_to[np.asarray(network.terminals, int)]),
+        outlet_vessel=on_device(vessel_to[np.asarray(network.outlets, int)]),
     )

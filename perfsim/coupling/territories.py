@@ -1,5 +1,6 @@
 """Which terminal feeds which control volume, and which branch a terminal hangs on."""
 
+from perfsim._arrays import on_device
 from perfsim.darcy import CellSamples, ControlVolumes, Samples
 from perfsim.darcy.columns import take
 from perfsim.network import GROWN, VesselNetwork, padded_rows, vessel_into
@@ -72,7 +73,7 @@ def couplings(cell, terminal, weight, cells: int, terminals: int) -> Couplings:
     real = columns < len(cell)
     flat[columns[real]] = np.flatnonzero(real.ravel())
     slot = padded_rows(terminal, flat, terminals, fill=columns.size)
-    return Couplings(jnp.asarray(padded_terminal), jnp.asarray(np.append(weight, 0.0)[columns]), jnp.asarray(slot))
+    return Couplings(on_device(padded_terminal), on_device(np.append(weight, 0.0)[columns]), on_device(slot))
 
 
 def volumes_fed(links: Couplings) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 import dataclasses
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.network.topology import padded_columns
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 import scipy
 from jaxtyping import Array, Float, Int
@@ -138,12 +138,12 @@ def _coarsened(mesh: _Mesh) -> tuple[Coarsening | None, _Mesh]:
     slot = padded_columns(coarse, np.arange(len(fine)), len(pairs), len(fine))
     neighbor, face = neighbors(pairs, len(first))
     step = Coarsening(
-        aggregate=jnp.asarray(aggregate),
-        members=jnp.asarray(padded_columns(aggregate, np.arange(len(code), dtype=np.int32), len(first), len(code))),
-        bundle=jnp.asarray(np.append(mesh.side[fine], np.int32(0))[slot]),
-        stretch=jnp.asarray(np.append(stretch, 0.0)[slot]),
-        neighbor=jnp.asarray(neighbor),
-        face=jnp.asarray(face),
+        aggregate=on_device(aggregate),
+        members=on_device(padded_columns(aggregate, np.arange(len(code), dtype=np.int32), len(first), len(code))),
+        bundle=on_device(np.append(mesh.side[fine], np.int32(0))[slot]),
+        stretch=on_device(np.append(stretch, 0.0)[slot]),
+        neighbor=on_device(neighbor),
+        face=on_device(face),
     )
     return step, _Mesh(center, volume, pairs, distance, _sides(face, len(pairs)), code[first])
 

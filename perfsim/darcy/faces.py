@@ -1,5 +1,6 @@
 """What a flux needs where permeability is not along the face's normal: area vectors, and gradients by least squares."""
 
+from perfsim._arrays import on_device
 from perfsim.darcy.columns import take
 from perfsim.network.topology import padded_columns
 
@@ -47,10 +48,10 @@ class Faces(eqx.Module):
         share = np.append(to_second / (to_first + to_second), 0.0)[side_face]
         stencil, slope = _least_squares(center, pairs)
         return cls(
-            area=jnp.asarray(np.moveaxis(np.append(area, np.zeros((1, 3)), 0)[side_face] * sign[..., None], -1, 0)),
-            share=jnp.asarray(np.where(side_face == count, 0.0, np.where(sign > 0, share, 1.0 - share))),
-            stencil=jnp.asarray(stencil),
-            slope=jnp.asarray(np.moveaxis(slope, -1, 0)),
+            area=on_device(np.moveaxis(np.append(area, np.zeros((1, 3)), 0)[side_face] * sign[..., None], -1, 0)),
+            share=on_device(np.where(side_face == count, 0.0, np.where(sign > 0, share, 1.0 - share))),
+            stencil=on_device(stencil),
+            slope=on_device(np.moveaxis(slope, -1, 0)),
         )
 
 

@@ -2,11 +2,11 @@
 
 import dataclasses
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.darcy.coarsening import Coarsening
 from perfsim.darcy.volumes import ControlVolumes
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -49,9 +49,9 @@ def pad_volumes(volumes: ControlVolumes, count: int) -> ControlVolumes:
         center=filled(center, count, center.mean(0)),
         volume=filled(volume, count, EMPTY * volume.mean()),
         depth=filled(volumes.depth, count, 0.5),
-        neighbor=jnp.asarray(np.concatenate([neighbor, np.tile(own.astype(neighbor.dtype), (sides, 1))], 1)),
-        twin=jnp.asarray(np.concatenate([twin, own_sides], 1)),
-        conductor=jnp.asarray(np.pad(np.asarray(volumes.conductor), ((0, 0), (0, more)))),
+        neighbor=on_device(np.concatenate([neighbor, np.tile(own.astype(neighbor.dtype), (sides, 1))], 1)),
+        twin=on_device(np.concatenate([twin, own_sides], 1)),
+        conductor=on_device(np.pad(np.asarray(volumes.conductor), ((0, 0), (0, more)))),
         levels=tuple(levels),
     )
 
@@ -60,7 +60,7 @@ def filled(x, count: int, value) -> Array:
     """x with rows of a value added, `count` in all. On the host: jax would compile a program for every size."""
     x = np.asarray(x)
     rest = np.broadcast_to(np.asarray(value, x.dtype), (count - len(x), *x.shape[1:]))
-    return jnp.asarray(np.concatenate([x, rest]))
+    return on_device(np.concatenate([x, rest]))
 
 
 def _pad_level(level: Coarsening, n: int, count: int, coarse: int) -> Coarsening:
@@ -77,7 +77,7 @@ def _pad_level(level: Coarsening, n: int, count: int, coarse: int) -> Coarsening
 
     def slots(x, width, fill):
         x = widened(x, width, fill)
-        return jnp.asarray(np.pad(x, ((0, rung(len(x)) - len(x)), (0, 0)), constant_values=fill))
+        return on_device(np.pad(x, ((0, rung(len(x)) - len(x)), (0, 0)), constant_values=fill))
 
     extra = np.broadcast_to(np.arange(old, coarse, dtype=neighbor.dtype), (sides, coarse - old))
     return Coarsening(
@@ -85,8 +85,8 @@ def _pad_level(level: Coarsening, n: int, count: int, coarse: int) -> Coarsening
         members=slots(np.where(members == n, count, members), coarse, count),
         bundle=slots(_sides_of(bundle, n, count), room, 0),
         stretch=slots(np.asarray(level.stretch), room, 0.0),
-        neighbor=jnp.asarray(np.concatenate([neighbor, extra], axis=1)),
-        face=jnp.asarray(widened(np.where(face == faces, room, face), coarse, room)),
+        neighbor=on_device(np.concatenate([neighbor, extra], axis=1)),
+        face=on_device(widened(np.where(face == faces, room, face), coarse, room)),
     )
 
 

@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Iterator
 
+from perfsim._arrays import on_device
 from perfsim.darcy.coarsening import Coarsening, coarsen, neighbors, twins
 from perfsim.darcy.faces import Faces
 from perfsim.precision import require_float64
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -49,12 +49,12 @@ class ControlVolumes(eqx.Module):
         face_cells = np.asarray(face_cells, np.int32)
         neighbor, face = neighbors(face_cells, len(volume))
         return cls(
-            center=jnp.asarray(center),
-            volume=jnp.asarray(volume),
-            depth=jnp.asarray(depth),
-            neighbor=jnp.asarray(neighbor),
-            twin=jnp.asarray(twins(face, len(face_cells))),
-            conductor=jnp.asarray(np.append(conductor, 0.0)[face]),
+            center=on_device(center),
+            volume=on_device(volume),
+            depth=on_device(depth),
+            neighbor=on_device(neighbor),
+            twin=on_device(twins(face, len(face_cells))),
+            conductor=on_device(np.append(conductor, 0.0)[face]),
             levels=coarsen(center, volume, face_cells, face, code),
             faces=None if area is None else Faces.build(center, face_cells, face, area, face_center),
         )

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.coupling import Simulation, trunk_branch
 from perfsim.inverse.model import Model
 from perfsim.observe import Imaging
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -25,7 +25,7 @@ def groups(
         group, labels = _by_instrument(shared_by(model), sizes, _labels(model, name, sizes[0]))
     else:
         group, labels = np.arange(sum(sizes)), _labels(model, name, sum(sizes))
-    return tuple(jnp.asarray(g) for g in np.split(group, np.cumsum(sizes)[:-1])), labels
+    return tuple(on_device(g) for g in np.split(group, np.cumsum(sizes)[:-1])), labels
 
 
 def _grouped(model: Model, name: str, leaves: tuple, by: str) -> tuple[np.ndarray, list[str]]:

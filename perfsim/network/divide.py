@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from perfsim._arrays import on_device
 from perfsim.network.vessels import VesselNetwork
 
-import jax.numpy as jnp
 import numpy as np
 
 
@@ -29,7 +29,7 @@ def divide(network: VesselNetwork, pieces: np.ndarray) -> VesselNetwork:
         """Values at both ends of the pieces, of values at both ends of the vessels."""
         ends = np.asarray(ends)[old]
         slope = ends[:, 1] - ends[:, 0]
-        return jnp.asarray(np.stack([ends[:, 0] + a * slope, ends[:, 0] + b * slope], 1))
+        return on_device(np.stack([ends[:, 0] + a * slope, ends[:, 0] + b * slope], 1))
 
     position = np.asarray(network.position)
     inner = piece > 0
@@ -48,5 +48,5 @@ def divide(network: VesselNetwork, pieces: np.ndarray) -> VesselNetwork:
         network,
         lumen=along(network.lumen),
         coordinate=along(network.coordinate),
-        **{k: jnp.asarray(v) for k, v in changed.items()},
+        **{k: on_device(v) for k, v in changed.items()},
     )

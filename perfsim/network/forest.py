@@ -4,6 +4,7 @@ Vessels in series carry one flow, so a chain of them is one edge whose resistanc
 levels (tens, not the thousands of a finely sampled centerline), and a tree solve is one sweep over the levels.
 """
 
+from perfsim._arrays import on_device
 from perfsim.network.centerlines import GROWN
 from perfsim.network.topology import padded_columns
 from perfsim.network.vessels import VesselNetwork
@@ -72,13 +73,13 @@ def contract(network: VesselNetwork, keep: np.ndarray | tuple[int, ...] = ()) ->
     inside = contracted >= 0
     node[contracted[inside]] = np.flatnonzero(inside)
     return Forest(
-        chain=jnp.asarray(chain),
-        parent=jnp.asarray(parent),
-        sign=jnp.asarray(np.where(flipped, -1.0, 1.0)),
-        levels=jnp.asarray(_levels(parent, len(roots))),
-        children=jnp.asarray(_children(parent, len(node))),
-        node=jnp.asarray(node),
-        contracted=jnp.asarray(contracted),
+        chain=on_device(chain),
+        parent=on_device(parent),
+        sign=on_device(np.where(flipped, -1.0, 1.0)),
+        levels=on_device(_levels(parent, len(roots))),
+        children=on_device(_children(parent, len(node))),
+        node=on_device(node),
+        contracted=on_device(contracted),
         roots=len(roots),
     )
 
@@ -91,7 +92,7 @@ def branch_table(network: VesselNetwork) -> Int[Array, "steps branches"]:
     branch = np.asarray(network.branch)
     named = np.flatnonzero(np.array([name != GROWN for name in network.branch_names])[branch])
     table = padded_rows(branch[named], named, len(network.branch_names), fill=len(branch))
-    return jnp.asarray(table.T)
+    return on_device(table.T)
 
 
 def _levels(parent, roots):

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.network.vessels import VesselNetwork
 
@@ -75,10 +76,10 @@ def _restore(graph: nx.DiGraph) -> VesselNetwork:
     place = nx.get_node_attributes(graph, "position")
     position = np.array([place[n] for n in range(len(place))])
     return VesselNetwork(
-        position=jnp.asarray(position),
-        tail=jnp.asarray(np.array([a for a, _, _ in edges])),
-        head=jnp.asarray(np.array([b for _, b, _ in edges])),
-        **{name: jnp.asarray(np.array([data[name] for _, _, data in edges])) for name in _PER_VESSEL},
+        position=on_device(position),
+        tail=on_device(np.array([a for a, _, _ in edges])),
+        head=on_device(np.array([b for _, b, _ in edges])),
+        **{name: on_device(np.array([data[name] for _, _, data in edges])) for name in _PER_VESSEL},
         **{name: jnp.asarray(graph.graph[name]) for name in _GLOBAL},
         **{name: graph.graph[name] for name in _NAMES},
     )

@@ -8,6 +8,7 @@ cumulative sum, differentiable and without scatter.
 
 import dataclasses
 
+from perfsim._arrays import on_device
 from perfsim.network.centerlines import Centerlines
 from perfsim.precision import require_float64
 
@@ -64,7 +65,7 @@ class VesselNetwork(eqx.Module):
         """Centerlines on the device. Raises `InputError` where jax lacks float64."""
         require_float64()
         fields = {f.name: getattr(lines, f.name) for f in dataclasses.fields(lines)}
-        return cls(**{k: jnp.asarray(v) if isinstance(v, np.ndarray) else v for k, v in fields.items()})
+        return cls(**{k: on_device(v) if isinstance(v, np.ndarray) else v for k, v in fields.items()})
 
     @property
     def length(self) -> Float[Array, " vessels"]:

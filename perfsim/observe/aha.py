@@ -1,5 +1,6 @@
 """The 17 segments of the American Heart Association (Cerqueira et al. 2002, Circulation 105:539)."""
 
+from perfsim._arrays import on_device
 from perfsim.anatomy import Frame
 
 import equinox as eqx
@@ -28,7 +29,7 @@ def aha17(frame: Frame, center: Float[Array, "volumes 3"] | Float[np.ndarray, "v
     sixth = ((theta - 60.0) % 360.0 // 60.0).astype(int)
     quarter = ((theta - 45.0) % 360.0 // 90.0).astype(int)
     segment = np.where(ring == 2, 12 + quarter, 6 * ring + sixth)
-    return jnp.asarray(np.where(z > frame.cavity_length, 16, segment))
+    return on_device(np.where(z > frame.cavity_length, 16, segment))
 
 
 @eqx.filter_jit

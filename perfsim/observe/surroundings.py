@@ -1,5 +1,6 @@
 """What lies around the wall: the blood in the cavity, whose activity spills over into tissue, and everything else."""
 
+from perfsim._arrays import on_device
 from perfsim.anatomy import Wall
 from perfsim.observe.pose import Pose
 from perfsim.observe.voxels import Voxels
@@ -27,7 +28,7 @@ class BloodPool(eqx.Module):
         z, radius, theta = wall.frame.cylindrical(x)
         inner = wall.epicardial_radius(z, theta) - wall.wall_thickness(z, theta)
         within = (z > 0) & (z < wall.frame.cavity_length) & (radius < inner) & ~wall.inside(x)
-        return cls(jnp.asarray(x[within]), jnp.full(int(within.sum()), spacing**3))
+        return cls(on_device(x[within]), jnp.full(int(within.sum()), spacing**3))
 
     def seen_by(self, view: Voxels) -> Voxels:
         """The same camera, looking at the blood."""

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.darcy import ControlVolumes
 from perfsim.darcy.padding import rung
@@ -82,7 +83,7 @@ class Voxels(View):
                 row[: len(seen)] = index[seen]
         if source.shape[1] == 0:
             raise InputError(f"none of the {len(point)} voxels lies within {1e3 * reach:.0f} mm of the wall")
-        return cls(jnp.asarray(point), axis, jnp.asarray(source), fwhm, voxel, len(center), per)
+        return cls(on_device(point), axis, on_device(source), fwhm, voxel, len(center), per)
 
     @classmethod
     def grid(
@@ -108,7 +109,7 @@ class Voxels(View):
         """Some of the voxels (host)."""
         source = np.asarray(self.source)[kept]
         width = int(np.max(np.sum(source < self.volumes, axis=1), initial=0))
-        return dataclasses.replace(self, point=self.point[kept], source=jnp.asarray(source[:, :width]))
+        return dataclasses.replace(self, point=self.point[kept], source=on_device(source[:, :width]))
 
     def padded(self, least: int = 1) -> "Voxels":
         """The same with points added that see nothing (their value is 0), at `least` so many in all, so that hearts

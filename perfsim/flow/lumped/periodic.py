@@ -51,10 +51,15 @@ class Return(eqx.Module):
         power = jnp.linalg.matrix_power(A, len(stepper.times))
         return cls(stepper, jnp.linalg.inv(one - power), jnp.ones(len(A)))
 
-    def residual(self, x: Float[Array, " state"]) -> Float[Array, " state"]:
+    def missing(self, x: Float[Array, " state"]) -> Float[Array, " state"]:
         """Estimate of what is missing from x."""
         end, _ = self.stepper.march(x * self.unit)
         return (self.correction @ (end - x * self.unit)) / self.unit
+
+    def residual(self, x: Float[Array, " state"]) -> tuple[Float[Array, " state"], Float[Array, "1"]]:
+        """What is missing from x, and the greatest of it."""
+        f = self.missing(x)
+        return f, jnp.max(jnp.abs(f), keepdims=True)
 
     def scaled(self, cycle: LumpedCycle) -> "Return":
         """The same equation in units of a cycle's greatest pressure and flow."""
@@ -86,18 +91,18 @@ def _periodic(network, steps: int, tolerance, max_cycles, throw: bool) -> tuple[
     slope = _first_slope(frozen, steps)
     if slope.size:
         guess = Return.of(Stepper.of(frozen, steps, slope))
-        _, trace = guess.stepper.march(guess.residual(jnp.zeros_like(guess.unit)))
+        _, trace = guess.stepper.march(guess.missing(jnp.zeros_like(guess.unit)))
         slope = _mean_slope(frozen, trace.flow, guess.stepper.times)
     stepper = Stepper.of(network, steps, slope)
     back = Return.of(jax.lax.stop_gradient(stepper))
-    x = back.residual(jnp.zeros_like(back.unit))
+    x = back.missing(jnp.zeros_like(back.unit))
     back = back.scaled(back.stepper.cycle(back.stepper.march(x)[1]))
-    end = anderson(back.residual, x / back.unit, lambda f: jnp.max(jnp.abs(f)), tolerance, max_cycles)
-    error = jnp.max(jnp.abs(end.f))
+    end = anderson(back.residual, x / back.unit, 1, tolerance, max_cycles)
+    error = end.error[0]
     result = jnp.where(error <= tolerance, RESULTS.successful, RESULTS.not_periodic)
     result = jnp.where(jnp.isfinite(error), result, RESULTS.not_finite).astype(int)
 
-    x = attach_derivative(max_cycles, throw, eqx.tree_at(lambda r: r.stepper, back, stepper), end.x)
+    x = attach_derivative(max_cycles, throw, eqx.tree_at(lambda r: r.stepper, back, stepper), end.found)
     cycle = stepper.cycle(stepper.march(x * back.unit)[1])
     if throw:
         cycle = poison(cycle, result != RESULTS.successful)

@@ -1,5 +1,6 @@
 """`Arteries`: compliant vessels, where blood enters and leaves, and what narrows them, as one pytree of parameters."""
 
+from perfsim._arrays import on_device
 from perfsim._outcome import is_traced
 from perfsim._results import InputError
 from perfsim.blood import DENSITY
@@ -150,8 +151,8 @@ class Arteries(eqx.Module):
             **per, radius=knots["radius"], elasticity=knots["elasticity"], viscous=knots.get("viscous"),
             profile=profile, momentum_factor=_per_vessel("momentum_factor", alpha, n),
             viscosity=_per_vessel("viscosity", viscosity, n),
-            density=jnp.asarray(density, float), tail=jnp.asarray(tail), head=jnp.asarray(head),
-            total=jnp.asarray((degree > 1) & (junctions == "total")), flow_inlets=flow_inlets,
+            density=jnp.asarray(density, float), tail=on_device(tail), head=on_device(head),
+            total=on_device((degree > 1) & (junctions == "total")), flow_inlets=flow_inlets,
             pressure_inlets=pressure_inlets, outlets=tuple(outlets), names=names, wall=wall,
             throats=Throats.none() if throats is None else throats, period=jnp.asarray(period, float),
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """The grid: cells of all vessels in one flat array."""
 
+from perfsim._arrays import on_device
 from perfsim._outcome import is_traced
 from perfsim._results import InputError
 from perfsim.flow.pulsatile.arteries import Arteries
@@ -26,7 +27,7 @@ class Places(eqx.Module):
         """`position` is the arc length over the vessel's length."""
         scaled = position * (knots - 1)
         knot = np.clip(scaled.astype(int), 0, knots - 2)
-        return cls(jnp.asarray(vessel), jnp.asarray(knot), jnp.asarray(scaled - knot, float))
+        return cls(on_device(vessel), on_device(knot), on_device(scaled - knot))
 
     def of(self, values: Float[Array, "vessels knots"]) -> Float[Array, " places"]:
         """Linear interpolation."""
@@ -82,12 +83,12 @@ def cells(arteries: Arteries, dx: float | np.ndarray, samples: int) -> Grid:
     centers = Places.at(vessel, (index + 0.5) / count[vessel], knots)
     small_P, small_Q = _small(arteries, centers)
     return Grid(
-        cells=jnp.asarray(count), first=jnp.asarray(first), last=jnp.asarray(first + count - 1),
-        is_first=jnp.asarray(index == 0), is_last=jnp.asarray(index == count[vessel] - 1), vessel=jnp.asarray(vessel),
+        cells=on_device(count), first=on_device(first), last=on_device(first + count - 1),
+        is_first=on_device(index == 0), is_last=on_device(index == count[vessel] - 1), vessel=on_device(vessel),
         centers=centers, faces=Places.at(vessel, (index + 1.0) / count[vessel], knots),
         starts=Places.at(np.arange(n), np.zeros(n), knots),
-        middle=jnp.asarray(np.stack([first + (count - 1) // 2, first + count // 2])),
-        ends_at=jnp.asarray(_padded(ends, arteries.nodes)), small_P=small_P, small_Q=small_Q, steps=1, samples=samples,
+        middle=on_device(np.stack([first + (count - 1) // 2, first + count // 2])),
+        ends_at=on_device(_padded(ends, arteries.nodes)), small_P=small_P, small_Q=small_Q, steps=1, samples=samples,
     )  # fmt: skip
 
 

@@ -44,6 +44,10 @@ class Outlet(eqx.Module):
     def fastest(self) -> Float[Array, " outlets"]:
         """The fastest rate [1/s] of the stores."""
 
+    @abc.abstractmethod
+    def slowest(self) -> Float[Array, " outlets"]:
+        """The time [s] in which the stores empty by a factor e, or more, when nothing flows in."""
+
 
 class Memoryless(Outlet):
     """Outlets without stores."""
@@ -58,6 +62,9 @@ class Memoryless(Outlet):
         return jnp.zeros((len(self.node), 0), p.dtype)
 
     def fastest(self):
+        return jnp.zeros_like(self.total()[0])
+
+    def slowest(self):
         return jnp.zeros_like(self.total()[0])
 
 
@@ -136,6 +143,9 @@ class Windkessel(Outlet):
     def fastest(self):
         return (1.0 / self.R1 + 1.0 / self.R2) / self.C
 
+    def slowest(self):
+        return self.R2 * self.C
+
 
 class Coronary(Outlet):
     """R_a - C_a - R_am - C_im - R_v to P_v, C_im standing on the intramyocardial pressure P_im(t).
@@ -193,3 +203,6 @@ class Coronary(Outlet):
     def fastest(self):
         first = (1.0 / self.R_a + 1.0 / self.R_am) / self.C_a
         return jnp.maximum(first, (1.0 / self.R_am + 1.0 / self.R_v) / self.C_im)
+
+    def slowest(self):
+        return self.C_a * (self.R_am + self.R_v) + self.C_im * self.R_v  # the sum of both is an upper bound

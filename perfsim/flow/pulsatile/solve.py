@@ -26,7 +26,7 @@ class Progress:
 
     cycle: int
     change: float
-    """of the worst vessel's lumen or flow, over A_d and A_d c"""
+    """what the worst vessel's pressure or flow may still change by, over what it swings by"""
     vessel: str
 
 
@@ -45,20 +45,20 @@ def solve_periodic(
     most if `max_cycles` do not suffice.
     """
     cycle_map, x = CycleMap.of(arteries, grid)
-    iteration = Iteration.at(x)
+    iteration = Iteration.at(x, len(grid.cells))
     done = Progress(0, np.inf, "")
     while done.change > tolerance:
         if done.cycle == max_cycles:
             raise SimulationError(f"{RESULTS.not_periodic.message} (vessel {done.vessel!r}, {done.change:.1e})")
         before = cycle_map.wave(iteration.x)
         iteration = _advance(cycle_map, iteration)
-        change = np.asarray(cycle_map.change(iteration.f))
+        change = np.asarray(iteration.error)
         if not np.isfinite(change).all():
             check_cycle(arteries, grid, _march(scheme(arteries, grid), arteries, grid, before)[1])
         worst = int(np.argmax(change))
         done = Progress(done.cycle + 1, float(change[worst]), arteries.names[worst])
         report(done)
-    _, cycle = _march(scheme(arteries, grid), arteries, grid, cycle_map.wave(iteration.x))
+    _, cycle = _march(scheme(arteries, grid), arteries, grid, cycle_map.wave(iteration.found))
     return check_cycle(arteries, grid, cycle)
 
 

@@ -1,5 +1,6 @@
 """Chains of a vessel network as compliant vessels: where a finely sampled centerline becomes a few tapered tubes."""
 
+from perfsim._arrays import on_device
 from perfsim._results import InputError
 from perfsim.network import VesselNetwork, contract
 
@@ -62,9 +63,9 @@ def trunks(network: VesselNetwork, of: np.ndarray | None = None, knots: int = 17
         raise InputError(f"trunk node {loose[0]} hangs on a vessel that is no trunk: mark all vessels above it as well")
     at, fraction = _knots(np.asarray(network.length), runs, knots)
     return Trunks(
-        tail=jnp.asarray(tail), head=jnp.asarray(head), node=jnp.asarray(node), vessel=jnp.asarray(vessel),
-        chain=jnp.asarray(chain), knot_vessel=jnp.asarray(at), knot_fraction=jnp.asarray(fraction),
-        flipped=jnp.asarray(np.asarray(network.flipped)[at]), last=jnp.asarray(last),
+        tail=on_device(tail), head=on_device(head), node=on_device(node), vessel=on_device(vessel),
+        chain=on_device(chain), knot_vessel=on_device(at), knot_fraction=on_device(fraction),
+        flipped=on_device(np.asarray(network.flipped)[at]), last=on_device(last),
     )  # fmt: skip
 
 
