@@ -35,21 +35,21 @@ def winding_number(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarr
         if len(members) > LEAF and len(near):
             left += [(half, near) for half in _halves(members, corner)]
         elif len(near):
-            for t in members:
-                w[near] += _solid_angle(corner[t], points[near])
+            w[near] += _solid_angle(corner[members], area[members], points[near])
     return w / (4.0 * np.pi)
 
 
-def _solid_angle(corner: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Ω of one triangle: tan(Ω/2) = a·(b×c) / (|a||b||c| + (a·b)|c| + (b·c)|a| + (c·a)|b|).
+def _solid_angle(corner: np.ndarray, area: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Σ Ω of a few triangles: tan(Ω/2) = a·(b×c) / (|a||b||c| + (a·b)|c| + (b·c)|a| + (c·a)|b|), a·(b×c) = 2 a·A.
 
-    Van Oosterom and Strackee 1983, IEEE Trans Biomed Eng 30:125; a, b, c run from the point to the corners.
+    Van Oosterom and Strackee 1983, IEEE Trans Biomed Eng 30:125; a, b, c run from the point to the corners, A is a
+    triangle's area vector.
     """
-    a, b, c = (x - points for x in corner)
-    la, lb, lc = (np.sqrt(np.einsum("ij,ij->i", x, x)) for x in (a, b, c))
-    ab, bc, ca = (np.einsum("ij,ij->i", x, y) for x, y in ((a, b), (b, c), (c, a)))
-    volume = np.einsum("ij,ij->i", a, np.cross(b, c))
-    return 2.0 * np.arctan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb)
+    to_corner = np.moveaxis(corner, 1, 0)[:, :, None] - points  # corner, triangle, point, 3
+    la, lb, lc = np.sqrt(np.einsum("...i,...i", to_corner, to_corner))
+    ab, bc, ca = np.einsum("...i,...i", to_corner, np.roll(to_corner, -1, axis=0))
+    volume = 2.0 * np.einsum("tpi,ti->tp", to_corner[0], area)
+    return 2.0 * np.arctan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb).sum(0)
 
 
 def _halves(members: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
