@@ -3,6 +3,7 @@
 import json
 
 import perfsim
+from perfsim import RESULTS
 from perfsim.io import read_curve, read_dynamic, read_dynamic_map, read_frames, read_mbf_map
 from perfsim.observe import LongAxis, Pose
 from perfsim.observe.tracers import (
@@ -96,10 +97,23 @@ def test_water_flow_is_recovered(blood):
     """Noise-free curves of F 0.5-5 mL/min/mL with 70 % tissue and 25 % blood: F to 0.1 %."""
     mbf = jnp.linspace(0.5, 5.0, 10) / 1.05
     activity = Region(mbf, jnp.full(10, 0.7), jnp.full(10, 0.25)).activity(Water(), blood, FRAMES)
-    found, misfit = fit_regions(activity, Water(), blood, FRAMES)
+    found, ended = fit_regions(activity, Water(), blood, FRAMES)
     np.testing.assert_allclose(found.mbf, mbf, rtol=1e-3)
     np.testing.assert_allclose(found.fraction, 0.7, rtol=1e-3)
-    assert float(misfit.max()) < 1e-6
+    assert float(ended.misfit.max()) < 1e-6
+    assert (ended.result == RESULTS.successful).all()
+
+
+def test_a_region_that_is_not_fitted_is_nan(blood):
+    """Too few steps, and a curve with a hole: that region is NaN and says why, the other is right."""
+    mbf = jnp.linspace(0.5, 5.0, 10) / 1.05
+    seen = Region(mbf, jnp.full(10, 0.7), jnp.full(10, 0.25)).activity(Water(), blood, FRAMES)
+    found, ended = fit_regions(seen.at[3, 5].set(jnp.nan), Water(), blood, FRAMES)
+    assert np.flatnonzero(np.isnan(found.mbf)).tolist() == np.flatnonzero(ended.result).tolist() == [3]
+    assert ended.result[3] == RESULTS.fit_not_finite
+    found, ended = fit_regions(seen, Water(), blood, FRAMES, max_steps=2)
+    assert np.isnan(found.mbf).all() and np.isnan(found.fraction).all()
+    assert (ended.result == RESULTS.fit_out_of_steps).all() and (ended.steps == 2).all()
 
 
 def test_decay_is_a_washout(blood):

@@ -161,7 +161,7 @@ def blood_curves() -> Iterable[tuple[str, Callable[[Path], bool]]]:
         return float(np.max(np.abs(fit_regions(seen, tracer, curve, frames, **how)[0].mbf / mbf - 1)))
 
     yield "image-derived", lambda _: off(0.0, Curve.of_frames(frames, frame_means(blood, frames))) < 0.03
-    yield "delayed", lambda _: off(4.0, blood, delay="fit", steps=200) < 0.01
+    yield "delayed", lambda _: off(4.0, blood, delay="fit") < 0.01
     cut = Curve(blood.time[60:], blood.activity[60:])
     yield "late", lambda _: "begins at 30 s" in said_of(lambda: fit_regions(jnp.ones((1, 24)), tracer, cut, frames))
     small = Curve(blood.time, 1e-3 * blood.activity)

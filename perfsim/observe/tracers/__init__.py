@@ -4,7 +4,7 @@ from perfsim.observe.tracers.curves import Curve, Frames, decay_correction
 from perfsim.observe.tracers.exchange import Exchange, ExtendedTofts, by_integration
 from perfsim.observe.tracers.extraction import AMMONIA, RUBIDIUM, RenkinCrone
 from perfsim.observe.tracers.kinetics import convolved, frame_means
-from perfsim.observe.tracers.regions import Region, fit_regions
+from perfsim.observe.tracers.regions import Region, RegionFit, fit_regions
 from perfsim.observe.tracers.tissue import DENSITY, Ammonia, Rubidium, Tracer, Water, ammonia_alone
 from perfsim.physiology import HALF_LIFE
 
@@ -19,6 +19,7 @@ __all__ = [
     "ExtendedTofts",
     "Frames",
     "Region",
+    "RegionFit",
     "RenkinCrone",
     "Rubidium",
     "Tracer",
