@@ -338,11 +338,17 @@ def test_refine_lowers_its_objective():
     fork = np.setdiff1d(np.arange(len(shaken)), [*np.asarray(network.terminals), 0, 1])
     fork = fork[np.bincount(np.asarray(network.tail), minlength=len(shaken))[fork] == 2]
     shaken[fork] += 0.2e-3 * np.random.default_rng(0).normal(size=(len(fork), 3))
-    moved, found = refine(eqx.tree_at(lambda n: n.position, network, jnp.asarray(shaken)), murray_cost, ball, steps=300)
+    shaken = eqx.tree_at(lambda n: n.position, network, jnp.asarray(shaken))
+    moved, found = refine(shaken, murray_cost, ball, max_steps=300)
+    assert (found.result, found.iterations) == (perfsim.RESULTS.fit_out_of_steps, 300)  # L-BFGS creeps
     assert found.before > 1.01 * report.cost and found.after < 1.001 * report.cost
     assert found.outside == 0 and found.short == 0
     kept = np.asarray(network.terminals)
     np.testing.assert_array_equal(np.asarray(moved.position)[kept], np.asarray(network.position)[kept])
+
+    same, failed = refine(shaken, lambda n: jnp.nan * murray_cost(n), ball)
+    assert failed.result == perfsim.RESULTS.fit_not_finite
+    np.testing.assert_array_equal(same.position, shaken.position)
 
 
 def test_what_cannot_be_grown_is_refused(grown):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+from perfsim._results import RESULTS
 from perfsim.growth.domain import Domain
 from perfsim.growth.rules import MARGIN, SHORTEST
 from perfsim.network import VesselNetwork, no_lesions, radii
@@ -28,6 +29,8 @@ class Refinement:
     outside: int
     """moved nodes that lie outside the domain, after"""
     iterations: int
+    result: RESULTS
+    """successful, or `fit_out_of_steps`, `fit_stalled`, `fit_not_finite` where the objective or its gradient is NaN"""
 
 
 def refine(
@@ -35,7 +38,7 @@ def refine(
     objective: Callable[[VesselNetwork], Float[Array, ""]],
     domain: Domain,
     *,
-    steps: int = 100,
+    max_steps: int = 100,
     weight: float = 1e3,
 ) -> tuple[VesselNetwork, Refinement]:
     """Minimize an objective over the positions of the grown bifurcations by L-BFGS.
@@ -45,11 +48,13 @@ def refine(
     of 96 cells along its longest side) and L̄ the mean vessel length. Trunks and terminals stay.
 
     Arguments: the network, any differentiable function of it (see `network.murray_cost`, `lumen_volume`,
-    `pressure_drop`), the domain it grew in. Returns the moved network and a `Refinement`.
+    `pressure_drop`), the domain it grew in, the largest number of steps.
+    Returns: the moved network and a `Refinement`. Where the objective is not finite the network stays as it was.
     """
     movable, distance = _movable(network), _sampled(domain)
     scale = float(jnp.mean(network.length))
     first = float(objective(network))
+    failed = False
 
     def placed(x):
         position = network.position.at[movable].set(network.position[movable] + scale * x.reshape(-1, 3))
@@ -65,18 +70,22 @@ def refine(
         return objective(moved) / first + weight * (jnp.sum(short**2) + jnp.sum(out**2)) / scale**2
 
     def value_and_gradient(x):
+        nonlocal failed
         value, gradient = penalized(jnp.asarray(x))
+        failed = failed or not (np.isfinite(value) and np.isfinite(gradient).all())
         return float(value), np.asarray(gradient, float)
 
     found = scipy.optimize.minimize(
-        value_and_gradient, np.zeros(3 * len(movable)), jac=True, method="L-BFGS-B", options={"maxiter": steps}
+        value_and_gradient, np.zeros(3 * len(movable)), jac=True, method="L-BFGS-B", options={"maxiter": max_steps}
     )
-    moved = placed(jnp.asarray(found.x))
+    ended = {0: RESULTS.successful, 1: RESULTS.fit_out_of_steps}.get(found.status, RESULTS.fit_stalled)
+    result = RESULTS.fit_not_finite if failed else ended
+    moved = network if failed else placed(jnp.asarray(found.x))
     lawful = ~np.asarray(moved.measured)
     short = np.asarray(moved.length) < SHORTEST * np.asarray(radii(moved, no_lesions()))[:, 0]
     outside = domain.signed_distance(np.asarray(moved.position[movable])) > 0.0
     return moved, Refinement(
-        first, float(objective(moved)), int((short & lawful).sum()), int(outside.sum()), int(found.nit)
+        first, float(objective(moved)), int((short & lawful).sum()), int(outside.sum()), int(found.nit), result
     )
 
 
