@@ -101,7 +101,7 @@ def _fitted(curves, tracer: Tracer, blood: Curve, frames: Frames, delay, max_ste
 
         solver: optx.AbstractLeastSquaresSolver = optx.LevenbergMarquardt(rtol=1e-8, atol=1e-10)
         start = jnp.concatenate([jnp.log(jnp.array([1.0, 0.7, 0.2])), jnp.full(int(delay is None), -2.0)])
-        found = optx.least_squares(residual, solver, start, max_steps=max_steps, throw=False)
+        found: optx.Solution = optx.least_squares(residual, solver, start, max_steps=max_steps, throw=False)
         misfit = jnp.sqrt(jnp.mean(residual(found.value, None) ** 2))
         result = jnp.where(found.result == optx.RESULTS.successful, RESULTS.successful, RESULTS.fit_out_of_steps)
         result = jnp.where(jnp.isfinite(misfit), result, RESULTS.fit_not_finite).astype(int)
