@@ -279,7 +279,7 @@ def _simulation(
         couplings=links,
         tissue=tissue,
         states=tuple(states),
-        profile=on_device(profile),
+        profile=jnp.asarray(profile),
         crown_length=jnp.asarray(physiology.CROWN_LENGTH),
         reference_diameter=jnp.asarray(reference_diameter),
         terminal_vessel=on_device(vessel_to[np.asarray(network.terminals, int)]),

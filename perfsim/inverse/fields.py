@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from perfsim._arrays import on_device
 from perfsim._results import RESULTS, SimulationError
 from perfsim.coupling import Simulation
 from perfsim.darcy import ControlVolumes, FiniteVolumes, solve
@@ -105,7 +104,7 @@ class FieldBlock(eqx.Module):
     def of(cls, sim: Simulation, kind: ToneField) -> "FieldBlock":
         volumes = sim.parts()[0]
         sd = 1.0 if kind.border else kind.sd
-        return cls(Matern.of(volumes, kind.length, sd, kind.smooth), on_device(kind.border), kind)
+        return cls(Matern.of(volumes, kind.length, sd, kind.smooth), jnp.asarray(kind.border), kind)
 
     def field(self, volumes: ControlVolumes, xi: Array) -> Float[Array, " volumes"]:
         """u."""
