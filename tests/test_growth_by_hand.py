@@ -4,16 +4,30 @@ import dataclasses
 
 import perfsim
 from perfsim.anatomy import EllipsoidWall
-from perfsim.growth import grow, stub_roots
+from perfsim.growth import grow, stub_lines, stub_roots
+from perfsim.growth.attach import Arrivals, attach
 from perfsim.growth.bifurcation import fermat_points
-from perfsim.growth.domain import Ball, Box, OuterLayer, check_bounds, leaves
+from perfsim.growth.domain import Ball, Box, EllipsoidShell, OuterLayer, check_bounds, leaves
 from perfsim.growth.forest import GrowingForest
-from perfsim.growth.index import Pieces, usual_spacing
-from perfsim.growth.repair import _take_out
-from perfsim.growth.report import crown_factor
-from perfsim.growth.rules import among, closest_points, distinct, room, split_needs, thicker_below, with_room
+from perfsim.growth.index import Pieces, VesselIndex, usual_spacing
+from perfsim.growth.relax import push_apart, relax
+from perfsim.growth.repair import _take_out, share_error
+from perfsim.growth.report import GrowthReport, crown_factor, measure
+from perfsim.growth.rules import (
+    Rules,
+    among,
+    closest_points,
+    distinct,
+    overlaps,
+    room,
+    split_needs,
+    thicker_below,
+    with_room,
+)
 from perfsim.growth.shares import find_price, goal_of
+from perfsim.growth.terminals import moved_aside, outer_first, sampled_volume, terminal_points
 from perfsim.network import (
+    Centerlines,
     no_lesions,
     radii,
     vessel_into,
@@ -21,6 +35,7 @@ from perfsim.network import (
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 MM = 1e-3
 
@@ -313,3 +328,365 @@ def test_vessels_are_cut_into_pieces():
     assert set(zip(one.tolist(), two.tolist(), strict=True)) <= {(3, 5), (6, 5)} and (3, 5) in zip(
         one.tolist(), two.tolist(), strict=True
     )
+
+
+# Placing, relaxing and parting ------------------------------------------------------------------------------------
+
+
+def thin_forest() -> GrowingForest:
+    """Two trunks so thin that no rule matters: on the first `forest`'s tree and a free node at 30 mm, on the second, 60 mm above, one tip."""
+    trunk = MM * np.array([[0.0, 0, 0], [10, 0, 0], [20, 0, 0], [30, 0, 0], [0, 60, 0]])
+    made = GrowingForest(
+        trunk, np.array([0, 0, 0, 0, 1]), np.arange(5) > 0, np.full(2, 1e-10), 3.0, np.array([2.0, 1, 4, 3, 1])
+    )
+    made.sprout(np.array([1, 2, 4]), MM * np.array([[10.0, 20, 0], [20, -30, 0], [0, 40, 0]]), np.array([0, 2, 3]))
+    made.update()
+    made.split(np.array([5]), MM * np.array([[10.0, 10, 0]]), MM * np.array([[20.0, 10, 0]]), np.array([1]))
+    made.update()
+    return made
+
+
+def flows(f: GrowingForest) -> np.ndarray:
+    """Demand below every node, by walking up from each terminal."""
+    found = np.zeros(f.size)
+    for node in np.flatnonzero(f.terminal >= 0):
+        up = int(node)
+        while up >= 0:
+            found[up] += f.demand[f.terminal[node]]
+            up = int(f.parent[up])
+    return found
+
+
+def least_added(f: GrowingForest, point: np.ndarray, demand: float, price) -> tuple[float, int]:
+    """(least cost that a terminal adds, the place): every vessel with a free bifurcation point, every free trunk node."""
+    flow, x, length = flows(f), f.position, np.linalg.norm
+    best = []
+    for n in f.free_sprouts():
+        best.append((demand ** (2 / 3) * length(point - x[n]) + price[f.root[n]] * demand, int(n)))
+    for n in f.grown():
+        above = int(f.parent[n])
+        widening, up = 0.0, above
+        while f.parent[up] >= 0:
+            widening += ((flow[up] + demand) ** (2 / 3) - flow[up] ** (2 / 3)) * length(x[up] - x[f.parent[up]])
+            up = int(f.parent[up])
+
+        def added(y, n=n, above=above):
+            y = MM * y
+            new = (flow[n] + demand) ** (2 / 3) * length(y - x[above]) + flow[n] ** (2 / 3) * length(y - x[n])
+            return 1e3 * (new + demand ** (2 / 3) * length(y - point) - flow[n] ** (2 / 3) * length(x[n] - x[above]))
+
+        tries = [s * x[above] + (1 - s) * (0.5 * x[n] + 0.5 * point) for s in (0.2, 0.5, 0.8)]
+        found = min(
+            minimize(added, y / MM, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-10}).fun for y in tries
+        )
+        best.append((found / 1e3 + widening + price[f.root[n]] * demand, int(n)))
+    return min(best)
+
+
+@pytest.mark.parametrize(
+    ("point", "price"),
+    [([25, 15, 5], [0, 0]), ([35, 1, 2], [0, 0]), ([4, 35, -3], [0, 0]), ([4, 35, -3], [0, 0.02]), ([21, -25, 9], [0, 0])],
+)  # fmt: skip
+def test_a_terminal_takes_the_cheapest_place(point, price):
+    """Against a general minimizer over every vessel's new bifurcation and every free trunk node; prices decide trees."""
+    f, point, price = thin_forest(), MM * np.array([point], float), np.array(price, float)
+    everywhere = Rules(Box(np.full(3, -0.2), np.full(3, 0.2)), 1e-6, 5e-3)
+    expected, place = least_added(f, point[0], 1.0, price)
+    before, root = f.cost(), int(f.root[place])
+    points = np.zeros((5, 3))
+    points[4] = point
+    assert attach(f, everywhere, VesselIndex(f), Arrivals.of(f, points, np.array([4])), price, 0.0).tolist() == [True]
+    f.update()
+    tip = int(np.flatnonzero(f.terminal == 4)[0])
+    assert f.root[tip] == root and (f.parent[tip] == place) == (place < f.trunk)
+    assert f.cost() - before + price[root] == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(f.flow[f.trunk :], flows(f)[f.trunk :])
+
+
+def test_terminals_of_one_batch_take_turns():
+    """Two terminals that want the same vessel: the cheaper one has it, the other takes its next best place."""
+    f = thin_forest()
+    f.demand[3:] = [1.0, 1.0]
+    f.remove(np.flatnonzero(f.terminal == 3))
+    f.update()
+    points = np.zeros((5, 3))
+    points[3:] = MM * np.array([[21.0, -20, 4], [21, -20, 3]])
+    everywhere = Rules(Box(np.full(3, -0.2), np.full(3, 0.2)), 1e-6, 5e-3)
+    lone = int(np.flatnonzero(f.terminal == 2)[0])
+    placed = attach(f, everywhere, VesselIndex(f), Arrivals.of(f, points, np.array([3, 4])), np.zeros(2), 0.0)
+    assert placed.all() and sorted(f.placed().tolist()) == [0, 1, 2, 3, 4]
+    assert f.terminal[f.sibling(np.array([lone]))].tolist() == [4]
+
+
+class Hollow:
+    """Everything but a ball."""
+
+    def __init__(self, center, radius):
+        self.center, self.radius = np.asarray(center), radius
+
+    def signed_distance(self, x):
+        return self.radius - np.linalg.norm(np.asarray(x) - self.center, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("between", "clash"), [("nothing", 9.0), ("a hole", 0.0), ("a vessel", 9.0), ("a vessel", 0.0)]
+)
+def test_new_vessels_stay_in_the_domain_and_off_others(between, clash):
+    """10 mm from one vessel and 17 mm from another: the far one where a hole is in between, or a fat vessel that is dear."""
+    trunk = MM * np.array([[0.0, 0, 0], [40, -20, 0], [10, -5, 12]])
+    f = GrowingForest(trunk, np.arange(3), np.ones(3, bool), np.array([1e-9, 1e-9, 4e-3]), 3.0, np.ones(4))
+    tips = MM * np.array([[20.0, 0, 0], [25, -25, 0], [10, -5, -12]])
+    f.sprout(
+        np.arange(2 + (between == "a vessel")),
+        tips[: 2 + (between == "a vessel")],
+        np.arange(2 + (between == "a vessel")),
+    )
+    f.sprouts[:] = False
+    f.update()
+    hole = Hollow(MM * np.array([10.0, -5, 0]), 4 * MM if between == "a hole" else 0.0)
+    points = MM * np.array([[0.0, 0, 0]] * 3 + [[10, -10, 0]])
+    arrivals = Arrivals.of(f, points, np.array([3]))
+    assert attach(f, Rules(hole, 1e-6, 1e-3), VesselIndex(f), arrivals, np.zeros(3), clash).all()
+    near = between == "nothing" or (between == "a vessel" and clash == 0.0)
+    assert f.root[np.flatnonzero(f.terminal == 3)].tolist() == [0 if near else 1]
+
+
+def test_bifurcations_relax_to_the_least_cost():
+    """Two in a row between a trunk, three terminals of demands 2, 1 and 4: where a general minimizer puts them."""
+    f = GrowingForest(np.zeros((1, 3)), np.zeros(1, int), [True], [1e-6], 3.0, np.array([2.0, 1.0, 4.0]))
+    ends = MM * np.array([[20.0, 10, 0], [25, -5, 8], [12, -14, -3]])
+    f.sprout(np.array([0]), ends[:1], np.array([0]))
+    f.split(np.array([1]), MM * np.array([[5.0, 1, 0]]), ends[1:2], np.array([1]))
+    f.split(np.array([2]), MM * np.array([[3.0, 0, 0]]), ends[2:], np.array([2]))
+    relax(f, Rules(Box(np.full(3, -0.2), np.full(3, 0.2)), 1e-6, 5e-3), sweeps=200)
+
+    def cost(y):
+        a, b = y.reshape(2, 3)
+        far = ends / MM
+        legs = (7, a), (4, a - far[2]), (3, a - b), (2, b - far[0]), (1, b - far[1])
+        return sum(q ** (2 / 3) * np.linalg.norm(x) for q, x in legs)
+
+    best = minimize(cost, np.array([6.0, 0, 0, 15, 2, 2]), method="BFGS", options={"gtol": 1e-7})
+    assert f.cost() == pytest.approx(MM * best.fun, rel=1e-8)
+    np.testing.assert_allclose(f.position[[4, 2]] / MM, best.x.reshape(2, 3), atol=1e-3)
+
+
+def test_bifurcations_relax_no_farther_than_rules_allow():
+    """From a thick vessel whose optimum lies too close to its end: length 1.08 · 2 r, and inside a slab."""
+    made = GrowingForest(np.zeros((1, 3)), np.zeros(1, int), [True], [1 * MM], 3.0, np.array([1.0, 1.0]))
+    made.sprout(np.array([0]), MM * np.array([[8.0, 20, 0]]), np.array([0]))
+    made.split(np.array([1]), MM * np.array([[6.0, 0, 0]]), MM * np.array([[8.0, -20, 0]]), np.array([1]))
+    relax(made, Rules(Box(np.full(3, -0.2), np.full(3, 0.2)), 1e-6, 5e-3), sweeps=20)
+    np.testing.assert_allclose(made.position[2], [1.08 * 2.0 * MM, 0, 0], atol=1e-9)
+    slab = Box(MM * np.array([-50.0, -50, -1]), MM * np.array([50.0, 50, 1]))
+    bent = thin_forest()
+    bent.position[bent.terminal >= 0, 2] = 0.9 * MM
+    fork = int(bent.forks()[0])
+    start = bent.position[fork].copy()
+    relax(bent, Rules(slab, 1e-6, 5e-3), sweeps=5)
+    assert slab.signed_distance(bent.position[fork]) <= 0.0 and (bent.position[fork] != start).any()
+
+
+@pytest.mark.parametrize("demand", [1.0, 8.0])
+def test_overlapping_vessels_are_pushed_apart(demand):
+    """Each tip moves along z by its share of what is missing, as a lever at s of its vessel; the cheaper one more."""
+    f = crossing()
+    f.demand[1] = demand
+    f.update()
+    found = among(f, np.array([2]), np.array([3]))
+    before, deficit = f.position.copy(), float(found.deficit[0])
+    push_apart(f, Rules(Box(np.full(3, -0.2), np.full(3, 0.2)), 1e-6, 5e-3), found, eager=1.5)
+    moved = f.position - before
+    np.testing.assert_allclose(moved[:, :2], 0.0, atol=1e-12)
+    first = demand ** (2 / 3) / (1 + demand ** (2 / 3))  # the first vessel's part is the second's cost over both
+    for tip, sign, share, s in ((2, -1.0, first, 0.25), (3, 1.0, 1 - first, 2 / 3)):
+        expected = sign * 1.5 * deficit * share * s / (s**2 + (1 - s) ** 2)
+        assert moved[tip, 2] == pytest.approx(expected, rel=1e-9)
+
+
+def test_shares_of_roots_and_their_errors():
+    f = thin_forest()
+    np.testing.assert_allclose(share_error(f, np.array([0.5, 0.5])), [0.2, -0.2], atol=1e-12)  # 7 of 10, 3 of 10
+    assert f.root_flow().tolist() == [7.0, 3.0]
+
+
+def test_the_index_finds_what_is_near():
+    """Against distances to all pieces, before and after vessels were moved, taken out and added."""
+    rng = np.random.default_rng(4)
+    f = GrowingForest(np.zeros((1, 3)), np.zeros(1, int), [True], [1 * MM], 3.0, np.ones(60))
+    points = 0.02 * rng.uniform(-1, 1, (60, 3))
+    f.sprout(np.array([0]), points[:1], np.array([0]))
+    for k in range(1, 50):
+        node = rng.choice(f.grown(), 1)
+        f.split(node, 0.5 * (f.position[node] + f.position[f.parent[node]]), points[k : k + 1], np.array([k]))
+    f.update()
+    index = VesselIndex(f, slack=0.1)
+    spacing = usual_spacing(f.length(f.grown()))
+    asked = 0.02 * rng.uniform(-1, 1, (20, 3))
+    for changed in range(3):
+        pieces = Pieces.of(f, f.grown(), 0.1, spacing)
+        far = np.linalg.norm(asked[:, None] - pieces.middle, axis=2)
+        found = index.nearest(asked, 6)
+        np.testing.assert_array_equal(found[:, 0], pieces.node[np.argmin(far, axis=1)])
+        known = {frozenset(p) for p in zip(*(x.tolist() for x in index.touching()), strict=True)}
+        i, j = np.triu_indices(len(pieces.node), 1)
+        near = np.linalg.norm(pieces.middle[i] - pieces.middle[j], axis=1) <= pieces.reach[i] + pieces.reach[j]
+        pairs = {
+            frozenset((a, b)) for a, b in zip(pieces.node[i[near]].tolist(), pieces.node[j[near]].tolist(), strict=True)
+        }
+        new = pairs if changed == 0 else {p for p in pairs if p & set(index.last_changed.tolist())}
+        assert {p for p in new if len(p) == 2} <= known <= pairs | {frozenset((n,)) for n in pieces.node.tolist()}
+        if changed == 0:
+            f._position[f.grown()[:2]] += 1 * MM
+        else:
+            f.remove(np.flatnonzero(f.terminal == 7))
+            f.update()
+            node = f.grown()[-1:]
+            f.split(node, 0.5 * (f.position[node] + f.position[f.parent[node]]), points[55:56], np.array([55]))
+            f.update()
+        index.refresh()
+
+
+# Reports, points and what is asked wrongly ------------------------------------------------------------------------
+
+
+def test_a_report_by_hand():
+    """Of the seven nodes: cost and volume in sums over four vessels; what is short, outside, and through each other."""
+    f = forest()
+    radius = 2 * MM * (np.array([2.0, 3.0, 1.0, 4.0]) / 7) ** (1 / 3)  # of the vessels to 3, 4, 5 and 6
+    length = MM * np.array([10.0, 10, 10, 30])
+    hole = Rules(Hollow(MM * np.array([20.0, -15, 0]), 3 * MM), 1e-6, 1e-3)  # in the middle of the longest vessel
+    found = measure(f, hole, ("LM",), 1e-6, 2, {"attach": 1.0, "part": 0.5})
+    assert (found.terminals, found.dropped, found.depth, found.shares) == (3, 2, 1, {"LM": 1.0})
+    assert found.cost == pytest.approx(np.sum((np.array([2, 3, 1, 4]) / 7) ** (2 / 3) * length))
+    assert found.volume == pytest.approx(np.sum(np.pi * radius**2 * length))
+    assert (found.outside_share, found.short_share) == (0.25, 0.0) and np.isnan(found.crown_factor[0])
+    assert str(found).startswith("3 terminals, 2 dropped, 1 bifurcations deep, on LM 100.0 %; cost 0.0")
+    assert str(found).endswith("0 far and 0 near overlaps; 1.50 s")
+    fat = GrowingForest(f.position[:3], np.zeros(3, int), [False, True, True], [7 * MM], 3.0, f.demand)
+    for name in ("size", "_parent", "_child", "_terminal", "_position", "_alive", "_root", "_flow"):
+        setattr(fat, name, getattr(f, name))
+    fat.update()
+    crowded = measure(fat, hole, ("LM",), 1e-6, 0, {})
+    assert (crowded.short_share, crowded.far_overlaps, crowded.near_overlaps) == (0.25, 1, 0)
+    assert (overlaps(fat).first.tolist(), overlaps(fat).second.tolist()) == ([4], [6])  # 10 mm apart, 5.3 and 5.8 wide
+
+
+def test_overlaps_with_one_vessel_between_are_near():
+    """A vessel that comes back to that above the one it hangs on, 1 mm beside it."""
+    f = GrowingForest(np.zeros((1, 3)), np.zeros(1, int), [True], [1 * MM], 3.0, np.ones(3))
+    f.sprout(np.array([0]), MM * np.array([[20.0, 10, 0]]), np.array([0]))
+    f.split(np.array([1]), MM * np.array([[20.0, 0, 0]]), MM * np.array([[40.0, 0, 0]]), np.array([1]))
+    f.split(np.array([1]), MM * np.array([[20.0, 5, 0]]), MM * np.array([[10.0, 1, 0]]), np.array([2]))
+    f.update()
+    found = overlaps(f)
+    assert (found.first.tolist(), found.second.tolist(), found.near.tolist()) == ([2], [5], [True])
+
+
+def test_a_growth_that_drops_more_than_a_hundredth_has_failed():
+    report = GrowthReport(19_800, 200, 1.0, 1e-6, 1, {"a": 1.0}, 0, 0, 0.0, 0.0, (0.4, 0.0), {})
+    assert report.result is perfsim.RESULTS.successful
+    assert dataclasses.replace(report, terminals=19_799, dropped=201).result is perfsim.RESULTS.growth_incomplete
+
+
+def test_points_of_a_domain():
+    """A ball's volume to a percent; points inside it, coarse to fine; those of the outer layer first; moved ones stay."""
+    ball = Ball(np.array([5 * MM, 0, 0]), 10 * MM)
+    assert sampled_volume(ball, 200_000) == pytest.approx(4 / 3 * np.pi * 1e-6, rel=0.01)
+    points = terminal_points(ball, 500, 3)
+    assert points.shape == (500, 3) and (ball.signed_distance(points) < 0).all()
+    np.testing.assert_array_equal(terminal_points(ball, 40, 3), points[:40])
+    assert np.linalg.norm(points.mean(0) - [5 * MM, 0, 0]) < 0.3 * MM
+    assert np.mean(np.linalg.norm(points - [5 * MM, 0, 0], axis=1) < 5 * MM) == pytest.approx(1 / 8, abs=0.03)
+    with pytest.raises(perfsim.InputError, match="none of 114688 points"):
+        terminal_points(
+            EllipsoidShell(np.full(3, 2.0), np.full(3, 1.0), 1.0), 5, 0
+        )  # an inner surface outside the outer
+    moved = moved_aside(ball, points, np.arange(0, 500, 2), 0.2 * MM, np.random.default_rng(0))
+    assert moved.shape == (250, 3) and (ball.signed_distance(moved) < 0).all()
+    assert np.sqrt(np.mean(np.sum((moved - points[::2]) ** 2, 1))) == pytest.approx(0.2 * MM, rel=0.12)
+    shell = EllipsoidShell(np.full(3, 20 * MM), np.full(3, 30 * MM), 15 * MM)
+    points = terminal_points(shell, 100, 0)
+    order, count = outer_first(shell, points, 7, 0.25)
+    assert count == 7 and (shell.depth(points[order[:7]]) < 0.25).all() and sorted(order.tolist()) == list(range(100))
+    assert (np.diff(order[7:]) > 0).all() and outer_first(shell, points, 0, 0.25)[1] == 0
+    with pytest.raises(perfsim.InputError, match="needs a domain with `depth`"):
+        outer_first(ball, points, 3, 0.25)
+
+
+def test_a_shell_by_hand():
+    """Between spheres of 20 and 30 mm below z = 15: distances, depths and bounds."""
+    shell = EllipsoidShell(np.full(3, 20.0), np.full(3, 30.0), 15.0)
+    x = np.array([[0.0, 0, -25], [0, 22, 0], [0, 18, 0], [33, 0, 0], [0, 22, 16.0]])
+    np.testing.assert_allclose(shell.signed_distance(x[:4]), [-5.0, -2.0, 2.0, 3.0], rtol=1e-9)
+    assert shell.signed_distance(x[4]) == pytest.approx(1.0)
+    np.testing.assert_allclose(shell.depth(x[:4]), [0.5, 0.8, 1.0, 0.0], rtol=1e-9)
+    np.testing.assert_allclose(shell.bounds(), [[-30, -30, -30], [30, 30, 15]])
+    np.testing.assert_allclose(EllipsoidShell(np.full(3, 1.0), np.array([3.0, 4, 5]), 9.0).bounds()[1], [3, 4, 5])
+
+
+CUBE = Box(np.full(3, -10 * MM), np.full(3, 10 * MM))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"terminals": 0}, "at least one"), ({"points": np.zeros((3, 2))}, r"shape \(n, 3\)"),
+        ({"points": np.zeros((0, 3))}, "shape"), ({"points": np.full((2, 3), np.nan)}, "finite"),
+        ({"points": np.array([[0.0, 0, 0], [0, 0, 0.011]])}, "point 1, .* does not"), ({"demand": np.ones(7)}, "20 finite"),
+        ({"demand": -np.ones(20)}, "demand must be"), ({"demand": np.zeros(20)}, "not all zero"),
+        ({"demand": np.full(20, np.inf)}, "demand must be"), ({"demand": np.append(np.ones(19), -1.0)}, "demand must be"),
+        ({"attach": ("no",)}, "attach names 'no'"), ({"shares": {"no": 1.0}}, "shares names 'no'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_grown(options, words):
+    with pytest.raises(perfsim.InputError, match=words):
+        grow(CUBE, stub_lines([[-10 * MM, 0, 0]], [[-1, 0, 0]], [0.1 * MM], ("a",)), **({"terminals": 20} | options))
+
+
+def test_trunks_sprout_near_the_domain_and_off_the_base():
+    """At 3.98 mm off, not at 4.02; not from the left main, the circumflex, the right artery and its posterolateral."""
+    for off, grows in ((3.98, True), (4.02, False)):
+        root = stub_lines([[-10 * MM - off * MM, 0, 0]], [[-1, 0, 0]], [0.1 * MM])
+        if grows:
+            assert grow(CUBE, root, 5)[1].terminals == 5
+        else:
+            with pytest.raises(perfsim.InputError, match="no trunk lies on the domain"):
+                grow(CUBE, root, 5)
+    for name in ("LM", "LCx", "RCA", "PLV"):
+        lines = stub_lines([[-10 * MM, 0, 0]], [[-1, 0, 0]], [0.1 * MM], (name,))
+        with pytest.raises(perfsim.InputError, match="no trunk lies on the domain"):
+            grow(CUBE, lines, 5)
+        assert grow(CUBE, lines, 5, attach=(name,))[1].terminals == 5
+
+
+def test_trunks_sprout_a_diameter_apart():
+    """Nodes every 0.25 mm of a trunk 1.2 mm wide: what grows leaves it at places at least 1.2 mm apart, and some so."""
+    x = MM * np.linspace(-9.0, 9.0, 73)
+    lines = Centerlines.build(
+        np.stack([x, 0 * x, 0 * x], 1), np.arange(72), np.arange(72) + 1, np.full(72, 0.6 * MM), inlets=[0],
+        branch=np.zeros(72, int), branch_names=("a",), inlet_names=("a",),
+    )  # fmt: skip
+    network, _ = grow(CUBE, lines, 150, demand=lambda p: np.where(p[:, 0] > 0, 1.0, 0.0))
+    own = network.branch == network.branch_names.index("grown")
+    leaves_at = np.sort(network.position[np.setdiff1d(network.tail[own], network.head[own])][:, 0])
+    assert len(leaves_at) >= 8 and np.diff(leaves_at).min() == pytest.approx(1.25 * MM, abs=1e-9)
+    assert network.demand.mean() == pytest.approx(1.0) and network.demand.min() == pytest.approx(1e-6, rel=1e-3)
+
+
+def test_stubs_are_two_radii_long():
+    lines = stub_lines([[1.0, 2, 3], [4, 5, 6]], [[0, 0, 2.0], [3, 4, 0]], [0.5, 0.25])
+    np.testing.assert_allclose(lines.position, [[1, 2, 4], [4.3, 5.4, 6], [1, 2, 3], [4, 5, 6]])
+    assert lines.tail.tolist() == [0, 1] and lines.head.tolist() == [2, 3] and lines.inlet_names == ("root0", "root1")
+    with pytest.raises(perfsim.InputError, match="2 positions, 1 directions, 2 radii, 2 names"):
+        stub_lines([[1.0, 2, 3], [4, 5, 6]], [[0, 0, 2.0]], [0.5, 0.25])
+
+
+def test_the_least_price_that_was_tried_is_returned():
+    """Roots that hardly respond, and such that lose share faster: the goal is met to 0.4 %, prices add up to nothing."""
+    goal = np.array([0.5, 0.3, 0.2])
+    for slope in (0.4, 1.0, 3.5):
+        shares = lambda price, slope=slope: np.array([0.4, 0.4, 0.2]) - slope * (price - price.mean())  # noqa: E731
+        price = find_price(shares, goal)
+        assert np.abs(shares(price) - goal).max() < 0.004 and price.sum() == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_array_equal(find_price(lambda price: goal, goal), np.zeros(3))

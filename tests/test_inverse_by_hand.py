@@ -6,13 +6,19 @@ profiles and the worth of further measurements have closed forms.
 
 import dataclasses
 import math
+import sys
+from types import SimpleNamespace
 
 import perfsim
+from perfsim._results import RESULTS
+from perfsim.anatomy import EllipsoidWall
 from perfsim.inverse import (
     Ensemble,
     Free,
     Goodness,
     ToneField,
+    Value,
+    comparison,
     fit,
     goodness,
     identifiability,
@@ -20,22 +26,29 @@ from perfsim.inverse import (
     posterior,
     problem,
     profile,
+    verdict,
 )
+from perfsim.inverse.descent import marquardt
 from perfsim.inverse.fields import FieldBlock, Matern
-from perfsim.inverse.gauss_newton import Dense, Krylov, Trust, Work, bent
+from perfsim.inverse.gauss_newton import Dense, Krylov, Step, Trust, Work, bent
 from perfsim.inverse.goodness import datum_names
+from perfsim.inverse.held import left_out
 from perfsim.inverse.identifiability import in_words
 from perfsim.inverse.model import Model
 from perfsim.inverse.posterior import pareto_smoothed
 from perfsim.inverse.ridge import along, mixture
 from perfsim.inverse.verdict import Verdict, feeding_lesions, territory_tone
-from perfsim.observe import Measurement, Noise, Scan, Wire
+from perfsim.network import no_lesions
+from perfsim.observe import EachVolume, LongAxis, Measurement, Noise, Scan, Segments, Wire
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import tiny_heart
+from tiny import solution, tiny_heart
+
+posterior_module = sys.modules["perfsim.inverse.posterior"]
+"""not the function of that name"""
 
 FREE = ("tone", "supply")
 SPREAD = 0.5
@@ -431,3 +444,316 @@ def test_what_goodness_of_fit_names():
     assert datum_names(Scan(("rest", "hyperemia"), np.ones((2, 3)), Noise()))[1::3] == [
         "place 2 (rest)", "place 2 (hyperemia)",
     ]  # fmt: skip
+
+
+def test_thresholds_of_a_verdict_on_a_fit():
+    """Doubt below 1 %, refused below 1e-6, both to a hundredth of themselves; what is missed by χ² alone, and by many."""
+    fine = Goodness(9.0, 4, 2.0, 0.01005, {"a": 1.0}, 0.01005)
+    assert fine.explained and not dataclasses.replace(fine, probability=0.00995).explained
+    assert not dataclasses.replace(fine, probability_of_largest=0.00995).explained
+    assert (
+        dataclasses.replace(fine, probability=1.005e-6).usable
+        and not dataclasses.replace(fine, probability=9.95e-7).usable
+    )
+    hardly = dataclasses.replace(fine, probability=1e-4)
+    assert hardly.verdict == (
+        "The model hardly explains the data (χ² 9 of 4 data, P 0.0001): look at the residuals before using it."
+    )
+    far = {f"d{k}": 5.0 + k for k in range(6)} | {"d9": -0.1}
+    some = Goodness(9.0, 7, 2.0, 0.5, far, 1e-4)
+    assert some.verdict.endswith(
+        "It misses d5 by +10.0, d4 by +9.0, d3 by +8.0, d2 by +7.0 and 2 more standard deviations."
+    )
+    assert some.verdict.startswith("The model explains all data but some (")
+    four = dataclasses.replace(some, residuals={f"d{k}": 5.0 + k for k in range(4)})
+    assert "more standard" not in four.verdict and "d0 by +5.0 standard deviations" in four.verdict
+    # the greatest of 100 normal numbers exceeds 4.06 in one of a hundred cases, of one number 2.58
+    many = {f"d{k}": 0.0 for k in range(98)} | {"x": 4.0, "y": 4.1}
+    assert list(Goodness(9.0, 100, 2.0, 0.5, many, 0.5).missed) == ["y"]
+    assert Goodness(0.0, 0, 0.0, 1.0, {}, 1.0).missed == {} and list(
+        dataclasses.replace(fine, residuals={"a": 2.6}).missed
+    )
+
+
+# Territories of a flow field that is written down -------------------------------------------------------------------
+
+
+MBF = np.arange(1.0, 9.0)
+
+
+def beside_the_lad(heart) -> np.ndarray:
+    """Volumes of the tiny heart beside the LAD's terminals; the others lie beside the LCx's."""
+    return np.asarray(heart.volumes.center)[:, 1] < 0.01
+
+
+@pytest.fixture(scope="module")
+def flow():
+    """Hyperemia and rest, a quarter of it, in which each volume is fed by one territory alone."""
+    heart = tiny_heart()
+    terminal, lad = np.asarray(heart.couplings.terminal), beside_the_lad(heart)
+    fed = {"supplies": np.where(np.where(lad, terminal < 2, terminal == 2), 1.0, 0.0), "mbf": MBF}
+    return solution(heart, hyperemia=fed, rest=fed | {"mbf": 0.25 * MBF})
+
+
+def test_verdicts_count_draws(sim, fitted, flow, monkeypatch):
+    """Four draws that weigh 0.1 to 0.4: FFR 0.80 is obstructive and 0.805 is not, tone 0.599 is diseased and 0.601 not."""
+    monkeypatch.setattr(verdict, "evaluate", lambda *a, **k: SimpleNamespace(solution=flow))
+    tone = np.array([[0.601, 1.198, 0.5, 1.0], [0.7, 0.8, 0.9, 0.25]])
+    supply = np.array([1.0, 0.5, 1.0, 2.0])
+    xi = np.log(np.concatenate([tone, supply[None]])).T / SPREAD
+    ffr = np.array([[0.80, 0.9], [0.805, 0.9], [0.70, 0.9], [0.95, 0.5]])
+    draws = Ensemble({"FFR": ffr}, np.array([0.1, 0.2, 0.3, 0.4]), xi=xi, k_hat=0.1)
+    values = [
+        Value("a map", 3.0, {"tone[LAD]": 0.4, "tone[LCx]": 0.9, "supply": 0.1}),
+        Value("a wire", 2.0, {"tone[LAD]": 0.5, "tone[LCx]": 0.3, "supply": 0.9}),
+    ]
+    lad, lcx = verdict.verdicts(posterior(fitted), draws, values)
+    assert lad.probability == pytest.approx(dict(zip(verdict.KINDS, (0.4, 0.1, 0.2, 0.3), strict=True)))
+    assert lcx.probability == pytest.approx(dict(zip(verdict.KINDS, (0.4, 0.0, 0.2, 0.4), strict=True)))
+    assert (lad.territory, lcx.territory) == ("LAD", "LCx") and not lad.reliable  # four draws are too few
+    assert (lad.following, lcx.following) == ("a map", "a wire")
+    lowest = dataclasses.replace(draws, values={"": ffr[:, 0]})
+    assert lad.ffr == pytest.approx(tuple(float(lowest.quantile(q)) for q in (0.05, 0.5, 0.95)))
+    of_tone = dataclasses.replace(draws, values={"": tone[0] * supply})
+    assert lad.tone == pytest.approx(tuple(float(of_tone.quantile(q)) for q in (0.05, 0.5, 0.95)))
+    assert verdict.verdicts(posterior(fitted), draws)[0].following == ""
+
+
+def test_probabilities_in_hundredths():
+    said = [verdict.in_hundredths(p) for p in (0.0, 0.004999, 0.005, 0.5, 0.995, 0.99501, 1.0)]
+    assert said == ["< 0.01", "< 0.01", "= 0.01", "= 0.50", "= 0.99", "> 0.99", "> 0.99"]
+
+
+def test_a_verdict_needs_four_fifths():
+    at = dict(zip(verdict.KINDS, (0.1, 0.804, 0.05, 0.046), strict=True))
+    sure = Verdict("LAD", at, (0.5, 0.6, 0.7), (0.8, 0.9, 1.0), True, "a wire")
+    assert sure.given == "obstructive stenosis" and sure.microvascular == pytest.approx(0.096)
+    less = dataclasses.replace(sure, probability=at | {"obstructive stenosis": 0.798, "both": 0.052})
+    assert less.given == "cannot tell" and less.likeliest == "obstructive stenosis"
+    healthy = dataclasses.replace(sure, probability=dict(zip(verdict.KINDS, (0.9, 0.05, 0.05, 0.0), strict=True)))
+    assert healthy.words == "no obstructive stenosis, no microvascular dysfunction" and "measure" not in str(healthy)
+
+
+def test_measured_beside_fitted_by_hand(flow, monkeypatch):
+    """Means of segments over the territories' tissue in each; a segment that was not measured counts in neither column."""
+    heart, frame = tiny_heart(), EllipsoidWall().frame
+    axis = LongAxis.of(dataclasses.replace(frame, base=np.array([0.01, 0.01, 0.02]), length=0.02, cavity_length=0.02))
+    view = Segments(axis)
+    volumes = heart.volumes
+    member = np.asarray(view.membership(volumes.center, jnp.cbrt(volumes.volume)))
+    tissue = member @ np.asarray(volumes.volume)
+    measured = np.where(np.arange(17) == 3, np.nan, 1.0 + np.arange(17) / 4)
+    scan = Scan(("rest", "hyperemia"), np.stack([measured, 2 * measured]), Noise(), view)
+    monkeypatch.setattr(comparison, "evaluate", lambda *a, **k: SimpleNamespace(solution=flow))
+    fit = SimpleNamespace(sim=heart, problem=None, xi=None, data=(scan, Wire(0.8, 0)))
+    found = comparison.comparisons(fit)
+    assert [(c.kind, c.place) for c in found[:2]] == [("territory", "LAD"), ("territory", "LCx")]
+    model = (member * np.asarray(volumes.volume)) @ MBF / tissue
+    for c, own in zip(found, (beside_the_lad(heart), ~beside_the_lad(heart)), strict=False):
+        weight = (member * np.asarray(volumes.volume)) @ own
+        seen = np.isfinite(measured)
+        assert c.measured["hyperemia"] == pytest.approx(2 * np.average(measured[seen], weights=weight[seen]))
+        assert c.fitted["hyperemia"] == pytest.approx(np.average(model[seen], weights=weight[seen]), rel=1e-9)
+        assert c.mfr == (pytest.approx(2.0), pytest.approx(4.0))
+    segments = [c for c in found if c.kind == "segment"]
+    assert [c.place for c in segments][:4] == [
+        "1 basal anterior", "2 basal anteroseptal", "3 basal inferoseptal", "5 basal inferolateral",
+    ]  # fmt: skip
+    assert segments[0].measured == {"rest": 1.0, "hyperemia": 2.0}
+    assert segments[0].fitted["hyperemia"] == pytest.approx(model[0], rel=1e-9)
+    assert np.isnan(comparison.Comparison("segment", "1", {"rest": 1.0}, {}).mfr).all()
+
+
+def test_what_a_fit_holds_is_said():
+    """Every confounder with its value in the unit that it is shown in; those that are free, or freed instead, are not."""
+    heart = tiny_heart()
+    scan = Scan(("rest", "hyperemia"), jnp.zeros((2, 8)), Noise(), EachVolume())
+
+    def said(*free, data=(scan,), sim=heart):
+        return left_out(SimpleNamespace(free=free, problem=SimpleNamespace(model=Model(sim, data))))
+
+    assert said("tone") == [
+        "Held, so that their uncertainty is in no interval: stenoses at 55, 40 % diameter reduction; resting demand at 0.9 "
+        "mL/min/g; aortic pressure at 93, 88 mmHg; calibration scale at 1; rotation of the map at 0 °."
+    ]
+    assert said("supply", "severity", Free("demand"), "pressure", "state_scale", "rotation") == []
+    (only,) = said(ToneField(), "throat", "demand", "pressure", "scale")
+    assert only == "Held, so that their uncertainty is in no interval: rotation of the map at 0 °."
+    wire = said("terminal_tone", "throat", "pressure", "demand", data=(Wire(0.8, 0),))
+    assert wire == []  # without a map there is no scale and no rotation
+    bare = eqx.tree_at(lambda s: s.lesions, heart, no_lesions())
+    (lacks,) = said("tone", "demand", "pressure", "scale", "rotation", sim=bare)
+    assert lacks.startswith("Epicardial disease is not in this model: it lists no stenosis")
+
+
+# How a descent ends -------------------------------------------------------------------------------------------------
+
+
+class Valley:
+    """½ |ξ - (3, 4)|² h, of which steps may promise or reach less than they say, and solves may fail."""
+
+    def __init__(self, h=1.0, cost=None, failed=None, promise=1.0, p=1.0):
+        self.h, self.wrong, self.why, self.promise, self.p, self.seen = h, cost, failed or {}, promise, p, []
+
+    def __call__(self, posed, xi, work):
+        gap = xi - np.array([3.0, 4.0])
+        cost = 0.5 * self.h * gap @ gap
+        self.seen.append(xi)
+        first = len(self.seen) == 1
+        here = SimpleNamespace(
+            xi=xi, cost=cost if first or self.wrong is None else self.wrong, failed={} if first else self.why
+        )
+        here.step = lambda trust, work: Step(-self.p * gap / (1 + trust.damping / self.h), self.promise * cost, self.h)
+        return here
+
+
+def descend(valley, prior=True, tolerance=0.1, max_steps=20, data=4, **options):
+    said = []
+    posed = SimpleNamespace(size=2, prior=prior, model=SimpleNamespace(data=(SimpleNamespace(value=np.ones(data)),)))
+    end = marquardt(posed, valley, tolerance, max_steps, lambda *a: said.append(a), options.get("checkpoint"), Work())
+    return end, said
+
+
+def test_a_descent_converges_where_the_step_is_short():
+    """The whole step, then one that promises nothing; costs are told from 0 on; the last short step is taken as well."""
+    end, said = descend(Valley())
+    assert (end.result, end.iterations, end.before, end.cost) == (RESULTS.successful, 1, 12.5, 0.0)
+    assert said == [(0, 12.5), (1, 0.0)]
+    half, said = descend(Valley(p=0.5), tolerance=0.1)
+    # gaps 5, 2.5, ... 5/2^k: the cost that the last step promises is at most ½ 0.1²
+    assert half.iterations == 6 and half.cost == pytest.approx(12.5 / 4**6) and half.cost <= 0.005 < 12.5 / 4**5
+    np.testing.assert_allclose(half.xi, [3 - 3 / 2**7, 4 - 4 / 2**7])
+    assert descend(Valley(p=0.5), max_steps=3)[0].result is RESULTS.fit_out_of_steps
+    assert descend(Valley(p=0.5), max_steps=3)[0].iterations == 3
+
+
+def test_a_descent_that_cannot_go_on_says_why():
+    failing = Valley(failed={"rest": RESULTS.linear_not_converged}, cost=np.nan)
+    end, _ = descend(failing, max_steps=4)
+    assert (
+        end.result is RESULTS.fit_out_of_steps
+        and end.failed == {"rest": RESULTS.linear_not_converged}
+        and end.cost == 12.5
+    )
+    np.testing.assert_array_equal(end.xi, [0.0, 0.0])
+    # what fails is tried again with more and more damping: 0.1, 0.4, 1.6 of the curvature
+    np.testing.assert_allclose([x[0] for x in failing.seen[1:5]], [3 / (1 + d) for d in (0.0, 0.1, 0.4, 1.6)])
+    assert descend(failing, max_steps=200)[0].result is RESULTS.fit_stalled
+    assert descend(Valley(promise=np.nan))[0].result is RESULTS.fit_derivative_failed
+    at_once = Valley(failed={"rest": RESULTS.linear_not_converged})
+    at_once.seen.append(None)
+    assert descend(at_once)[0].result is RESULTS.fit_solve_failed
+    lost = Valley(cost=np.inf)
+    lost.seen.append(None)
+    assert descend(lost)[0].result is RESULTS.fit_not_finite
+    # a step that gains next to nothing is rejected; then a promise that damping alone made small is no convergence
+    stalled = Valley(h=1e4, cost=0.5e4 * 25.0)
+    assert descend(stalled, max_steps=60)[0].result is RESULTS.fit_stalled
+
+
+def test_without_a_prior_a_descent_ends_at_the_noise():
+    """At a cost of 0.5e-4 a datum; else where a step promises ½ tolerance² of the cost; it starts with some damping."""
+    exact = Valley(h=2 * 0.5e-4 * 4 / 25 * 0.995)
+    assert descend(exact, prior=False)[0].result is RESULTS.successful and len(exact.seen) == 1
+    above = Valley(h=2 * 0.5e-4 * 4 / 25 * 1.005, promise=1e4)
+    assert len(above.seen) == 0 and descend(above, prior=False)[0].iterations > 0
+    damped = Valley(h=2.0)  # the cost is 25 at the start: λ = 0.01 · 50
+    descend(damped, prior=False)
+    np.testing.assert_allclose(damped.seen[1], np.array([3.0, 4.0]) / (1 + 0.5 / 2.0))
+
+
+# Work, weights and products -----------------------------------------------------------------------------------------
+
+
+def test_what_a_fit_cost_in_solves():
+    """Values, gradients and tangents count one; passes of the preconditioner by those of the first value, rounded up."""
+    work = Work(values=3, gradients=2, tangents=4, passes=7, value_passes=3)
+    assert work.solves == 3 + 2 + 4 + 3 and Work(values=1, passes=5).solves == 6
+    work.products(SimpleNamespace(flow=perfsim.flow.Steady(), states=("rest", "hyperemia")), 4, 5)
+    assert work.passes == 7 + 4 * 2 * 5 and work.tangents == 4
+    work.products(SimpleNamespace(flow=None, states=("rest",)), 4, 5)
+    assert work.passes == 47 and work.tangents == 9
+
+
+def test_which_draws_are_reliable():
+    """k̂ up to 1 - 1/log₁₀ S, and 0.7 at most; what is to know of draws is said."""
+    for count, limit in ((10, 0.0), (100, 0.5), (1000, 2 / 3), (10_000, 0.7)):
+        weight = np.full(count, 1 / count)
+        drawn = Ensemble({"": weight}, weight, k_hat=limit)
+        assert (
+            drawn.k_limit == pytest.approx(limit, abs=1e-12) and dataclasses.replace(drawn, k_hat=limit - 1e-9).reliable
+        )
+        assert not dataclasses.replace(drawn, k_hat=limit + 1e-9).reliable
+    hundred = Ensemble({"": np.ones(100)}, np.full(100, 0.01), failed=3, k_hat=0.8)
+    assert hundred.lines() == [
+        "Pareto k̂ of the weights: 0.80 (limit 0.50); 100 draws, effective sample size 100.",
+        "The weights are dominated by a few draws, so the intervals are not reliable: take more draws, or free fewer "
+        "parameters.",
+        "3 of 103 draws could not be solved and were left out.",
+    ]
+    assert Ensemble({"": np.ones(2)}, np.full(2, 0.5)).lines() == []
+    few, k_hat = pareto_smoothed(np.log(np.array([1.0, 3.0])))
+    np.testing.assert_allclose(few, [0.25, 0.75])
+    assert k_hat == np.inf
+
+
+def test_draws_that_cannot_be_solved_are_left_out(fitted, monkeypatch):
+    """Their weights are spread over the others, by the cost that each had; where all fail, it is said why."""
+    known = posterior(fitted)
+    tried = []
+
+    def evaluate(posed, x, every_state):
+        tried.append(x)
+        fails = len(tried) % 3 == 0
+        cost = np.nan if fails else float(known.energy(x[None])[0]) + 1.0 * (len(tried) == 1)
+        return SimpleNamespace(failed={"rest": RESULTS.linear_not_converged} if fails else {}, cost=cost, solution=x)
+
+    monkeypatch.setattr(posterior_module, "evaluate", evaluate)
+    drawn = known.sample(lambda x: {"first": x[0]}, 6)
+    assert drawn.failed == 2 and len(drawn.weight) == 4 and drawn.values["first"].shape == (4,)
+    np.testing.assert_allclose(drawn.weight, np.array([np.exp(-1.0), 1, 1, 1]) / (3 + np.exp(-1.0)))
+    np.testing.assert_array_equal(drawn.values["first"], drawn.xi[:, 0])
+    tried.clear()
+    prior = known.before(lambda x: x, 6)
+    assert prior.failed == 2 and prior.values[""].shape == (4, 3) and (prior.weight == 0.25).all()
+    monkeypatch.setattr(posterior_module, "evaluate", lambda *a, **k: SimpleNamespace(
+        failed={"rest": RESULTS.linear_not_converged}, cost=np.nan, solution=None))  # fmt: skip
+    with pytest.raises(perfsim.SimulationError, match=r"State 'rest'"):
+        known.sample(lambda x: x, 3)
+
+
+def test_more_draws_are_taken_until_they_are_reliable(fitted, monkeypatch):
+    """25 at a time, the next ones others, up to the most that is asked for."""
+    known = posterior(fitted)
+
+    def wide(posed, x, every_state):
+        return SimpleNamespace(failed={}, cost=-2 * float(known.energy(x[None])[0]), solution=x)
+
+    monkeypatch.setattr(posterior_module, "evaluate", wide)
+    drawn = known.sample(lambda x: x, 25, most=75)
+    assert len(drawn.weight) == 75 and not drawn.reliable and len(np.unique(drawn.xi[:, 0])) == 75
+    assert len(known.sample(lambda x: x, 25).weight) == 25
+
+
+def test_leading_directions_by_products():
+    """Of a Jacobian with 200 parameters and 40 data: all eigenvalues that matter, by products with random vectors."""
+    rng = np.random.default_rng(1)
+    big = rng.normal(size=(40, 200)) * 10.0 ** -np.linspace(0, 3, 40)[:, None]
+
+    class Products:
+        def __init__(self, *_):
+            pass
+
+        tangents, cotangents = (staticmethod(lambda v, M=M: v @ M) for M in (big.T, big))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(posterior_module, "Linearized", Products)
+        patch.setattr(posterior_module, "evaluate", lambda *a: None)
+        work = Work()
+        values, directions = posterior_module._leading(None, np.zeros(200), work)
+    exact = np.linalg.svd(big)[1] ** 2
+    assert (values[:-1] >= values[1:]).all() and work.values == 1 and work.tangents == work.gradients > 0
+    np.testing.assert_allclose(values[:8], exact[:8], rtol=1e-6)
+    assert (np.abs(values[: (exact > 0.05).sum()] - exact[exact > 0.05]) < 0.02 * exact[exact > 0.05]).all()
+    np.testing.assert_allclose(directions.T @ directions, np.eye(directions.shape[1]), atol=1e-9)
+    np.testing.assert_allclose(big.T @ (big @ directions[:, :5]), directions[:, :5] * values[:5], atol=1e-4 * exact[0])
