@@ -1,7 +1,8 @@
 """Walls from files, the embedded arteries, and what surrounds a wall, against shapes and tables known beforehand."""
 
 import perfsim
-from perfsim.anatomy import EllipsoidWall, coronary_trunks
+from perfsim.anatomy import EllipsoidWall, Frame, MaskWall, coronary_trunks
+from perfsim.anatomy.winding import winding_number
 from perfsim.darcy import box
 from perfsim.io import parse_case, write_swc
 from perfsim.io.build import _trunks, _wall
@@ -269,3 +270,152 @@ def test_voxels_see_three_deviations_far():
             Voxels.at(volumes, axis, point, fwhm, 4e-3)
     with pytest.raises(perfsim.InputError, match="none of the 1 voxels lies within"):
         Voxels.at(volumes, axis, np.full((1, 3), 1.0), 7e-3, 4e-3)
+
+
+# A wall of voxels -------------------------------------------------------------------------------------------------
+
+
+STEP = 1.5 * MM
+
+
+@pytest.fixture(scope="module")
+def cup():
+    """Voxels of 1.5 mm: outer radius 24 mm, inner 15 mm but 10 between 0 and 90°; base at z = 0, 60 mm deep, floor 9 mm."""
+    x = STEP * (np.arange(-20, 21) + 0.5)
+    z = STEP * (np.arange(-46, 8) + 0.5)  # base at z = 0; the apex points down
+    X, Y, Z = np.meshgrid(x, x, z, indexing="ij")
+    radius, angle = np.hypot(X, Y), np.degrees(np.arctan2(Y, X))
+    inner = np.where(np.abs(angle + 45) < 45, 10 * MM, 15 * MM)
+    mask = (radius < 24 * MM) & (Z < 0) & (Z > -60 * MM) & ~((radius < inner) & (Z > -51 * MM))
+    frame = Frame(np.zeros(3), np.array([0.0, 0, -1]), np.array([1.0, 0, 0]), 1.0, 1.0)
+    return MaskWall(mask, np.array([x[0], x[0], z[0]]), STEP, frame)
+
+
+def test_a_wall_of_voxels_by_hand(cup):
+    """Lengths, radii, thickness and depth of the cup, to a voxel or two; angles run against y, for z points down."""
+    assert cup.frame.length == pytest.approx(60 * MM, abs=0.1 * MM)
+    assert cup.frame.cavity_length == pytest.approx(51 * MM, abs=1.6 * MM)
+    low, high = cup.bounds()
+    np.testing.assert_allclose(low, [-24.75 * MM, -24.75 * MM, -60.75 * MM], atol=1.51 * MM)
+    np.testing.assert_allclose(high, [24.75 * MM, 24.75 * MM, 0.75 * MM], atol=1.51 * MM)
+    z, angle = np.array([20, 20, 20, 35.0]) * MM, np.array([45.0, 135.0, 225.0, 315.0])
+    np.testing.assert_allclose(cup.epicardial_radius(z, angle), 24 * MM, atol=0.8 * MM)
+    np.testing.assert_allclose(cup.wall_thickness(z, angle), MM * np.array([14, 9, 9, 9.0]), atol=1.4 * MM)
+    assert cup.wall_thickness(np.array([0.0]), np.array([300.0])).shape == (1,)
+    across = np.array([[-(15 + 9 * s) * MM, 0.0, -25 * MM] for s in (0.05, 0.25, 0.5, 0.75, 0.95)])
+    np.testing.assert_allclose(cup.depth(across), [0.95, 0.75, 0.5, 0.25, 0.05], atol=0.08)
+    below = np.array([[0.0, 0.0, -(51 + 9 * s) * MM] for s in (0.25, 0.5, 0.75)])
+    np.testing.assert_allclose(cup.depth(below), [0.75, 0.5, 0.25], atol=0.1)
+
+
+def test_distances_from_a_wall_of_voxels(cup):
+    """Negative inside; in the cavity, above the base, and far outside the grid, where the way to it is added."""
+    x = MM * np.array([[-19.5, 0, -25], [0, 0, -25], [-33, 0, -25], [-124, 0, -25], [0, 19, -66], [-20, 0, 60]])
+    expected = MM * np.array([-4.5, 10.0, 9.0, 100.0, 6.0, 60.0])
+    np.testing.assert_allclose(cup.signed_distance(x), expected, atol=1.0 * MM)
+    assert cup.inside(x).tolist() == [True, False, False, False, False, False]
+    far = cup.signed_distance(MM * np.array([[-1000.0, 0, -25]]))
+    assert far[0] == pytest.approx(976 * MM, abs=1.0 * MM)
+
+
+def test_masks_that_are_no_wall(cup):
+    frame = Frame(np.zeros(3), np.array([0.0, 0, -1]), np.array([1.0, 0, 0]), 1.0, 1.0)
+    solid = np.ones((20, 20, 20), bool)
+    for mask, origin, words in (
+        (np.zeros((4, 4, 4), bool), np.zeros(3), "mask is empty"), (solid, np.array([0, 0, 1.0]), "above the base"),
+        (solid, np.full(3, -0.03), "encloses no cavity"),
+    ):  # fmt: skip
+        with pytest.raises(perfsim.InputError, match=words):
+            MaskWall(mask, origin, STEP, frame)
+
+
+def test_winding_numbers_of_a_cube():
+    """1 inside, 0 outside, ½ on a face, ⅛ at a corner; turned inside out -1; without one face less its solid angle over 4π."""
+    cube = pv.Cube(x_length=2, y_length=2, z_length=2).triangulate().clean()
+    vertices, faces = np.asarray(cube.points, float), np.asarray(cube.faces).reshape(-1, 4)[:, 1:]
+    seen = np.array([[0.0, 0, 0], [0.5, -0.3, 0.2], [3, 0, 0], [0, 9, 9], [1 - 1e-9, 0.2, 0.1], [1 + 1e-9, 0.2, 0.1]])
+    outward = np.sign(winding_number(seen[:1], vertices, faces))[0]
+    w = outward * winding_number(seen, vertices, faces)
+    np.testing.assert_allclose(w, [1, 1, 0, 0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(winding_number(seen, vertices, faces[:, ::-1]), -outward * w, atol=1e-9)
+    open_ = faces[~(vertices[faces][:, :, 0] > 0.9).all(1)]
+    assert len(open_) == 10
+    h = np.array([1.0, 2.0, 4.0])  # a square of side 2 seen from h before its middle: 4 arctan(1/(h √(h² + 2)))
+    missing = 4 * np.arctan(1 / (h * np.sqrt(h**2 + 2))) / (4 * np.pi)
+    at = np.stack([1 - h, 0 * h, 0 * h], 1)
+    whole = np.where(np.abs(at[:, 0]) < 1, 1.0, 0.0)
+    inside = h < 2
+    found = outward * winding_number(at, vertices, open_)
+    np.testing.assert_allclose(found[inside], (whole - missing)[inside], atol=1e-9)
+    assert found[2] == pytest.approx(-missing[2], abs=1e-9)
+
+
+def test_winding_numbers_of_many_triangles():
+    """A sphere of 1680 triangles: dipoles of far parts change w by no more than 0.05, inside and outside."""
+    ball = pv.Sphere(radius=10.0, theta_resolution=30, phi_resolution=30)
+    vertices, faces = np.asarray(ball.points, float), np.asarray(ball.faces).reshape(-1, 4)[:, 1:]
+    x = np.random.default_rng(0).uniform(-15, 15, (300, 3))
+    x = x[np.abs(np.linalg.norm(x, axis=1) - 10) > 0.5]
+    expected = np.linalg.norm(x, axis=1) < 10
+    found = winding_number(x, vertices, faces)
+    assert np.abs(found - expected).max() < 0.05
+
+
+# Courses of the embedded arteries ------------------------------------------------------------------------------------
+
+THROUGH = {
+    # branch: places that it passes on its way, (share u of the way to the apex, angle [°], depth)
+    "LAD": [(0.08, 120, 0), (0.5, 120, 0)], "D1": [(0.52, 84, 0)], "D2": [(0.72, 90, 0)], "OM1": [(0.3, 40, 0)],
+    "OM2": [(0.3, -8, 0)], "LCx": [(0.025, 115 - 143 / 7, 0), (0.05, 115 - 2 * 143 / 7, 0), (0.05, 115 - 5 * 143 / 7, 0)],
+    "S1": [(0.21, 129, 0.25), (0.23, 154, 0.5)], "S2": [(0.37, 129, 0.25), (0.39, 154, 0.5)],
+    "S3": [(0.53, 129, 0.25), (0.55, 154, 0.5)], "S4": [(0.69, 129, 0.25), (0.71, 154, 0.5)],
+    "PDA": [(0.3, 241, 0)], "PLV": [(0.05, 260, 0)], "PL1": [(0.3, 260, 0)], "PL2": [(0.3, 280, 0)],
+    "IS1": [(0.14, 232, 0.25), (0.16, 224, 0.45)], "IS2": [(0.28, 232, 0.25), (0.3, 224, 0.45)],
+    "IS3": [(0.42, 232, 0.25), (0.44, 224, 0.45)],
+}  # fmt: skip
+
+
+def off_a_branch(network, name: str, x: np.ndarray) -> float:
+    """Distance of a point from a branch [m]."""
+    on = np.flatnonzero(np.asarray(network.branch) == network.branch_names.index(name))
+    tails, heads = (np.asarray(network.position)[np.asarray(n)[on]] for n in (network.tail, network.head))
+    way = heads - tails
+    share = np.clip(np.sum((x - tails) * way, 1) / np.sum(way**2, 1), 0.0, 1.0)
+    return float(np.linalg.norm(tails + share[:, None] * way - x, axis=1).min())
+
+
+def test_branches_pass_the_places_they_are_said_to(wall):
+    """Each within 0.1 mm; nodes are 0.8 mm apart."""
+    trunks = coronary_trunks(wall)
+    for name, places in THROUGH.items():
+        for u, angle, depth in places:
+            assert off_a_branch(trunks, name, wall.point(u, angle, depth)) < 0.1 * MM, (name, u, angle)
+    f = wall.frame
+    fork, ostium = wall.point(0.0, 115.0), ends(trunks)["LM"][0]
+    assert off_a_branch(trunks, "LM", 0.5 * (ostium + fork) - 1 * MM * f.axis) < 0.02 * MM
+    length = np.asarray(trunks.length)
+    for name in ("LAD", "LCx", "RCA", "OM1"):
+        on = np.asarray(trunks.branch) == trunks.branch_names.index(name)
+        assert np.abs(length[on][1:-1] - 0.8 * MM).max() < 0.02 * MM, name
+
+
+def test_which_branches_there_are(wall):
+    """By dominance; only the roots that are asked for, with all that hangs on them; another word is refused."""
+    names = {d: set(coronary_trunks(wall, d).branch_names) for d in ("right", "co", "left")}
+    assert names["right"] - names["co"] == {"PLV"} and names["co"] == names["left"]
+    assert {"PL1", "PL2", "PDA", "IS1", "IS3"} <= names["left"]
+    right = coronary_trunks(wall, only=("RCA",))
+    assert right.inlet_names == ("RCA",) and set(right.branch_names) == {
+        "RCA", "conus", "SAN", "RV1", "RV2", "PDA", "IS1", "IS2", "IS3", "PLV", "PL1", "PL2",
+    }  # fmt: skip
+    left = coronary_trunks(wall, "left", only=("LM",))
+    assert {"PDA", "PL1", "IS2"} <= set(left.branch_names) and "RV1" not in left.branch_names
+    with pytest.raises(perfsim.InputError, match="dominance 'both' is unknown"):
+        coronary_trunks(wall, "both")
+
+
+def test_walls_of_impossible_mass():
+    for mass in (0.02, 1.0, -0.1):
+        with pytest.raises(perfsim.InputError, match=f"{mass * 1e3:.4g} g is not between 20 and 1000 g"):
+            EllipsoidWall(mass)
+    assert EllipsoidWall(0.0201).thickness > 1 * MM
