@@ -1,15 +1,22 @@
 """Measurements, anatomy and case files written here by hand: every number that is read can be seen in the text."""
 
+import warnings
+from pathlib import Path
+
 import perfsim
+from perfsim._notes import InputNote
 from perfsim.io import (
     parse_case,
+    provenance,
     read_pressure_wire,
     read_segments,
     resolved,
 )
+from perfsim.io.flow_case import refuse_flow, refuse_period, refuse_pressure, refuse_twice
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.segments import check_mbf
+from perfsim.io.sidecars import check_sidecar, half_life_of
 from perfsim.io.surfaces import read_surface
 from perfsim.units import ML_MIN_G, MMHG
 
@@ -311,3 +318,265 @@ def test_readings_of_stenoses():
         with pytest.raises(perfsim.InputError, match=r"diameter_reduction|reading_error"):
             parse_case(text.format(wrong))
     assert parse_case("").free == ["tone", "demand", "pressure", "scale", "rotation"]  # no stenosis, no throat
+
+
+# Limits: what can be meant is read at both ends, what lies half a percent beyond is refused -------------------------
+
+
+LIMITS = [
+    ("[mesh]\nspacing = {}", "mm", 0.5, 6.0), ("[tree]\nreference_diameter = {}", "um", 40.0, 100.0),
+    ("[anatomy]\nmass = {}", "g", 20.0, 1000.0), ("[rest]\ndemand = {}", "mL/min/g", 0.01, 20.0),
+    ("[blood]\nplasma_viscosity = {}", "mPa·s", 0.5, 10.0), ("[tissue]\nsupply = {}", "1/(Pa·s)", 1e-8, 1e-2),
+    ("[tissue]\ndrainage = {}", "1/(Pa·s)", 1e-8, 1e-2), ("[tissue]\nmobility = {}", "m²/(Pa·s)", 1e-14, 1e-7),
+    ("[fit]\nfwhm = {}", "mm", 1.0, 30.0), ("[fit]\nsd = {}", "mL/min/g", 0.01, 20.0),
+    ('[[stenosis]]\nbranch = "LAD"\nposition = "1 mm"\ndiameter_reduction = 0.5\nlength = {}', "mm", 0.5, 100.0),
+    ("[tree]\nexponent = {}", "", 2.0, 3.5), ("[fit]\nnoise = {}", "", 1e-9, 1.0), ("[learn]\nrate = {}", "", 1e-9, 1.0),
+    ("[tissue]\ntone = {{ LAD = {} }}", "", 1e-9, 20.0),
+    ('[[treatment]]\nkind = "dilation"\nbranch = "a"\nstart = "1 mm"\nend = "2 mm"\nresidual = {}', "", None, 0.9),
+    ('[[stenosis]]\nbranch = "a"\nposition = "1 mm"\ndiameter_reduction = 0.5\nlength = "5 mm"\nreading_error = {}', "", 1e-9, 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "low", "high"), LIMITS, ids=[x[0].split("\n")[-1].split(" ")[0] for x in LIMITS]
+)
+def test_limits_of_cases(text, unit, low, high):
+    said = lambda x: text.format(f'"{x!r} {unit}"' if unit else repr(x))  # noqa: E731
+    for fine in (low, high):
+        if fine is not None:
+            parse_case(said(fine))
+    for wrong in ([] if low in (None, 1e-9) else [0.995 * low]) + [1.005 * high]:
+        with pytest.raises(perfsim.InputError):
+            parse_case(said(wrong))
+    if low == 1e-9:
+        with pytest.raises(perfsim.InputError):
+            parse_case(said(0.0))
+
+
+def test_defaults_of_cases():
+    """The embedded heart of 140 g, and what a fit and training assume."""
+    c = parse_case("")
+    assert (c.anatomy.mass, c.mesh.spacing, c.tree.exponent, c.tree.reference_diameter) == (0.140, 1.5e-3, 7 / 3, 1e-4)
+    assert (c.blood.hematocrit, c.blood.plasma_viscosity, c.fit.fwhm, c.fit.noise) == (0.45, 1.2e-3, 7e-3, 0.15)
+    assert c.fit.sd == pytest.approx(0.25 * ML_MIN_G, rel=1e-12) and c.learn.rate == 5e-3
+    assert c.rest.aortic_pressure == pytest.approx(93 * MMHG) and c.hyperemia.aortic_pressure == pytest.approx(
+        88 * MMHG
+    )
+    assert (c.rest.back_pressure_epi, c.rest.back_pressure_endo) == pytest.approx((10 * MMHG, 25 * MMHG))
+    assert c.rest.demand == pytest.approx(0.9 * ML_MIN_G) and (c.tree.terminals, c.fit.draws) == (2000, 400)
+    assert c.vessels.place and c.anatomy.unit == "mm" and c.fit.unit == "mL/min/g" and c.fit.per == "gram"
+    assert (c.tissue.supply, c.tissue.drainage, c.tissue.mobility) == (1.5661e-5, 4.6966e-5, 3e-11)
+
+
+TREATMENT = '[[treatment]]\nbranch = "LAD"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('kind = "stent"\nstart = "1 mm"', "a stent needs start, end: end missing"),
+        (
+            'kind = "stent"\nstart = "1 mm"\nend = "2 mm"\nresidual = 0.1',
+            "a stent needs start, end: it has no residual",
+        ),
+        ('kind = "dilation"\nstart = "1 mm"\nend = "2 mm"', "residual missing"),
+        ('kind = "graft"\nposition = "1 mm"\ndiameter = "3 mm"', "position, diameter, length: length missing"),
+        ('kind = "stent"\nstart = "2 mm"\nend = "2 mm"', "must end behind its start"),
+        ('kind = "bypass"', "kind"),
+    ],
+)
+def test_treatments_that_cannot_be(text, words):
+    with pytest.raises(perfsim.InputError, match=words):
+        parse_case(TREATMENT + text)
+
+
+def test_a_treated_case_is_written_out_and_read_again():
+    """Every kind with its numbers, files' units, names and words that need quotes; held parameters; learning."""
+    case = parse_case(
+        'name = "a \\"b\\" c"\n' + TREATMENT + 'kind = "stent"\nstart = "12.5 mm"\nend = "3 cm"\n'
+        + TREATMENT + 'kind = "dilation"\nstart = "1 mm"\nend = "2 mm"\nresidual = 0.15\n'
+        + TREATMENT + 'kind = "graft"\nposition = "40 mm"\ndiameter = "3.5 mm"\nlength = "120 mm"\n'
+        + '[fit]\nparameters = ["tone"]\nfixed = ["tone"]\n[learn]\nvolumes = 5000\nrate = 0.01\n[tissue]\ntone = { LAD = 0.5 }\n'
+    )  # fmt: skip
+    again = parse_case(resolved(case))
+    assert again.name == 'a "b" c' and again.treatment == case.treatment and again.learn == case.learn
+    assert (again.fit.parameters, again.fit.fixed, again.free) == (["tone"], ["tone"], [])
+    stent, dilation, graft = again.treatment
+    assert (stent.start, stent.end, dilation.residual) == (0.0125, 0.03, 0.15)
+    assert (graft.position, graft.diameter, graft.length) == (0.04, 0.0035, 0.12)
+    assert (
+        "# parameters = [" in resolved(parse_case(""))
+        and "fixed" not in resolved(parse_case("")).split("[fit]")[1][:400]
+    )
+
+
+def test_where_values_of_a_case_come_from():
+    """Given, default, calibrated or fitted, each in the unit that it is shown in."""
+    case = parse_case('[anatomy]\nmass = "150 g"\n[tissue]\ntone = { LAD = 0.5 }\n' + STENOSIS)
+    rows = {name: (value, origin) for name, value, origin in provenance(case, fitted=("throat", "pressure"))}
+    assert rows["anatomy.mass"] == ("150 g", "given") and rows["mesh.spacing"] == ("1.5 mm", "default")
+    assert rows["tree.reference_diameter"] == ("100 µm", "default") and rows["tree.shares"] == ("free", "default")
+    assert rows["rest.aortic_pressure"] == ("93 mmHg", "fitted") and rows["rest.demand"] == ("0.9 mL/min/g", "default")
+    assert rows["rest.back_pressure_endo"] == ("25 mmHg", "default")
+    assert rows["tissue.supply"] == ("1.5661e-05 1/(Pa·s)", "calibrated") and rows["tissue.tone"] == (
+        "LAD 0.5",
+        "given",
+    )
+    assert rows["tissue.mobility"] == ("3e-11 m²/(Pa·s)", "default") and rows["tissue.tone_map"] == ("none", "default")
+    assert rows["blood.plasma_viscosity"] == ("1.2 mPa·s", "default") and rows["blood.hematocrit"] == (
+        "0.45",
+        "default",
+    )
+    assert rows["stenosis[0].diameter_reduction"] == ("0.6", "fitted") and rows["stenosis[0].length"] == (
+        "8 mm",
+        "given",
+    )
+    assert rows["stenosis[0].reading_error"] == ("0.2 mm of the diameter", "given")
+    plain = {name: value for name, value, _ in provenance(parse_case(""))}
+    assert plain["tissue.tone"] == "1 everywhere" and not any("stenosis" in name for name in plain)
+
+
+STENOSIS = '[[stenosis]]\nbranch = "LAD"\nposition = "20 mm"\ndiameter_reduction = 0.6\nlength = "8 mm"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[mesh]\nspaceing = 3", "unknown key 'mesh.spaceing': did you mean 'spacing'"),
+        ("zzz = 1", "unknown key 'zzz': known keys are name, anatomy, vessels"),
+        (STENOSIS + "qqqq = 1", r"unknown key 'stenosis.0.qqqq': known keys are branch, position"),
+        (STENOSIS.replace('branch = "LAD"\n', ""), "'stenosis.0.branch' is missing"),
+        ('[tree]\nterminals = "many"', "tree.terminals: 'many': "), ("[tree]\nterminals = 9", "tree.terminals: 9: "),
+        ('[anatomy]\nunit = "ft"', "anatomy.unit: 'ft' is not one of mm, cm, m, um"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_case_in_sentences(text, words):
+    with pytest.raises(perfsim.InputError, match=words):
+        parse_case(text, "c.toml")
+
+
+SIDECAR = {
+    "Units": "Bq/mL", "FrameTimesStart": [0, 5, 10, 20], "FrameDuration": [5, 5, 10, 20], "ImageDecayCorrected": True,
+    "ImageDecayCorrectionTime": 0, "TracerRadionuclide": "Rb82",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fine", "wrong"),
+    [
+        ({"FrameTimesStart": [0, 5], "FrameDuration": [4, 3.03]}, {"FrameTimesStart": [0, 5], "FrameDuration": [4, 2.96]}),
+        ({"FrameTimesStart": [0, 295], "FrameDuration": [290, 10490]}, {"FrameTimesStart": [0, 295], "FrameDuration": [290, 10555]}),
+        ({"FrameTimesStart": [0, 299], "FrameDuration": [299, 299]}, {"FrameTimesStart": [0, 301.5], "FrameDuration": [301.5, 301.5]}),
+        ({"FrameTimesStart": [0, 10, 29.8], "FrameDuration": [5, 5, 10]}, {"FrameTimesStart": [0, 10, 30.3], "FrameDuration": [5, 5, 10]}),
+        ({"ScanStart": 0.498}, {"ScanStart": 0.503}), ({"InjectionStart": -86000.0}, {"InjectionStart": -86800.0}),
+        ({"ImageDecayCorrectionTime": 86000.0}, {"ImageDecayCorrectionTime": 86800.0}),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::perfsim._notes.InputNote")
+def test_limits_of_sidecars(fine, wrong):
+    """A scan of 8 s to 3 h, frames of 5 min at most, gaps of half of it, half a second before it starts, a day away."""
+    assert len(check_sidecar(SIDECAR | fine, Path("s.json")).start) > 1
+    with pytest.raises(perfsim.InputError, match=r"s\.json: "):
+        check_sidecar(SIDECAR | wrong, Path("s.json"))
+
+
+@pytest.mark.filterwarnings("ignore::perfsim._notes.InputNote")
+def test_decay_of_frames_by_hand():
+    """λT e^(λt)/(1 - e^(-λT)); factors that a file names may be 2 % off; times from the injection."""
+    rate, start, long = np.log(2) / 76.4, np.array([0.0, 5, 10, 20]), np.array([5.0, 5, 10, 20])
+    exact = rate * long * np.exp(rate * start) / (1 - np.exp(-rate * long))
+    raw = check_sidecar(SIDECAR | {"ImageDecayCorrected": False}, Path("s.json"))
+    np.testing.assert_allclose(raw.decay_factors(Path("s.nii"), None), exact, rtol=1e-12)
+    np.testing.assert_allclose(raw.decay_factors(Path("s.nii"), 1e9), 1.0, rtol=1e-6)  # what is given counts more
+    moved = check_sidecar(SIDECAR | {"ImageDecayCorrectionTime": 30}, Path("s.json"))
+    np.testing.assert_allclose(moved.decay_factors(Path("s.nii"), None), np.exp(30 * rate), rtol=1e-12)
+    assert check_sidecar(SIDECAR, Path("s.json")).decay_factors(Path("s.nii"), None).tolist() == [1.0] * 4
+    check_sidecar(SIDECAR | {"DecayCorrectionFactor": (1.0198 * exact).tolist()}, Path("s.json"))
+    for factor in (1.0201 * exact, exact[:3]):
+        with pytest.raises(perfsim.InputError, match="DecayCorrectionFactor"):
+            check_sidecar(SIDECAR | {"DecayCorrectionFactor": factor.tolist()}, Path("s.json"))
+    late = check_sidecar(SIDECAR | {"InjectionStart": 4, "ImageDecayCorrectionTime": 6}, Path("s.json"), "injection")
+    assert late.start.tolist() == [-4, 1, 6, 16] and (late.reference, late.injection) == (2.0, 0.0)
+    unknown = check_sidecar(SIDECAR | {"ImageDecayCorrected": None, "TracerRadionuclide": "Xx1"}, Path("s.json"))
+    assert unknown.corrected and unknown.half_life is None and unknown.scale == 1.0
+    said = [half_life_of(n) for n in ("O-15", "[15O]water", "13N", "F18", "", None, "15C")]
+    assert said == [122.24, 122.24, 597.9, 6586.2, None, None, None]
+
+
+def test_limits_of_flow_cases():
+    """Periods of 0.05 to 30 s, 3 L/s, pressures of 20 to 400 Pa that were meant in mmHg."""
+    for period in (0.0503, 29.9):
+        refuse_period(period, "x")
+    for period, words in ((0.0498, "times are in s"), (30.1, "in ms")):
+        with pytest.raises(perfsim.InputError, match=rf"x: the period is {period} s, .*{words}"):
+            refuse_period(period, "x")
+    refuse_flow(2.99e-3, "x")
+    with pytest.raises(perfsim.InputError, match=r"the inflow reaches 0\.00301"):
+        refuse_flow(3.01e-3, "x")
+    for pressure in (19.9, 401.0):
+        refuse_pressure(pressure, "x")
+    for pressure in (20.1, 399.0):
+        with pytest.raises(perfsim.InputError, match=rf"reaches {pressure:.4g} Pa, {pressure / 133.322:.2g} mmHg"):
+            refuse_pressure(pressure, "x")
+    refuse_twice(["a", "b"], "x")
+    with pytest.raises(perfsim.InputError, match="x: 'b' is there 2 times"):
+        refuse_twice(["a", "b", "b"], "x")
+
+
+def test_limits_of_recordings(write):
+    """Samples 0.3 s apart, medians of Pa of 30 to 250 mmHg; what rises along the artery is said from 2 % on."""
+
+    def of(level, step=0.02, ratio=0.95):
+        t = np.arange(0.0, 60.0, step)
+        aortic = level + 8 * np.sin(2.1 * t)
+        return wire(write, t, aortic, ratio * aortic)
+
+    assert of(30.3).ffr == pytest.approx(0.95, abs=1e-3) and of(90.0, 0.298).rest_ratio == pytest.approx(0.95, abs=1e-3)
+    with pytest.raises(perfsim.InputError, match=r"samples are 0\.302 s apart"):
+        of(90.0, 0.302)
+    for level in (29.8, 251.2):
+        with pytest.raises(perfsim.InputError, match=f"median of Pa is {level:.3g}"):
+            of(level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        of(90.0, ratio=1.015)
+    with pytest.warns(InputNote, match="Pd/Pa is 1.02 at rest"):
+        of(90.0, ratio=1.0205)
+
+
+@pytest.mark.parametrize(("level", "fine"), [(10.05, True), (9.95, False), (249.9, True), (251.0, False)])
+def test_pressures_of_an_artery(write, level, fine):
+    """Between 10 and 250 mmHg, at either sensor."""
+    t, aortic, distal = trace()
+    off = (t > 10) & (t < 10.5)
+    assert wire(write, t, aortic, np.where(off, level, distal)).valid[off].all() == fine
+    assert wire(write, t, np.where(off, level, aortic), distal).valid[off].all() == fine
+
+
+def test_a_flat_line_is_no_pressure(write):
+    """Movements below 5 mmHg within 1.2 s, as of a flushed catheter; 5.1 are a pulse."""
+    t, aortic, distal = trace()
+    for swing, live in ((4.97, False), (5.06, True)):
+        off = (t > 10) & (t < 20)
+        flat = np.where(off, 90.0 + 0.5 * swing * np.sin(2 * np.pi * t), aortic)
+        found = wire(write, t, flat, distal)
+        assert found.valid[(t > 12) & (t < 18)].all() == live and found.valid[(t < 8) | (t > 22)].all()
+
+
+def test_segments_beside_their_units(write):
+    """Values per mL of muscle are divided by 1.05, others by their unit; 20 mL/min/g is the most, medians 0.1 the least."""
+    for unit, factor in (("mL_min_mL", 1 / 1.05), ("mL_min_100g", 0.01), ("mL_min_g", 1.0)):
+        rows = "".join(f"{k},{2.0 / factor!r}\n" for k in range(1, 18))
+        np.testing.assert_allclose(read_segments(write("s.csv", f"segment,mbf_{unit}\n{rows}"), 0.2)[0], 2.0, rtol=1e-9)
+    read_segments(write("s.csv", "segment,mbf_mL_min_g\n1,19.95\n2,1.5\n"), 0.2)
+    for value in ("20.1", "0.0995"):
+        with pytest.raises(perfsim.InputError):
+            read_segments(write("s.csv", f"segment,mbf_mL_min_g\n1,{value}\n"), 0.2)
+    assert read_segments(write("s.csv", "segment,mbf_mL_min_g\n1,0.1005\n"), 0.2)[0][0] == 0.1005
+    assert read_segments(write("s.csv", "segment,mbf_mL_min_g,sd\n1,2.0,1.99\n2,0.5,0.99\n"), 0.2)[1][:2].tolist() == [
+        1.99,
+        0.99,
+    ]
+    for row in ("1,2.0,2.01", "1,0.5,1.005"):
+        with pytest.raises(perfsim.InputError, match="larger than the MBF"):
+            read_segments(write("s.csv", f"segment,mbf_mL_min_g,sd\n{row}\n"), 0.2)
