@@ -4,6 +4,10 @@ Truth and fit go through the same code, so that a wrong sign, constant or prior 
 field is written down, and the expected number is arithmetic.
 """
 
+import dataclasses
+
+import perfsim
+from perfsim.anatomy import Frame
 from perfsim.blood import DENSITY, PLASMA_VISCOSITY, ConstantViscosity, PriesInVivo
 from perfsim.coupling import network_only
 from perfsim.flow import LumpedOutlets
@@ -11,13 +15,19 @@ from perfsim.inverse import PARAMETERS, Free, Model, clinical_quantities, proble
 from perfsim.inverse.coordinates import Above, Interval, Narrowing
 from perfsim.network import VesselNetwork, stenosis
 from perfsim.observe import (
+    Activity,
     Cuff,
     EachVolume,
     LongAxis,
     Noise,
+    PolarMap,
+    Pose,
     Scan,
+    Segments,
+    Voxels,
     Wire,
     behind,
+    correlation_factor,
     endo_epi,
     ffr,
     lesion_sites,
@@ -29,12 +39,16 @@ from perfsim.observe import (
     territory_shares,
     vessel_at,
 )
-from perfsim.observe.pressure import mean_terminal_pressure
+from perfsim.observe.polar import _spline
+from perfsim.observe.pressure import branch_ends, mean_terminal_pressure
+from perfsim.observe.tracers import Curve, Frames, Water, frame_means
 from perfsim.units import MMHG
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.interpolate import BSpline
+from scipy.spatial.transform import Rotation
 from tiny import MM, perfusion, solution, tiny_heart
 
 
@@ -283,3 +297,177 @@ def test_long_axis_is_the_frame():
     np.testing.assert_allclose([z[0], radius[0], np.degrees(angle[0])], [0.03, 0.02, 70.0], rtol=1e-9)
     np.testing.assert_allclose(np.degrees(axis.inserts), [frame.anterior_insert, frame.inferior_insert])
     np.testing.assert_allclose(axis.middle, frame.base + 0.5 * frame.cavity_length * frame.axis)
+
+
+def frame_of(base=(0.01, 0.01, 0.0), length=0.03, cavity=0.024) -> Frame:
+    """An axis up through the tiny heart's cubes, lateral along x, so that anterior is y."""
+    return Frame(np.array(base), np.array([0.0, 0, 1]), np.array([1.0, 0, 0]), length, cavity, 110.0, 250.0)
+
+
+def test_poses_turn_then_tilt_then_shift():
+    """R(anterior tilt) R(lateral tilt) R(rotation) q + shift about the middle of the cavity, in the heart's directions."""
+    frame = Frame(np.array([0.1, 0.2, 0.3]), np.array([0.0, 0, -1]), np.array([0.6, 0.8, 0.0]), 0.09, 0.08)
+    axis = LongAxis.of(frame)
+    pose = Pose(0.3, (0.1, -0.2), (1e-3, 2e-3, 3e-3))
+    x = np.random.default_rng(0).normal(0.2, 0.05, (5, 3))
+    directions = np.stack([frame.lateral, frame.anterior, frame.axis])
+    middle = frame.base + 0.04 * frame.axis
+    turn = Rotation.from_rotvec([0, -0.2, 0]) * Rotation.from_rotvec([0.1, 0, 0]) * Rotation.from_rotvec([0, 0, 0.3])
+    expected = middle + (turn.apply((x - middle) @ directions.T) + 1e-3 * np.arange(1, 4)) @ directions
+    np.testing.assert_allclose(pose.to_image(axis, jnp.asarray(x)), expected, atol=1e-12)
+    np.testing.assert_allclose(pose.to_heart(axis, jnp.asarray(expected)), x, atol=1e-12)
+    z, radius, angle = axis.cylindrical(jnp.asarray((frame.base + 0.02 * frame.axis)[None]))
+    assert (float(z[0]), float(angle[0])) == (pytest.approx(0.02), 0.0) and float(radius[0]) == pytest.approx(
+        1e-9, rel=1e-3
+    )
+
+
+def test_what_a_voxel_sees_by_hand(sim):
+    """G = V N(x - y; σ²), σ² = (fwhm/2.3548)² + (V^(2/3) + voxel²)/12: per gram a mean, per region a sum; none, 0."""
+    volumes, axis = sim.volumes, LongAxis.of(frame_of())
+    point = np.array([[0.004, 0.006, 0.013], [0.012, 0.009, 0.02], [0.05, 0.05, 0.05]])
+    view = Voxels.at(volumes, axis, point[:2], 8e-3, 3e-3)
+    variance = (8e-3 / 2.354820045) ** 2 + (0.01**2 + 3e-3**2) / 12
+    square = np.sum((point[:, None] - np.asarray(volumes.center)) ** 2, axis=2)
+    G = 1e-6 * np.exp(-0.5 * square / variance) / (2 * np.pi * variance) ** 1.5
+    field = jnp.arange(1.0, 9.0)
+    np.testing.assert_allclose(view.fraction(volumes, Pose()), G[:2].sum(1), rtol=1e-9)
+    np.testing.assert_allclose(view(volumes, field, Pose()), (G @ field / G.sum(1))[:2], rtol=1e-9)
+    region = dataclasses.replace(view, per="region")
+    np.testing.assert_allclose(region(volumes, field, Pose()), (G @ field)[:2], rtol=1e-9)
+    moved = Pose(shift=(1e-3, 0.0, 0.0))
+    square = np.sum((point[:2, None] - [1e-3, 0, 0] - np.asarray(volumes.center)) ** 2, axis=2)
+    G1 = 1e-6 * np.exp(-0.5 * square / variance) / (2 * np.pi * variance) ** 1.5
+    np.testing.assert_allclose(view.fraction(volumes, moved), G1.sum(1), rtol=1e-9)
+
+
+def test_a_grid_of_voxels_holds_what_sees_half_tissue(sim):
+    """Steps of a voxel from one voxel below the centers; those that see more than half tissue by themselves."""
+    volumes, axis = sim.volumes, LongAxis.of(frame_of())
+    view = Voxels.grid(volumes, axis, 6e-3, 4e-3)
+    steps = np.arange(0.001, 0.019, 4e-3)
+    point = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    whole = Voxels.at(volumes, axis, point, 6e-3, 4e-3)
+    kept = point[np.asarray(whole.fraction(volumes, Pose())) >= 0.5]
+    np.testing.assert_allclose(view.point, kept, atol=1e-12)
+    assert 8 < len(kept) < len(point)
+    assert len(Voxels.grid(volumes, axis, 6e-3, 4e-3, fraction=0.9).point) < len(kept)
+
+
+def test_polar_maps_spread_points_by_splines(sim):
+    """Cubic B-splines over 4 × 4 bins: ¼, ⅔, ... of a volume's weight; a constant field stays; empty bins are 0."""
+    axis = LongAxis.of(frame_of())
+    knot, weight = _spline(jnp.array([3.0, 7.25]))
+    np.testing.assert_allclose(weight[0], [1 / 6, 4 / 6, 1 / 6, 0.0], atol=1e-12)
+    basis = BSpline.basis_element(np.arange(-2.0, 3.0))
+    np.testing.assert_allclose(weight[1], [basis(7.25 - k) for k in (6, 7, 8, 9)], rtol=1e-12)
+    assert knot.tolist() == [[2, 3, 4, 5], [6, 7, 8, 9]]
+    view = PolarMap(axis, rings=6, sectors=8)
+    found = np.asarray(view(sim.volumes, jnp.full(8, 3.0), Pose())).reshape(6, 8)
+    assert set(np.round(found[found > 1e-6], 9)) == {3.0} and (found < 1e-6).any()
+    # cubes at 5 and 15 mm of a cavity of 24 mm, at 45°, 135° ...: radii 0.833 and 0.5 of the bull's eye, sectors 1, 3 ...
+    field = jnp.where(sim.volumes.center[:, 2] < 0.01, 1.0, 2.0)
+    rings = np.asarray(view(sim.volumes, field, Pose())).reshape(6, 8)
+    place = 6 * np.array([0.2 + 0.8 * (1 - 5 / 24), 0.2 + 0.8 * (1 - 15 / 24)]) - 0.5
+    by_ring = np.array([[max(basis(p - k), 0.0) if abs(p - k) < 2 else 0.0 for p in place] for k in range(6)])
+    by_ring[-1] += [basis(p - 6) if abs(p - 6) < 2 else 0.0 for p in place]  # beyond the rim counts for the last ring
+    seen = by_ring.sum(1) > 1e-3
+    np.testing.assert_allclose(rings[seen, 1], (by_ring @ [1.0, 2.0] / by_ring.sum(1))[seen], rtol=1e-9)
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_segments_of_points_by_hand(anchored):
+    """Sharp far from borders, a half on them, Φ(1) one deviation, h/√12, from one; sectors from the inserts if asked."""
+    frame = frame_of(length=0.1, cavity=0.09)
+    view = Segments(LongAxis.of(frame), anchored=anchored)
+    # 110° and 250°: the septum of 140° is halved, four sectors of 55° share the rest, the apical ring turns with it
+    first = [82.5, 145.0, 215.0, 277.5, 332.5, 27.5] if anchored else [90.0, 150, 210, 270, 330, 30]
+    last = [90.0, 180, 270, 0]
+    spots = [(0.015, a) for a in first] + [(0.045, a) for a in first] + [(0.075, a) for a in last] + [(0.095, 10.0)]
+
+    def at(z, angle):
+        return frame.base + z * frame.axis + 0.03 * frame.radial(angle)
+
+    edge = 2e-3
+    border, off = 110.0 if anchored else 120.0, np.degrees(edge / np.sqrt(12) / 0.03)
+    spots += [(0.015, border), (0.015, border + off), (0.03, first[0]), (0.09, 90.0)]
+    x = jnp.asarray(np.stack([at(*s) for s in spots]))
+    found = np.asarray(view.membership(x, jnp.full(21, edge)))
+    np.testing.assert_allclose(found[:, :17], np.eye(17), atol=1e-6)
+    share = found[:, 17:]
+    np.testing.assert_allclose(share[[0, 1], [0]], [0.5, 0.5], atol=1e-9)
+    np.testing.assert_allclose(share[[0, 1], 1], [1 - 0.841345, 0.841345], atol=1e-4)
+    np.testing.assert_allclose([share[0, 2], share[6, 2], share[12, 3], share[16, 3]], 0.5, atol=1e-6)
+    sixteen = Segments(LongAxis.of(frame), count=16, anchored=anchored).membership(x, jnp.full(21, edge))
+    np.testing.assert_allclose(sixteen, found[:16])
+
+
+def test_noise_by_hand():
+    """asinh(ρm/σ₀)/ρ, less what its mean is shifted by; of Student's t; correlated; drawn with its own deviation."""
+    rho, sigma, m, y = 0.2, 0.1, np.array([1.5, 0.3, 2.0]), np.array([1.2, 0.5, np.nan])
+    g = lambda x: np.arcsinh(rho * x / sigma) / rho  # noqa: E731
+    deviation = np.sqrt((rho * m) ** 2 + sigma**2)
+    expected = np.where(np.isnan(y), 0.0, g(m) - g(np.nan_to_num(y)) - 0.5 * rho**2 * m / deviation)
+    np.testing.assert_allclose(Noise(rho, sigma).residual(jnp.asarray(m), jnp.asarray(y)), expected, rtol=1e-12)
+    np.testing.assert_allclose(Noise(rho, sigma).deviation(jnp.asarray(m)), deviation, rtol=1e-12)
+    np.testing.assert_allclose(Noise(0.0, 0.5).residual(jnp.array([1.0, 2.0]), jnp.array([0.5, 3.0])), [1.0, -2.0])
+    heavy = Noise(0.0, 1.0, freedom=jnp.asarray(4.0)).residual(jnp.array([3.0, -1.0, 1e-5, 0.0]), jnp.zeros(4))
+    r = np.array([3.0, -1.0])
+    np.testing.assert_allclose(0.5 * np.asarray(heavy[:2]) ** 2, 2.5 * np.log(1 + r**2 / 4), rtol=1e-12)
+    assert heavy[1] < 0 and float(heavy[2]) == pytest.approx(1e-5 * np.sqrt(5 / 4), rel=1e-9) and float(heavy[3]) == 0.0
+    point = np.array([[0.0, 0, 0], [3e-3, 0, 0], [0, 4e-3, 0]])
+    L = np.asarray(correlation_factor(point, 7e-3))
+    s = 7e-3 / 2.354820045
+    far = np.array([[0, 3, 4], [3, 0, 5], [4, 5, 0]]) * 1e-3
+    np.testing.assert_allclose(L @ L.T, 0.9 * np.exp(-(far**2) / (4 * s**2)) + 0.1 * np.eye(3), rtol=1e-7)
+    gap = np.array([1.0, -2.0, 0.5])
+    whitened = Noise(0.0, 1.0, factor=jnp.asarray(L)).residual(jnp.asarray(gap), jnp.zeros(3))
+    np.testing.assert_allclose(whitened, np.linalg.solve(L, gap), rtol=1e-9)
+    with pytest.raises(perfsim.InputError, match="12001 voxels are too many"):
+        correlation_factor(np.zeros((12_001, 3)), 7e-3)
+    many = lambda noise, m: noise.draw(np.random.default_rng(0), np.tile(m[:, None], 4000))  # noqa: E731
+    drawn = many(Noise(rho, sigma), m)
+    np.testing.assert_allclose(drawn.mean(1), m, atol=0.03)
+    np.testing.assert_allclose(drawn.std(1), deviation, rtol=0.05)
+    np.testing.assert_allclose(np.cov(many(Noise(0.0, 2.0, factor=L), 0 * m)), 4 * L @ L.T, atol=0.3)
+    np.testing.assert_allclose(many(Noise(0.0, 2.0, freedom=5.0), 0 * m).std(1), 2 * np.sqrt(5 / 3), rtol=0.1)
+
+
+def test_measurements_that_cannot_be(sim):
+    """Rows for states, columns for frames, as many values as a view shows, branches that are there."""
+    for value in (jnp.zeros(8), jnp.zeros((1, 8)), jnp.zeros((3, 8))):
+        with pytest.raises(perfsim.InputError, match="one row of data for each state"):
+            Scan(("rest", "hyperemia"), value, Noise())
+    with pytest.raises(perfsim.InputError, match="a map holds 7 values where its view, EachVolume, shows 8"):
+        problem(sim, [Scan(("rest",), jnp.zeros((1, 7)), Noise())], ["tone"])
+    with pytest.raises(perfsim.InputError, match="the state 'exercise'; the simulation has rest, hyperemia"):
+        problem(sim, [Cuff(1e4, state="exercise")], ["tone"])
+    with pytest.raises(perfsim.InputError, match="there is nothing to fit"):
+        problem(sim, [], ["tone"])
+    with pytest.raises(perfsim.InputError, match="nothing free to fit"):
+        problem(sim, [Cuff(1e4)], [])
+    for twice in (["tone", "tone"], ["throat", "severity"], [Free("tone", by="all"), "tone"]):
+        with pytest.raises(perfsim.InputError, match="free the same thing"):
+            problem(sim, [Cuff(1e4)], twice)
+    with pytest.raises(perfsim.InputError, match="there is no branch 'no': the network has LM, LAD, LCx, grown"):
+        vessel_at(sim.network, "no", 0.0)
+    assert set(branch_ends(sim.network)) == {"LM", "LAD", "LCx"}
+    with pytest.raises(perfsim.InputError, match="'tone' cannot be grouped by 'vessel'"):
+        problem(sim, [Cuff(1e4)], [Free("tone", by="vessel")])
+
+
+def test_activity_by_hand(sim):
+    """Tissue of each volume by its MBF from the delayed blood curve, and a share of the blood in every frame."""
+    frames, blood = Frames.of([0.0, 10.0], [10.0, 20.0]), Curve.of([0.0, 5.0, 12.0, 40.0], [0.0, 8.0, 3.0, 3.0])
+    mbf = jnp.arange(1.0, 9.0)
+    share = jnp.linspace(0.1, 0.3, 8)
+    scan = Activity("rest", jnp.zeros((8, 2)), Noise(0.0, 2.0), Water(), blood, frames, arterial=share, delay=2.5)
+    late = Curve.of([2.5, 7.5, 14.5, 42.5], [0.0, 8.0, 3.0, 3.0])
+    expected = Water().tissue(mbf, late, frames) + share[:, None] * frame_means(late, frames)
+    both = solution(sim, rest={"mbf": mbf})
+    np.testing.assert_allclose(scan.predict(sim, both), expected, rtol=1e-9)
+    np.testing.assert_allclose(scan.residual(sim, both), np.ravel(expected) / 2.0, rtol=1e-9)
+    assert scan.needs == ("rest",) and scan.size == 8 and scan.instrument == "PET"
+    for value in (jnp.zeros(8), jnp.zeros((8, 3))):
+        with pytest.raises(perfsim.InputError, match="a column for each of the 2 frames"):
+            Activity("rest", value, Noise(), Water(), blood, frames)
