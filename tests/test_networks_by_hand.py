@@ -1,11 +1,19 @@
 """Networks on figures small enough to compute by hand: order, sums, lesions, pieces and unions."""
 
 import perfsim
+from perfsim.growth import equal_pressure_radii
 from perfsim.network import (
+    KASSAB,
+    Centerlines,
     VesselNetwork,
+    asymmetry,
     branch_table,
+    compare_kassab,
     contract,
+    crown_exponents,
+    diameter_defined_orders,
     lumen_volume,
+    morphometry,
     murray_cost,
     no_lesions,
     pressure_drop,
@@ -13,6 +21,7 @@ from perfsim.network import (
     relabel,
     resample,
     stenosis,
+    strahler_orders,
     union,
     vessel_into,
 )
@@ -152,3 +161,131 @@ def test_cutting_joining_and_renaming():
     assert both.inlets.tolist() == [0, 5] and both.inlet_names == ("inlet0", "there")
     assert both.branch_names == ("vessel", "other") and both.branch.tolist() == [0] * 4 + [1] * 4
     assert both.outlet_demand.tolist() == [1, 3, 1, 3] and both.outlets.tolist() == [3, 4, 8, 9]
+
+
+# Morphometry ------------------------------------------------------------------------------------------------------
+
+
+def test_tables_of_kassab_add_up():
+    """Sums of the printed columns [µm, µm, mm, elements], and the first and last diameter between two orders."""
+    sums = {
+        "LAD": (6507.7, 588.23, 88.325, 579_565), "LCx": (4584.4, 338.23, 85.343, 234_661), "RCA": (6173.5, 435.04, 36.562, 612_708),
+    }  # fmt: skip
+    bounds = {
+        "LAD": (0.5 * (9.73 + 11.0), 0.5 * (1934 + 3176)), "LCx": (0.5 * (9.73 + 11.0), 0.5 * (1154 + 2603)),
+        "RCA": (0.5 * (10.14 + 11.4), 0.5 * (1541 + 3218)),
+    }  # fmt: skip
+    for artery, table in KASSAB.items():
+        found = (
+            1e6 * table.diameter.sum(),
+            1e6 * table.diameter_sd.sum(),
+            1e3 * np.nansum(table.length),
+            table.count.sum(),
+        )
+        assert found == pytest.approx(sums[artery], rel=1e-6), artery
+        assert (1e6 * table.bounds[0], 1e6 * table.bounds[-1]) == pytest.approx(bounds[artery])
+    assert [np.flatnonzero(np.isnan(t.length)).tolist() for t in KASSAB.values()] == [[], [], [10]]
+
+
+def ladder() -> tuple[Centerlines, np.ndarray]:
+    """A trunk of three vessels 2, 2, 1 mm wide with side branches of 1 and 0.5 mm, and a fork of 0.5 and 0.4 mm at its end."""
+    x = 1e-2 * np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [4, 1, 0], [4, -2, 0], [1, 1, 0], [2, 3, 0]])
+    tail, head = [0, 1, 2, 3, 3, 1, 2], [1, 2, 3, 4, 5, 6, 7]
+    wide = MM * np.array([2.0, 2.0, 1.0, 0.5, 0.4, 1.0, 0.5])
+    tree = Centerlines.build(x, tail, head, 0.5 * wide, inlets=[0], outlets=[4, 5, 6, 7], outlet_demand=[1.0, 2, 3, 4])
+    return tree, 2.0 * tree.lumen[:, 0]
+
+
+def test_orders_elements_and_connectivity_of_a_ladder():
+    """Strahler: ends 1, the trunk 2 throughout. By diameter three orders: the trunk's two wide vessels are one element."""
+    tree, diameter = ladder()
+    name = {(int(t), int(h)): v for v, (t, h) in enumerate(zip(tree.tail, tree.head, strict=True))}
+    trunk = [name[0, 1], name[1, 2], name[2, 3]]
+    strahler = strahler_orders(tree)
+    assert strahler[trunk].tolist() == [2, 2, 2] and (np.delete(strahler, trunk) == 1).all()
+    order = np.ones(7, int)
+    order[[name[2, 3], name[1, 6]]], order[trunk[:2]] = 2, 3
+    found = morphometry(tree, diameter, order)
+    assert found.by_order() == {
+        1: (3, pytest.approx((0.5 + 0.4 + 0.5) / 3 * MM), pytest.approx(1e-2 * (np.sqrt(2) + np.sqrt(5) + 3) / 3)),
+        2: (2, pytest.approx(1 * MM), pytest.approx(1e-2)), 3: (1, pytest.approx(2 * MM), pytest.approx(2e-2)),
+    }  # fmt: skip
+    assert found.element[trunk[0]] == found.element[trunk[1]] != found.element[trunk[2]]
+    np.testing.assert_allclose(found.connectivity, [[0, 2 / 2, 1], [0, 0, 2], [0, 0, 0]])
+    np.testing.assert_allclose(sorted(asymmetry(tree, diameter)), sorted([0.5 / 1.0, 1.0 / 2.0, 0.4 / 0.5]))
+    # an element goes on in the thickest daughter of its order; its diameter is a mean by length
+    same = morphometry(tree, diameter, np.ones(7, int))
+    main = same.element_order[same.element[trunk[0]]], same.element_length[same.element[trunk[0]]]
+    long = 1e-2 * np.array([1, 1, 1, np.sqrt(2)])
+    assert main == (1, pytest.approx(long.sum()))
+    assert same.element_diameter[same.element[trunk[0]]] == pytest.approx(MM * (long @ [2, 2, 1, 0.5]) / long.sum())
+
+
+def test_orders_by_diameter_part_where_they_say():
+    """Two sizes, 1 and 3 mm with deviations: the border lies halfway between D₁ + sd₁ and D₂ - sd₂."""
+    n = 9
+    x = 1e-2 * np.stack([np.arange(n + 1.0), np.zeros(n + 1), np.zeros(n + 1)], 1)
+    side = x[1:n] + 1e-2 * np.eye(3)[1]
+    tail, head = [*range(n), *range(1, n)], [*range(1, n + 1), *range(n + 1, 2 * n)]
+    thin = np.array([0.8, 0.9, 1.0, 1.1, 1.2, 0.9, 1.0, 1.1])
+    wide = MM * np.array([*np.linspace(3.2, 2.8, n), *thin])
+    tree = Centerlines.build(
+        np.concatenate([x, side]), tail, head, 0.5 * wide, inlets=[0], outlets=[n, *range(n + 1, 2 * n)]
+    )
+    diameter = 2.0 * tree.lumen[:, 0]
+    order = diameter_defined_orders(tree, diameter)
+    assert (order == np.where(diameter > 2 * MM, 2, 1)).all()
+    a, b = (diameter[order == k] for k in (1, 2))
+    border = 0.5 * (a.mean() + a.std() + b.mean() - b.std())
+    for factor, expected in ((0.98, 1), (1.02, 2)):  # one side branch just below and just above: it alone changes
+        moved = diameter.copy()
+        k = int(np.argmin(np.abs(diameter - 1.2 * MM)))
+        moved[k] = factor * border
+        rest = np.delete(np.arange(len(moved)), k)
+        found = diameter_defined_orders(tree, moved, rounds=1)
+        assert (found[rest] == order[rest]).all() and found[k] in (expected, order[k])
+
+
+def test_rows_beside_kassab():
+    """By the table's own borders, LAD: 9.3 µm is order 1, 3 mm order 11, each with the measured numbers."""
+    tree, _ = ladder()
+    diameter = np.where(np.asarray(tree.subtree_end) == np.arange(7) + 1, 9.3e-6, 3.0e-3)
+    rows = {r.order: r for r in compare_kassab(tree, diameter, "LAD")}
+    assert set(rows) == {1, 11} and (rows[1].count, rows[11].count) == (4, 1)
+    assert (rows[1].diameter, rows[1].measured_diameter) == (pytest.approx(9.3e-6), pytest.approx(9.0e-6))
+    assert (rows[11].length, rows[11].measured_length) == (pytest.approx(0.03), pytest.approx(0.0479))
+    assert (rows[1].measured_count, rows[11].measured_count) == (368_554, 1)
+
+
+def test_scaling_of_crowns_by_least_squares():
+    """ln D over ln Lc and the like over the three stems that have a crown, weighed by octaves of Lc."""
+    tree, diameter = ladder()
+    flow = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    end, length = np.asarray(tree.subtree_end), np.asarray(tree.length)
+    stems = [v for v in range(7) if end[v] > v + 1]
+    Lc = np.log([length[v : end[v]].sum() for v in stems])
+    Vc = np.log([(0.25 * np.pi * diameter**2 * length)[v : end[v]].sum() for v in stems])
+    D, Q = np.log(diameter[stems]), np.log(flow[stems])
+    octave = np.floor(Lc / np.log(2)).astype(int).tolist()
+    w = np.sqrt([1.0 / octave.count(o) for o in octave])
+    fit = lambda x, y: np.polyfit(x, y, 1, w=w)[0]  # noqa: E731
+    expected = {"D~Lc": fit(Lc, D), "Vc~Lc": fit(Lc, Vc), "Vc~D": fit(D, Vc), "Q~D": fit(D, Q)}
+    assert crown_exponents(tree, diameter, flow) == pytest.approx(expected, rel=1e-9)
+
+
+def test_all_terminals_at_one_pressure():
+    """A lopsided tree of grown vessels, demands 1, 2 and 4: equal pressure drops, Murray's law, the stem as it was."""
+    x = 1e-2 * np.array([[0.0, 0, 0], [1, 0, 0], [2, 1, 0], [2, -2, 0], [3, 1, 0], [3, 3, 0]])
+    tree = VesselNetwork.build(
+        x, [0, 1, 1, 2, 2], [1, 2, 3, 4, 5], np.full(5, 1 * MM), inlets=[0], terminals=[3, 4, 5], demand=[4.0, 1.0, 2.0],
+        measured=np.zeros(5, bool), root_radius=[1.5 * MM], exponent=2.7,
+    )  # fmt: skip
+    found = equal_pressure_radii(tree)
+    r, Q, L = np.asarray(found.lumen)[:, 0], np.asarray(tree.design_flow()[0]), np.asarray(tree.length)
+    at = {(int(t), int(h)): v for v, (t, h) in enumerate(zip(tree.tail, tree.head, strict=True))}
+    drop = lambda *way: sum(Q[at[e]] * L[at[e]] / r[at[e]] ** 4 for e in way)  # noqa: E731
+    there = [drop((0, 1), (1, 3)), drop((0, 1), (1, 2), (2, 4)), drop((0, 1), (1, 2), (2, 5))]
+    np.testing.assert_allclose(there, there[0], rtol=1e-12)
+    assert r[at[0, 1]] == pytest.approx(1.5 * MM) and bool(found.measured.all())
+    for above, below in (((0, 1), ((1, 2), (1, 3))), ((1, 2), ((2, 4), (2, 5)))):
+        assert r[at[above]] ** 2.7 == pytest.approx(sum(r[at[e]] ** 2.7 for e in below), rel=1e-12)
