@@ -8,6 +8,7 @@ from perfsim.flow.lumped.periodic import Return, _first_slope
 from perfsim.flow.pulsatile import Steadily
 from perfsim.flow.pulsatile.waveform import Sampled
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_what_a_network_must_fulfil():
     off = residual(network, y.at[2].add(1.0), zero.at[4].set(7.0), jnp.zeros(0), jnp.array([2.5, 10.0]))
     # node balances, then first equations of both vessels, second, third, inflow, drain
     np.testing.assert_allclose(off, [0, 0, 0, 0, 0, 0, -0.7, 0, -1.0, 0.5, 1.0], atol=1e-12)
-    m = Matrices.of(network, layout(network))
+    m = eqx.filter_jit(lambda n: Matrices.of(n, layout(n)))(network)
     given = jnp.array([2.5, 10.0])
     found = m.F @ y.at[2].add(1.0) + m.E @ zero.at[4].set(7.0) + m.G @ given
     np.testing.assert_allclose(found, off, atol=1e-12)
@@ -111,9 +112,16 @@ def test_a_step_is_radaus():
     """A store of 0.1 behind 3 + 2 (which a given flow does not see) that drains through 5: over a step of h the state falls
     by R(z) = (1 + 2z/5 + z²/20)/(1 - 3z/5 + 3z²/20 - z³/60), z = -h/RC; and the cycle that returns is the exact one.
     """
-    network = two_vessels()
-    stepper = Stepper.of(network, 4, jnp.zeros(0))
-    carried = np.asarray(stepper.linear_step())
+
+    @eqx.filter_jit
+    def solved(network):
+        stepper = Stepper.of(network, 4, jnp.zeros(0))
+        back = Return.of(stepper)
+        x = back.missing(jnp.zeros(4))
+        end, trace = stepper.march(x)
+        return stepper, stepper.linear_step(), x, back.missing(x), end, stepper.cycle(trace)
+
+    stepper, carried, x, missing, end, cycle = solved(two_vessels())
     z = -0.25 / (5.0 * 0.1)
     R = (1 + 2 * z / 5 + z**2 / 20) / (1 - 3 * z / 5 + 3 * z**2 / 20 - z**3 / 60)
     assert carried[1, 1] == pytest.approx(R, rel=1e-9) and np.sort(np.abs(np.linalg.eigvals(carried)))[
@@ -121,17 +129,13 @@ def test_a_step_is_radaus():
     ] == pytest.approx(R)
     assert stepper.times.shape == (4, 3) and float(stepper.times[2, 2]) == 0.75
     np.testing.assert_allclose(stepper.given[:, 2, 0], [2.0, 3.0, 2.0, 1.0])
-    back = Return.of(stepper)
-    x = back.missing(jnp.zeros(4))
-    np.testing.assert_allclose(back.missing(x), 0.0, atol=1e-9)
-    end, trace = stepper.march(x)
+    np.testing.assert_allclose(missing, 0.0, atol=1e-9)
     np.testing.assert_allclose(end, x, atol=1e-9)
-    cycle = stepper.cycle(trace)
     # C dp/dt = q - (p - 10)/5 over a cycle of a triangle wave, by a fine march
-    n = 40_000
+    n = 20_000
     t = (np.arange(n) + 0.5) / n
     q, p, seen = np.interp(t, [0, 0.5, 1.0], [1.0, 3.0, 1.0]), 20.0, []
-    for _ in range(12):
+    for _ in range(8):
         seen = []
         for k in range(n):
             if k % (n // 4) == 0:
@@ -146,8 +150,9 @@ def test_a_step_is_radaus():
 
 def test_where_losses_are_linearized_first():
     """At the greatest prescribed flow, 3: the slope of S q² is 2 S q; a pressure alone: at √(P/S)."""
-    np.testing.assert_allclose(_first_slope(two_vessels([0.0, 1.5]), 4), [0.0, 9.0])
+    first_slope = eqx.filter_jit(lambda network: _first_slope(network, 4))
+    np.testing.assert_allclose(first_slope(two_vessels([0.0, 1.5])), [0.0, 9.0])
     vessel = lumped.Vessel([[0, 1]], [0.0], [0.0], [0.0], jnp.array([2.0]))
     ends = lumped.Held([0], Steadily([50.0])), lumped.Drain([1], [1.0], Steadily([8.0]))
     held = LumpedNetwork((vessel,), ends, 1.0, 2, ("a",), [0])
-    np.testing.assert_allclose(_first_slope(held, 4), [2 * 2.0 * 5.0])
+    np.testing.assert_allclose(first_slope(held), [2 * 2.0 * 5.0])
