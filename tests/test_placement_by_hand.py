@@ -1,7 +1,19 @@
 """Where a tree is laid on a wall, against the coordinates that it is meant to have."""
 
+from perfsim._results import InputError
 from perfsim.anatomy import EllipsoidWall
-from perfsim.anatomy.placement import _anterior_groove, _carry_main_stem, _circumflex_course, _course, _even, _project
+from perfsim.anatomy.labels import label_left_tree
+from perfsim.anatomy.placement import (
+    _anterior_groove,
+    _carry_main_stem,
+    _circumflex_course,
+    _course,
+    _even,
+    _project,
+    groove_misfit,
+    place_left_tree,
+    similarity,
+)
 from perfsim.io.build import FrameMismatch, same_frame
 from perfsim.network import (
     VesselNetwork,
@@ -10,6 +22,8 @@ from perfsim.network import (
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
 
 MM = 1e-3
 
@@ -99,3 +113,96 @@ def test_the_main_stem_follows_its_end():
     np.testing.assert_allclose(_course(tree, "LAD"), [2, 3])
     even = _even(np.array([[0.0, 0, 0], [3, 0, 0], [3, 5, 0]]), 5)
     np.testing.assert_allclose(even, [[0, 0, 0], [2, 0, 0], [3, 1, 0], [3, 3, 0], [3, 5, 0]])
+
+
+def test_courses_start_and_end_where_they_are_said_to():
+    """The groove from u = 0.02 to 0.9, the circumflex from u = 0.04 and the anterior groove - 5° to where it is sent."""
+    wall = EllipsoidWall()
+    groove = _anterior_groove(wall, 0.9)
+    np.testing.assert_allclose(groove[[0, -1]], wall.point(np.array([0.02, 0.9]), np.full(2, 120.0)), atol=1e-12)
+    course = _circumflex_course(wall, -40.0, 0.6)
+    np.testing.assert_allclose(course[[0, -1]], wall.point(np.array([0.04, 0.6]), np.array([115.0, -40.0])), atol=1e-12)
+    along = _circumflex_course(wall, -40.0, 0.04)  # on the base alone
+    np.testing.assert_allclose(wall.frame.cylindrical(along)[0], wall.frame.cylindrical(course)[0][0], atol=1e-4)
+    step = np.linalg.norm(np.diff(groove, axis=0), axis=1)
+    assert np.ptp(step) < 0.02 * step.mean() and len(course) == 30
+
+
+def test_similarities_are_found_again():
+    """Scale 1.3, a rotation and a shift; of a mirrored set of points the best proper rotation, not the mirror."""
+    rng = np.random.default_rng(0)
+    x, R = rng.normal(size=(20, 3)), Rotation.from_rotvec([0.3, -1.0, 0.5]).as_matrix()
+    scale, rotation, shift = similarity(x, 1.3 * x @ R.T + [1.0, 2, 3])
+    assert scale == pytest.approx(1.3)
+    np.testing.assert_allclose(rotation, R, atol=1e-12)
+    np.testing.assert_allclose(shift, [1.0, 2, 3], atol=1e-12)
+    scale, rotation, shift = similarity(x, x * [1, 1, -1])
+    assert np.linalg.det(rotation) == pytest.approx(1.0)
+    off = lambda v: np.sum((np.exp(v[3]) * Rotation.from_rotvec(v[:3]).apply(x) + v[4:] - x * [1, 1, -1]) ** 2)  # noqa: E731
+    tries = [np.array([*r, 0.0, 0, 0, 0]) for r in ([0.1, 0, 0], [3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0])]
+    best = min(minimize(off, v, method="BFGS").fun for v in tries)
+    assert np.sum((scale * x @ rotation.T + shift - x * [1, 1, -1]) ** 2) == pytest.approx(best, rel=1e-5)
+
+
+def test_a_tree_drawn_along_the_grooves_lies_there_again():
+    """Its two branches turned, moved, and shrunk by 1/1.2: found at scale 1.2 with no misfit; at 1/1.4 it fits no heart."""
+    wall = EllipsoidWall()
+    lad, lcx = _anterior_groove(wall, 1.0), _circumflex_course(wall, -20.0, 0.3)
+    R = Rotation.from_rotvec([0.4, 0.2, -0.9]).as_matrix()
+
+    def tree(shrunk: float) -> VesselNetwork:
+        start = 0.5 * (lad[0] + lcx[0]) + 8 * MM * np.array([0.0, 0, 1])
+        x = np.concatenate([[start], lad, lcx]) @ R.T * shrunk + 0.3
+        tail, head = [0, *range(1, 30), 1, *range(31, 60)], [1, *range(2, 31), 31, *range(32, 61)]
+        return VesselNetwork.build(
+            x,
+            tail,
+            head,
+            np.full(60, 1 * MM),
+            inlets=[0],
+            branch=[0] + [1] * 29 + [2] * 30,
+            branch_names=("LM", "LAD", "LCx"),
+        )
+
+    placed, how = place_left_tree(tree(1 / 1.2), wall)
+    assert how.scale == pytest.approx(1.2, rel=0.02) and how.rms < 1.5 * MM and how.moved < 1.5 * MM
+    assert how.length_ratio == pytest.approx(1.0, abs=0.04)
+    found = np.asarray(placed.position)[1:31]
+    assert np.linalg.norm(found - lad, axis=1).max() < 5 * MM
+    assert groove_misfit(lad / 1.2, lcx / 1.2, wall) < 1.5 * MM < 8 * MM < groove_misfit(lcx, lad, wall)
+    with pytest.raises(InputError, match=r"at no scale between 0\.75 and 1\.33"):
+        place_left_tree(tree(1 / 1.5), wall)
+
+
+def test_nodes_moved_to_the_nearer_groove_are_counted():
+    """180° is the middle of the septum: what lies at 179 goes to 120°, what lies at 181 to 240°."""
+    wall = EllipsoidWall()
+    f = wall.frame
+    placed, septal = _project(wall, f.base + 0.4 * f.length * f.axis + 0.02 * f.radial(np.array([179.0, 181.0, 90.0])))
+    np.testing.assert_allclose(f.cylindrical(placed)[2], [120 + 0.02 * 59, 240 - 0.02 * 59, 90.0], atol=1e-9)
+    assert septal == 2
+
+
+def test_left_trees_without_names_are_named_by_their_longest_ways():
+    """A stem that divides in two ways with side branches: LM, the longer ways LAD and LCx, the rest after what they leave."""
+    wall = EllipsoidWall()
+    lad, lcx = _anterior_groove(wall, 1.0), _circumflex_course(wall, -20.0, 0.3)
+    start = lad[0] + 8 * MM * np.array([0.0, 0, 1])
+    x = np.concatenate([[start], lad[::3], lcx[::3], [lad[9] + 9 * MM, lad[18] + 9 * MM, lcx[12] + 9 * MM]])
+    tail = [0, *range(1, 10), 1, *range(11, 20), 4, 7, 15]
+    head = [1, *range(2, 11), 11, *range(12, 21), 21, 22, 23]
+    tree = VesselNetwork.build(x, tail, head, np.full(len(tail), 1 * MM), inlets=[0])
+    named, sure = label_left_tree(tree, wall)
+    of = dict(
+        zip(
+            np.asarray(named.head).tolist(),
+            np.array(named.branch_names)[np.asarray(named.branch)].tolist(),
+            strict=True,
+        )
+    )
+    assert {of[n] for n in range(2, 11)} == {"LAD"} and {of[n] for n in range(11, 21)} == {"LCx"} and of[1] == "LM"
+    assert (of[21], of[22], of[23]) == ("LAD-1", "LAD-2", "LCx-1") and named.inlet_names == ("LM",)
+    assert sure.misfit < 3 * MM < sure.swapped_misfit
+    line = VesselNetwork.build(x[:4], [0, 1, 2], [1, 2, 3], np.full(3, 1 * MM), inlets=[0])
+    with pytest.raises(InputError, match="no main stem that divides in two"):
+        label_left_tree(line, wall)

@@ -212,3 +212,56 @@ def test_simvascular_files_that_contradict_themselves(write, old, new, words):
     assert old in ONE_D
     with pytest.raises(perfsim.InputError, match=rf"m\.in.*{words}"):
         read_one_dimensional(write("m.in", ONE_D.replace(old, new)))
+
+
+# Limits -----------------------------------------------------------------------------------------------------------
+
+
+def line(extent: float, radius: float) -> str:
+    """A fork [mm] so long, and so wide."""
+    rows = [(1, 0, 0, -1), (2, 0.5 * extent, 0, 1), (3, extent, 0.1 * extent, 2), (4, extent, -0.1 * extent, 2)]
+    return "".join(f"{i} 2 {x} {y} 0 {radius} {p}\n" for i, x, y, p in rows)
+
+
+@pytest.mark.parametrize(
+    ("extent", "radius", "fits"),
+    [(20.1, 1.0, True), (19.9, 1.0, False), (219.0, 1.0, True), (221.0, 1.0, False), (60.0, 0.1508, True), (60.0, 0.1492, False),
+     (60.0, 3.98, True), (60.0, 4.02, False)],
+)  # fmt: skip
+def test_what_is_the_size_of_a_coronary(write, extent, radius, fits):
+    """20 to 220 mm across, median radii of 0.15 to 4 mm; nothing else is taken for one without being asked."""
+    path = write("t.swc", line(extent, radius))
+    if fits:
+        lines, notes = read_tree(path)
+        assert np.ptp(lines.position[:, 0]) == pytest.approx(extent * MM) and any(
+            "taken to be in mm" in n for n in notes
+        )
+    else:
+        with pytest.raises(perfsim.InputError, match=r"t\.swc: is .* across"):
+            read_tree(path)
+        assert np.ptp(read_tree(path, "mm")[0].position[:, 0]) == pytest.approx(extent * MM)
+
+
+def test_narrow_and_jumping_lumens_are_remarked_on(write):
+    """Below 0.25 mm, and by more than a factor of two within a vessel."""
+
+    def said(radius: float) -> str:
+        text = line(60.0, 1.0).replace("3 2 60.0 6.0 0 1.0", f"3 2 60 6 0 {radius}")
+        return "; ".join(read_tree(write("t.swc", text))[1])
+
+    assert "factor" not in said(0.5025) and "by a factor 2.0 within" in said(0.4975)
+    assert "least radius is 0.249 mm" in said(0.249) and "least" not in said(0.251)
+
+
+@pytest.mark.parametrize(("length", "said"), [(1.394, True), (1.378, False), (2.8, True), (2.85, False)])
+def test_how_long_a_card_may_say_a_segment_is(write, length, said):
+    """0.98 to 2 times the distance of its nodes, 1.4142 cm."""
+    path = write("m.in", ONE_D.replace("LAD_0 1 1.4142", f"LAD_0 1 {length}"))
+    if said:
+        lines = read_one_dimensional(path).lines
+        own = lines.branch == lines.branch_names.index("LAD")
+        assert lines.length[own].sum() == pytest.approx(length * 1e-2, rel=1e-4)
+        assert own.sum() == (2 if length > 1.42 else 1)
+    else:
+        with pytest.raises(perfsim.InputError, match="LAD_0 says"):
+            read_one_dimensional(path)
