@@ -5,15 +5,16 @@ field is written down, and the expected number is arithmetic.
 """
 
 import dataclasses
+from types import SimpleNamespace
 
 import perfsim
 from perfsim.anatomy import Frame
 from perfsim.blood import DENSITY, PLASMA_VISCOSITY, ConstantViscosity, PriesInVivo
 from perfsim.coupling import network_only
 from perfsim.flow import LumpedOutlets
-from perfsim.inverse import PARAMETERS, Free, Model, clinical_quantities, problem
+from perfsim.inverse import PARAMETERS, Ensemble, Free, Model, clinical_quantities, problem, quantities
 from perfsim.inverse.coordinates import Above, Interval, Narrowing
-from perfsim.network import VesselNetwork, stenosis
+from perfsim.network import VesselNetwork, from_networkx, stenosis, to_networkx
 from perfsim.observe import (
     Activity,
     Cuff,
@@ -26,10 +27,12 @@ from perfsim.observe import (
     Segments,
     Voxels,
     Wire,
+    aha17,
     behind,
     correlation_factor,
     endo_epi,
     ffr,
+    group_means,
     lesion_sites,
     mean_mbf,
     share_of,
@@ -44,6 +47,7 @@ from perfsim.observe.pressure import branch_ends, mean_terminal_pressure
 from perfsim.observe.tracers import Curve, Frames, Water, frame_means
 from perfsim.units import MMHG
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -471,3 +475,67 @@ def test_activity_by_hand(sim):
     for value in (jnp.zeros(8), jnp.zeros((8, 3))):
         with pytest.raises(perfsim.InputError, match="a column for each of the 2 frames"):
             Activity("rest", value, Noise(), Water(), blood, frames)
+
+
+def test_segments_of_the_bulls_eye():
+    """Thirds of the cavity, sixths from 60°, quarters from 45°; beyond the cavity the apex. Means over groups by weight."""
+    frame = frame_of(length=0.1, cavity=0.09)
+    spots = [(0.0, 61, 0), (0.0295, 119, 0), (0.0, 121, 1), (0.0, 239, 2), (0.0, 359, 4), (0.0, 1, 5), (0.0305, 61, 6),
+             (0.0595, 59, 11), (0.0605, 46, 12), (0.0605, 44, 15), (0.0895, 136, 13), (0.0895, 226, 14), (0.0905, 90, 16),
+             (-0.01, 90, 0)]  # fmt: skip
+    x = np.stack([frame.base + z * frame.axis + 0.02 * frame.radial(a) for z, a, _ in spots])
+    assert np.asarray(aha17(frame, x)).tolist() == [s for *_, s in spots]
+    found = group_means(jnp.array([1.0, 3.0, 5.0, 7.0]), jnp.array([0, 0, 2, 3]), jnp.array([3.0, 1.0, 2.0, 0.0]), 3)
+    np.testing.assert_allclose(found, [1.5, np.nan, 5.0])
+
+
+def test_clinical_numbers_of_draws(sim, monkeypatch):
+    """Medians and 90 % intervals by place, before and after the data, with the probabilities that are asked of them."""
+    rng = np.random.default_rng(0)
+    after, before = ({"FFR": rng.uniform(0.7, 0.9, (99, 2)), "MFR": rng.uniform(1.5, 2.5, (99, 2))} for _ in range(2))
+    asked = []
+
+    def known(values, count):
+        asked.append(count)
+        return Ensemble(values, np.full(99, 1 / 99))
+
+    monkeypatch.setattr(quantities, "ridge", lambda known: None)
+    fake = SimpleNamespace(
+        fit=SimpleNamespace(sim=sim), sample=lambda wanted, draws, seed, along, most: known(after, (draws, most)),
+        before=lambda wanted, draws, seed: known(before, draws),
+    )  # fmt: skip
+    rows, draws = quantities.clinical_table(fake, 60)
+    assert asked == [(60, 240), 10] and draws.values is after
+    assert [r.name for r in rows] == ["FFR LAD 10 mm", "FFR LCx 4 mm", "MFR LAD", "MFR LCx"]
+    for row, x, y in zip(rows, [*after["FFR"].T, *after["MFR"].T], [*before["FFR"].T, *before["MFR"].T], strict=True):
+        q = lambda v, p: np.quantile(v, p, method="weibull")  # noqa: E731
+        assert (row.low, row.middle, row.high) == pytest.approx((q(x, 0.05), q(x, 0.5), q(x, 0.95)))
+        assert row.before == pytest.approx((q(y, 0.05), q(y, 0.95)))
+    assert rows[0].event == "P(FFR ≤ 0.80)" and rows[0].probability == pytest.approx((after["FFR"][:, 0] <= 0.8).mean())
+    assert rows[3].event == "P(MFR < 2)" and rows[3].probability == pytest.approx((after["MFR"][:, 1] < 2.0).mean())
+    quantities.clinical_table(fake, 24)
+    assert asked[2:] == [(24, 24), 8]
+
+
+def test_networks_as_graphs(sim):
+    """To networkx and back to the last bit; any other directed tree by positions and radii, its leaves as outlets."""
+    graph = to_networkx(sim.network)
+    assert eqx.tree_equal(from_networkx(graph), sim.network) and graph.number_of_edges() == 7
+    import networkx as nx
+
+    tree = nx.DiGraph()
+    tree.add_node("in", position=[0.0, 0, 0], radius=2 * MM)
+    tree.add_node("x", position=[0.01, 0, 0], radius=1.5 * MM)
+    tree.add_node("a", position=[0.02, 0, 0])
+    tree.add_edge("in", "x")
+    tree.add_edge("x", "a", radius=1 * MM)
+    found = from_networkx(tree)
+    np.testing.assert_allclose(found.lumen, MM * np.array([[2.0, 1.5], [1.0, 1.0]]))
+    assert found.inlets.tolist() == [0] and found.outlets.tolist() == [2]
+    tree.add_edge("x", "b")
+    tree.add_node("b", position=[0.01, 0.01, 0])
+    with pytest.raises(perfsim.InputError, match="edge 'x' → 'b' has no 'radius'"):
+        from_networkx(tree)
+    tree.add_node("c")
+    with pytest.raises(perfsim.InputError, match="node 'c' has no attribute 'position'"):
+        from_networkx(tree)

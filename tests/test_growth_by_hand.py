@@ -690,3 +690,40 @@ def test_the_least_price_that_was_tried_is_returned():
         price = find_price(shares, goal)
         assert np.abs(shares(price) - goal).max() < 0.004 and price.sum() == pytest.approx(0.0, abs=1e-12)
     np.testing.assert_array_equal(find_price(lambda price: goal, goal), np.zeros(3))
+
+
+# Stages of growth --------------------------------------------------------------------------------------------------
+
+
+class Slab(Box):
+    """A box whose depth is that below its floor at z = 0, over 5 mm."""
+
+    def depth(self, x):
+        return np.asarray(x)[..., 2] / (5 * MM)
+
+
+def test_an_epicardial_stage_keeps_its_arteries_outside():
+    """A fifth of the terminals first, in the outer fifth of a slab: the bifurcations that they make stay there."""
+    slab = Slab(MM * np.array([-10.0, -10, 0]), MM * np.array([10.0, 10, 5]))
+    root = stub_lines([[-10 * MM, 0, 0.3 * MM]], [[-1, 0, 0]], [0.05 * MM], ("a",))
+    told = []
+    network, report = grow(
+        slab, root, 60, epicardial=0.2, seed=2, progress=lambda done, total: told.append((done, total))
+    )
+    plain, _ = grow(slab, root, 60, seed=2)
+
+    def outside(net) -> int:
+        fork = np.flatnonzero((np.bincount(net.tail, minlength=len(net.position)) == 2) & (vessel_into(net) >= 0))
+        return int((slab.depth(net.position[fork]) < 0.2).sum())
+
+    assert outside(network) >= 11 > outside(plain) and report.terminals == 60 and told[-1] == (60, 60)
+    assert set(report.seconds) == {"terminals", "epicardial", "attach", "relax", "part", "finish"}
+
+
+def test_crowded_vessels_part():
+    """A root so thick that vessels run through each other while they grow: in the end none do, and all stay in the cube."""
+    root = stub_lines([[-10 * MM, 0, 0]], [[-1, 0, 0]], [0.8 * MM], ("a",))
+    network, report = grow(CUBE, root, 60, exponent=3.0, seed=3)
+    assert report.far_overlaps == 0 and report.near_overlaps == 0 and report.dropped == 0 and report.short_share < 0.02
+    own = network.branch == network.branch_names.index("grown")
+    assert CUBE.signed_distance(network.position[network.head[own]]).max() <= 0.0

@@ -1,14 +1,31 @@
 """Lumped elements in plain arithmetic: each equation, how they are put together, a step against its stability function."""
 
+from perfsim._results import InputError
 from perfsim.flow import lumped
 from perfsim.flow.lumped.assembly import Matrices, drop_at, given_at, layout, residual, wanted_unknowns
 from perfsim.flow.lumped.collocation import STAGE, Stepper, W
 from perfsim.flow.lumped.network import LumpedNetwork
 from perfsim.flow.lumped.periodic import Return, _first_slope
-from perfsim.flow.pulsatile import Steadily
+from perfsim.flow.pulsatile import (
+    Absorbing,
+    Arteries,
+    Coronary,
+    Cycle,
+    Inlets,
+    Resistance,
+    Steadily,
+    Throats,
+    Windkessel,
+)
+from perfsim.flow.pulsatile.periodic import anderson, attach_derivative
 from perfsim.flow.pulsatile.waveform import Sampled
+from perfsim.io.flow_case import FlowCase
+from perfsim.io.lumped import elements_of, led, node_of
+from perfsim.io.lumped_state import initial_condition
+from perfsim.io.write_svzerod import svzerod_case
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -156,3 +173,135 @@ def test_where_losses_are_linearized_first():
     ends = lumped.Held([0], Steadily([50.0])), lumped.Drain([1], [1.0], Steadily([8.0]))
     held = LumpedNetwork((vessel,), ends, 1.0, 2, ("a",), [0])
     np.testing.assert_allclose(first_slope(held), [2 * 2.0 * 5.0])
+
+
+# What an export writes ------------------------------------------------------------------------------------------------
+
+
+def arteries(**options) -> Arteries:
+    """A cone from 3 to 2 mm into a fork: an arm behind a stenosis with a windkessel, two cylinders with a coronary bed."""
+    throats = Throats([[1, 4], [3, 5]], [2e8, 0.0], [3e13, 0.0], [1e6, 0.0])
+    given = {
+        "flow_inlets": Inlets(0, Steadily(5e-6)), "throats": throats,
+        "outlets": (Windkessel(2, 3e8, 6e9, 1e-10, 500.0), Coronary(6, 1e9, 2e9, 3e9, 1e-11, 2e-10, 700.0, Steadily(4e3))),
+    }  # fmt: skip
+    radius = [[3e-3, 2e-3], [1.5e-3, 1.5e-3], [1e-3, 1e-3], [1e-3, 1e-3]]
+    return Arteries.build(
+        [0, 4, 1, 5], [1, 2, 3, 6], [0.1, 0.05, 0.04, 0.03], radius, [300.0, 200.0, 100.0, 100.0], period=0.8,
+        density=1050.0, viscosity=4e-3, profile=[2.0, 9.0, 2.0, 2.0], names=("a", "b", "c", "d"), **(given | options),
+    )  # fmt: skip
+
+
+def test_vessels_as_lumped_elements_in_closed_form():
+    """R = 2(ζ+2)πμ∫dx/A², L = ρ∫dx/A and C = ∫dA/dP dx = 3/2 π∫r³dx/Eh; a stenosis that does nothing joins its nodes."""
+    found = {e.name: e for e in elements_of(arteries())}
+    assert list(found) == ["a", "b", "c", "d", "stenosis 0"]
+    a, b = found["a"], found["b"]
+    r0, r1 = 3e-3, 2e-3
+    over = (r1**-3 - r0**-3) / (3 * (r0 - r1))
+    assert pytest.approx(2 * 4 * 4e-3 / np.pi * 0.1 * over, rel=1e-4) == a.R
+    assert pytest.approx(1050 * 0.1 / (np.pi * r0 * r1), rel=1e-4) == a.L
+    assert pytest.approx(1.5 * np.pi / 300 * 0.1 * (r0**4 - r1**4) / (4 * (r0 - r1)), rel=1e-4) == a.C
+    assert pytest.approx(2 * 11 * np.pi * 4e-3 * 0.05 / (np.pi * 1.5e-3**2) ** 2, rel=1e-9) == b.R
+    assert (a.tail, a.head, b.tail, b.head, found["c"].tail, found["d"].tail) == (0, 1, 4, 2, 1, 3) and a.S == 0.0
+    narrow = found["stenosis 0"]
+    assert (narrow.tail, narrow.head, narrow.R, narrow.S, narrow.L, narrow.C) == (1, 4, 2e8, 3e13, 1e6, 0.0)
+    assert [node_of(arteries(), n) for n in range(7)] == [0, 1, 2, 3, 4, 3, 6]
+    elements = list(found.values())
+    assert led(elements, 2, 5.0, "x", 9) == (2, 5.0) and len(elements) == 5
+    assert led(elements, 1, 5.0, "x", 9) == (9, 4.5) and (elements[5].R, elements[5].tail, elements[5].head) == (
+        0.5,
+        1,
+        9,
+    )
+    with pytest.raises(InputError, match="the outlet at node 7 touches no vessel"):
+        led(elements, 7, 1.0, "x", 9)
+
+
+def test_a_network_for_svzerod_in_cgs():
+    """dyn·s/cm⁵ are 1e5 Pa·s/m³, dyn/cm² 0.1 Pa: every number of vessels, ends and junctions."""
+    case = FlowCase("n", arteries(), tuple("0123456"))
+    found = svzerod_case(case)
+    a = {e.name: e for e in elements_of(arteries())}
+    vessels = {v["vessel_name"]: v for v in found["vessels"]}
+    for name, v in vessels.items():
+        e, said = a[name], v["zero_d_element_values"]
+        numbers = [said[k] for k in ("R_poiseuille", "L", "C", "stenosis_coefficient")]
+        assert numbers == pytest.approx([e.R * 1e-5, e.L * 1e-5, e.C * 1e5, e.S * 1e-11], rel=1e-12), name
+    assert (
+        vessels["a"]["boundary_conditions"] == {"inlet": "inlet 0 flow"}
+        and "boundary_conditions" not in vessels["stenosis 0"]
+    )
+    ends = {name: v.get("boundary_conditions", {}).get("outlet") for name, v in vessels.items()}
+    assert ends == {"a": None, "b": "outlet 0", "c": None, "d": "outlet 1", "stenosis 0": None}
+    inlet, rcr, bed = found["boundary_conditions"]
+    assert (
+        inlet["bc_type"] == "FLOW"
+        and len(inlet["bc_values"]["t"]) == 201
+        and inlet["bc_values"]["t"][-1] == pytest.approx(0.8)
+    )
+    assert inlet["bc_values"]["Q"] == pytest.approx([5.0] * 201)
+    assert rcr["bc_values"] == pytest.approx({"Rp": 3e3, "Rd": 6e4, "C": 1e-5, "Pd": 5e3})
+    values = {k: v for k, v in bed["bc_values"].items() if k not in ("Pim", "t")}
+    assert values == pytest.approx({"Ra1": 1e4, "Ra2": 2e4, "Rv1": 3e4, "Ca": 1e-6, "Cc": 2e-5, "P_v": 7e3})
+    assert bed["bc_values"]["Pim"] == pytest.approx([4e4] * 201) and bed["bc_type"] == "CORONARY"
+    assert [(j["junction_name"], j["inlet_vessels"], j["outlet_vessels"]) for j in found["junctions"]] == [
+        ("J1", [0], [2, 4]), ("J3", [2], [3]), ("J4", [4], [1]),
+    ]  # fmt: skip
+    for other, words in (
+        ({"outlets": (Resistance(2, 1e9, 0.0), Absorbing(6, 0.0))}, "absorbs waves has no lumped counterpart"),
+        ({"flow_inlets": Inlets([0, 1], Steadily([1e-6, 1e-6]))}, "node 1 needs one vessel that leaves it"),
+    ):
+        with pytest.raises(InputError, match=words):
+            svzerod_case(FlowCase("n", arteries(**other), tuple("0123456")))
+    (drain,) = svzerod_case(FlowCase("n", arteries(outlets=(Resistance([2, 6], [1e9, 2e9], 50.0),)), tuple("0123456")))[
+        "boundary_conditions"
+    ][1:2]
+    assert drain["bc_values"] == pytest.approx({"R": 1e4, "Pd": 500.0})
+
+
+def test_the_first_instant_for_svzerod():
+    """Flows at both ends of vessels, what passes a stenosis, pressures of nodes, the windkessel's store, and their rates."""
+    a = arteries()
+    elements, at = elements_of(a), {(0, "inlet"): "IN", (2, "outlet"): "W", (6, "outlet"): "B"}
+    junctions = [
+        {"junction_name": "J1", "inlet_vessels": [0], "outlet_vessels": [2, 4]},
+        {"junction_name": "J3", "inlet_vessels": [2], "outlet_vessels": [3]},
+        {"junction_name": "J4", "inlet_vessels": [4], "outlet_vessels": [1]},
+    ]  # fmt: skip
+    time = 0.8 * np.arange(4) / 4
+    flow = 1e-6 * np.arange(48.0).reshape(4, 3, 4)  # times, places, vessels
+    node = 1e3 * np.arange(28.0).reshape(4, 7)
+    zero = np.zeros(())
+    cycle = Cycle(time, np.asarray(0.8), flow, flow, node, np.zeros(8), np.zeros(7), zero)
+    now, rate = initial_condition(a, elements, junctions, at, cycle)
+    assert now["flow:IN:a"] == pytest.approx(0.0) and now["flow:a:J1"] == pytest.approx(8.0)
+    assert now["flow:J4:b"] == pytest.approx(1.0) and now["flow:b:W"] == pytest.approx(9.0)
+    assert now["pressure:IN:a"] == 0.0 and now["pressure:a:J1"] == pytest.approx(1e4)
+    assert now["pressure:c:J3"] == pytest.approx(5e4)  # of node 5, which is node 3
+    assert now["flow:J1:stenosis 0"] == pytest.approx(8.0 - 2.0)  # what the cone brings and the cylinder leaves
+    assert now["pressure_c:outlet 0"] == pytest.approx((2e3 - 3e8 * 9e-6) * 10) and now["volume_im:outlet 1"] == 0.0
+    # the flows a quarter of a period later and before, 0.4 s apart
+    assert rate["flow:a:J1"] == pytest.approx((20.0 - 44.0) / 0.4) and rate["volume_im:outlet 1"] == 0.0
+
+
+def test_steps_towards_a_fixed_point_are_accelerated():
+    """Of an affine map in four unknowns the zero is found in five steps; its derivative is the implicit one."""
+    rng = np.random.default_rng(0)
+    A, b = jnp.asarray(rng.normal(size=(4, 4)) * 0.3 + np.eye(4)), jnp.asarray(rng.normal(size=4))
+    found = anderson(lambda x: (b - A @ x, jnp.max(jnp.abs(b - A @ x), keepdims=True)), jnp.zeros(4), 1, 1e-10, 30)
+    assert int(found.steps) <= 6 and float(found.error[0]) <= 1e-10
+    np.testing.assert_allclose(found.found, np.linalg.solve(A, b), rtol=1e-9)
+    stopped = anderson(lambda x: (b - A @ x, jnp.max(jnp.abs(b - A @ x), keepdims=True)), jnp.zeros(4), 1, 1e-10, 2)
+    assert int(stopped.steps) == 2 and float(stopped.error[0]) > 1e-10
+
+    class Equation(eqx.Module):
+        b: jnp.ndarray
+
+        def residual(self, x):
+            return self.b - A @ x, None
+
+    slope = jax.jit(
+        jax.jacfwd(lambda b: attach_derivative(30, True, Equation(b), jnp.linalg.solve(A, jax.lax.stop_gradient(b))))
+    )(b)
+    np.testing.assert_allclose(slope, np.linalg.inv(A), rtol=1e-6, atol=1e-9)

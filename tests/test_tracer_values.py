@@ -3,6 +3,7 @@
 import itertools
 
 import perfsim
+from perfsim._notes import InputNote
 from perfsim.observe.tracers import (
     AMMONIA,
     DENSITY,
@@ -10,9 +11,11 @@ from perfsim.observe.tracers import (
     RUBIDIUM,
     Ammonia,
     Curve,
+    Exchange,
     ExtendedTofts,
     Frames,
     Region,
+    RenkinCrone,
     Rubidium,
     Water,
     ammonia_alone,
@@ -21,11 +24,14 @@ from perfsim.observe.tracers import (
     decay_correction,
     frame_means,
 )
+from perfsim.observe.tracers.curves import check_covers, check_scale
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
 FRAMES = Frames.sequence((4, 5), (2, 20))
 TIME = np.array([0.0, 8.0, 14.0, 22.0, 40.0, 70.0])
@@ -189,3 +195,78 @@ def test_frames_may_have_gaps_and_touch():
     frames = Frames.of([0.0, 5.0, 20.0], [5.0, 5.0, 10.0])
     assert frames.end.tolist() == [5.0, 10.0, 30.0] and frames.edges.tolist() == [0.0, 5.0, 20.0, 5.0, 10.0, 30.0]
     assert Frames.sequence((2, 5), (1, 30)).start.tolist() == [0.0, 5.0, 10.0]
+
+
+def test_curves_of_means_by_hand():
+    """Of two frames of 2 and 4 s with the means 1 and 6: 0 at the start, then v at 1 s, w at 4 s and on. Piecewise areas say
+    (v/2 + (v + (2v + w)/3)/2)/2 = 1 and ((2v + w)/3 + w)/2 · 2/4 + w/2 = 6.
+    """
+    M = np.array([[0.5 + 0.5 * (1 + 2 / 3), 0.5 / 3], [2 / 3, 1 / 3 + 1 + 2]])
+    v, w = np.linalg.solve(M, np.array([2 * 1.0, 4 * 6.0]))
+    curve = Curve.of_frames(Frames.of([10.0, 12.0], [2.0, 4.0]), [1.0, 6.0])
+    np.testing.assert_allclose(curve.time, [10.0, 11.0, 14.0, 16.0])
+    np.testing.assert_allclose(curve.activity, [0.0, v, w, w], rtol=1e-9)
+    Curve.of_frames(Frames.of([0.0, 2.0], [2.0, 4.0]), [0.498, 1.0])
+    with pytest.raises(perfsim.InputError, match="the first frame holds 50 % of the greatest"):
+        Curve.of_frames(Frames.of([0.0, 2.0], [2.0, 4.0]), [0.503, 1.0])
+    for wrong in ([1.0], [1.0, np.nan]):
+        with pytest.raises(perfsim.InputError, match="2 frames need as many finite activities"):
+            Curve.of_frames(Frames.of([0.0, 2.0], [2.0, 4.0]), wrong)
+
+
+@pytest.mark.parametrize(("greatest", "fine"), [(0.01005, True), (0.00995, False), (49.8, True), (50.3, False)])
+def test_images_and_blood_have_one_unit(greatest, fine):
+    """The greatest activity of tissue is a hundredth to fifty times that of blood."""
+    curve = Curve.of([0.0, 1.0], [0.0, 1.0])
+    if fine:
+        check_scale(curve, np.array([greatest, np.nan]))
+    else:
+        with pytest.raises(perfsim.InputError, match="both in one unit"):
+            check_scale(curve, np.array([greatest, np.nan]))
+    check_scale(curve, np.zeros(2))
+
+
+def test_curves_must_cover_the_frames():
+    """They may begin late with 5 % of their maximum, and end with the last frame; samples at starts or ends are noted."""
+    frames = Frames.of([0.0, 5.0, 10.0], [5.0, 5.0, 5.0])
+    check_covers(Curve.of([2.0, 7.0, 15.0], [0.0497, 1.0, 0.5]), frames)
+    with pytest.raises(perfsim.InputError, match="begins at 2 s with 5 % of its maximum, the frames at 0 s"):
+        check_covers(Curve.of([2.0, 7.0, 15.0], [0.0503, 1.0, 0.5]), frames)
+    with pytest.raises(perfsim.InputError, match="ends at 14 s, the last frame at 15 s: give a longer curve"):
+        check_covers(Curve.of([0.0, 7.0, 14.0], [0.0, 1.0, 0.5]), frames)
+    for time, where in (([0.0, 5.0, 10.0], "start"), ([5.0, 10.0, 15.0], "end")):
+        curve = Curve.of(time, [0.0, 1.0, 0.5])
+        if where == "start":
+            with pytest.raises(perfsim.InputError, match=r"at the start of each frame.*use Curve\.of_frames"):
+                check_covers(curve, frames)
+        else:
+            with pytest.warns(InputNote, match="at the end of each frame"):
+                check_covers(curve, frames)
+
+
+def test_flows_are_found_from_what_is_taken_up():
+    """F of K1 = F(1 - a e^(-b/F)) by a bracketing root finder; its derivatives by K1 and by a, those of the inverse."""
+    K1 = np.array([0.2, 0.9, 1.7])
+    law = lambda F, a=0.77: F * (1 - a * np.exp(-0.63 / F))  # noqa: E731
+    exact = np.array([brentq(lambda F, k=k: law(F) - k, k, 40.0, xtol=1e-13) for k in K1])
+    flow, (by_a, by_K1) = jax.jit(jax.value_and_grad(lambda a, k: jnp.sum(RenkinCrone(a, 0.63).flow(k)), (0, 1)))(
+        0.77, jnp.asarray(K1)
+    )
+    assert float(flow) == pytest.approx(exact.sum(), rel=1e-9)
+    h = 1e-6
+    slope = (law(exact + h) - law(exact - h)) / (2 * h)
+    np.testing.assert_allclose(by_K1, 1 / slope, rtol=1e-6)
+    assert float(by_a) == pytest.approx(np.sum(exact * np.exp(-0.63 / exact) / slope), rel=1e-6)
+
+
+def test_two_compartments_exchange_by_integration():
+    """v_p dC_p/dt = F(A - C_p) - PS(C_p - C_e), v_e dC_e/dt = PS(C_p - C_e), by scipy; the rates are these."""
+    F0, PS, vp, ve = 0.02, 0.008, 0.06, 0.2
+    model = Exchange(F0, PS, vp, ve)
+    expected = integrated(
+        lambda C, A: [F0 * (A - C[0] / vp) - PS * (C[0] / vp - C[1] / ve), PS * (C[0] / vp - C[1] / ve)], 2
+    )
+    np.testing.assert_allclose(model.means(BLOOD, FRAMES), expected, rtol=1e-6, atol=1e-6 * expected.max())
+    rates = model.rates(0.0, jnp.array([0.3, 0.5]), 7.0)
+    across = PS * (0.3 / vp - 0.5 / ve)
+    np.testing.assert_allclose(rates, [F0 * (7.0 - 0.3 / vp) - across, across], rtol=1e-12)

@@ -115,7 +115,8 @@ def _values(group, period: float) -> tuple[str, dict[str, Any]]:
     """The kind of a group of outlets, and lists of its numbers in cgs, the first resistance first."""
 
     def numbers(**given):
-        return {key: (np.asarray(x) / scale).tolist() for key, (x, scale) in given.items()}
+        count = len(group.node)  # one number may stand for all outlets of the group
+        return {key: np.broadcast_to(np.asarray(x) / scale, count).tolist() for key, (x, scale) in given.items()}
 
     R, C, P = RESISTANCE, COMPLIANCE, CGS.pressure
     if isinstance(group, Resistance):
