@@ -1,8 +1,9 @@
 """Moving subtrees: every kind of move costs what it was said to cost, and never the tree its terminals."""
 
+from perfsim.growth.bifurcation import fermat_points
 from perfsim.growth.domain import Box
 from perfsim.growth.forest import GrowingForest
-from perfsim.growth.regraft import _Moves, regraft
+from perfsim.growth.regraft import _independent, _Moves, regraft
 from perfsim.growth.rules import Rules
 
 import numpy as np
@@ -95,3 +96,63 @@ def test_what_shall_leave_leaves_though_it_costs():
     forest.update()
     other = sum(set(forest.child[p]) != f for p, f in zip(forest.parent[tips], family, strict=True))
     assert moved > 5 and other >= moved and forest.cost() > before
+
+
+def moved(seed: int, demand, v: int, onto: int) -> GrowingForest:
+    """The forest of a seed after one move, its new bifurcation where it costs least."""
+    forest = random_forest(seed, len(demand), demand)
+    forest.root_radius[:] = 1e-9  # so thin that every place has room
+    forest.move(np.array([v]), np.array([onto]), forest.position[[onto]].copy())
+    forest.update()
+    if onto >= forest.trunk:
+        fork = int(forest.parent[v])
+        ends = forest.position[[forest.parent[fork], *forest.child[fork]]]
+        weight = forest.flow[[fork, *forest.child[fork]]] ** forest.alpha
+        forest.position[fork] = fermat_points(ends[None], weight[None])[0]
+    return forest
+
+
+@pytest.mark.parametrize("demands", ["equal", "unequal"])
+def test_the_best_of_all_moves_is_found(demands):
+    """Every subtree onto every vessel that feeds no less, and every free trunk node, one after the other: none gains more."""
+    demand = np.ones(9) if demands == "equal" else np.random.default_rng(9).lognormal(0.0, 0.4, 9)
+    for seed in range(4):
+        forest = random_forest(seed, 9, demand)
+        forest.root_radius[:] = 1e-9
+        before = forest.cost()
+        found = _Moves.best(forest, RULES, forest.grown(), np.zeros(2), None)
+        gains = [0.0]
+        for v in forest.grown():
+            p = int(forest.parent[v])
+            below, sibling = set(forest.below(v[None]).tolist()), set(forest.child[p].tolist()) - {int(v)}
+            near = [
+                n
+                for n in forest.grown()
+                if n not in below and n != p and n not in sibling and forest.flow[n] >= forest.flow[v]
+            ]
+            free = forest.free_sprouts()
+            there = forest.position[free]
+            free = free[[int(np.argmin(np.linalg.norm(there - forest.position[v], axis=1)))]]
+            gains += [moved(seed, demand, int(v), int(n)).cost() - before for n in [*near, *free]]
+        assert found.cost.min(initial=0.0) == pytest.approx(min(gains), rel=1e-3), seed
+
+
+def test_moves_made_together_touch_no_common_vessel():
+    """Of moves that share a vessel the best is made; what is left is disjoint, and cannot be added to."""
+    forest = random_forest(4, 60, np.ones(60))
+    moves = _Moves.best(forest, RULES, forest.grown(), np.zeros(2), None)
+    chosen = _independent(forest, moves)
+
+    def touched(k: int) -> set[int]:
+        v, b = int(moves.node[k]), int(moves.onto[k])
+        p = int(forest.parent[v])
+        nodes = {v, p, int(forest.parent[p]), b, int(forest.parent[b]), *forest.child[p].tolist()}
+        return {n for n in nodes if n >= forest.trunk} | {b}
+
+    sets = [touched(k) for k in range(len(moves.node))]
+    made = np.flatnonzero(chosen)
+    assert 3 < len(made) < len(sets) and chosen[np.argmin(moves.cost)]
+    for i in made:
+        assert all(not sets[i] & sets[j] for j in made if j != i)
+    for k in np.flatnonzero(~chosen):
+        assert any(sets[k] & sets[i] for i in made)
