@@ -3,12 +3,14 @@
 import json
 
 import perfsim
+from perfsim._notes import InputNote
 from perfsim.flow import lumped
-from perfsim.flow.pulsatile import Absorbing, Windkessel
+from perfsim.flow.pulsatile import Absorbing, Arteries, Inlets, Resistance, Steadily, Windkessel, read_waveform
 from perfsim.io import (
     read_svzerod,
 )
 from perfsim.io.flow_files import read_flow
+from perfsim.io.svzerod_units import units_of
 from perfsim.units import MMHG
 
 import jax.numpy as jnp
@@ -294,3 +296,208 @@ def test_flow_in_toml(write):
         write("f.toml", FLOW.replace('length = "8 mm"', 'length = "8 mm"\nK_v = 100\nK_t = 2'))
     ).arteries.throats.R
     assert float(given) == pytest.approx(100 * 3.2e-3 / (A0 * 3.2e-3), rel=1e-9)
+
+
+# What files may not say -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("amplitude = [1800, 600]", "amplitude = [1800]", "1 amplitudes and 2 phases"),
+        ('node = "in"\npressure = {', 'node = "in"\nflow = "q.dat"\npressure = {', "either flow or pressure"),
+        ("R1 = 1.5e9\n", "", "a windkessel outlet needs R1"), ("C = 5e-11", "C = 5e-11\nR = 1e9", "a windkessel outlet has no R"),
+        ('start = "x"\nend = "y"\nradius = "1.6 mm"', 'start = "x"\nend = "x"\nradius = "1.6 mm"', "starts and ends at one node"),
+        ('node = "out"', 'node = "away"', "node 'away' is no vessel's start or end: the network has in, x, y, out"),
+        ('throat = "0.8 mm"', 'throat = "1.6 mm"', "is not narrower than the vessel"),
+        ("period = 0.8", "period = 0.0498", "which no heart has"), ("mean = 12400", "mean = nan", "inlet.0.pressure"),
+        ('young = "1 MPa"', 'young = "0.99 kPa"', "young"), ('young = "1 MPa"', 'young = "1005 MPa"', "young"),
+        ("[[stenosis]]", '[[stenosis]]\nstart = "x"\nend = "y"\nradius = "1.6 mm"\nthroat = "0.8 mm"\nlength = "8 mm"\nK_v = 3\n[[stenosis]]',
+         "give K_v for all of them or for none"),
+        ('density = "1050 kg/m3"', 'density = "0.4975 g/mL"', "density"), ('density = "1050 kg/m3"', 'density = "2.01 g/mL"', "density"),
+        ('thickness = "0.8 mm"', 'thickness = "0.995 um"', "thickness"), ('length = "3 cm"', 'length = "0.0995 mm"', "length"),
+        ('radius = ["2.2 mm", "2 mm"]', 'radius = ["9.95 um", "2 mm"]', "radius"), ("R1 = 1.5e9", "R1 = 9.9e3", "R1"),
+        ("R1 = 1.5e9", "R1 = 1.005e17", "R1"), ("C = 5e-11", "C = 0.995e-20", "C"), ("C = 5e-11", "C = 1.005e-5", "C"),
+        ("cfl = 0.7", "cfl = 1.005", "cfl"),
+    ],
+)  # fmt: skip
+def test_toml_that_cannot_be(write, old, new, words):
+    assert old in FLOW
+    with pytest.raises(perfsim.InputError, match=rf"f\.toml: .*{words}"):
+        read_flow(write("f.toml", FLOW.replace(old, new, 1)))
+
+
+def test_toml_at_its_limits_and_by_default(write):
+    """The least and the most that can be meant; 1060 kg/m³, 4 mPa·s, Poiseuille, total pressure, 200 samples, 1 mm cells."""
+    for old, new in (
+        ('density = "1050 kg/m3"', 'density = "0.5 g/mL"'), ('young = "1 MPa"', 'young = "1000 MPa"'), ("R1 = 1.5e9", "R1 = 1e4"),
+        ("C = 5e-11", "C = 1e-5"), ("cfl = 0.7", "cfl = 1.0"), ('thickness = "0.8 mm"', 'thickness = "1 um"'),
+    ):  # fmt: skip
+        read_flow(write("f.toml", FLOW.replace(old, new)))
+    said = ("dx", "cfl", "samples", "density", "viscosity", "profile", "reference", "junctions", 'pressure = "5')
+    text = "\n".join(line for line in FLOW.split("\n") if not line.startswith(said))
+    case = read_flow(write("f.toml", text))
+    a = case.arteries
+    assert (float(a.density), float(a.viscosity), case.dx, case.cfl, case.samples) == (1060.0, 4e-3, 1e-3, 0.9, 200)
+    assert np.asarray(a.profile).tolist() in (2.0, [2.0, 2.0]) and float(np.abs(a.reference_pressure).max()) == 0.0
+    assert float(a.outlets[0].P_out[0]) == 0.0 and bool(a.total.any()) is False  # no two vessels meet at a node
+    closed = text.replace('kind = "windkessel"\nR1 = 1.5e9\nR2 = 4e9\nC = 5e-11', 'kind = "resistance"\nR = 2e9')
+    (outlet,) = read_flow(write("f.toml", closed)).arteries.outlets
+    assert isinstance(outlet, Resistance) and float(outlet.R[0]) == 2e9
+    bed = 'kind = "coronary"\nR_a = 1e9\nR_am = 2e9\nR_v = 3e9\nC_a = 4e-12\nC_im = 5e-11\nP_im = { mean = 5000, amplitude = [1000], phase = [0.5] }'
+    (outlet,) = read_flow(
+        write("f.toml", text.replace('kind = "windkessel"\nR1 = 1.5e9\nR2 = 4e9\nC = 5e-11', bed))
+    ).arteries.outlets
+    assert [float(getattr(outlet, k)[0]) for k in ("R_a", "R_am", "R_v", "C_a", "C_im")] == [
+        1e9,
+        2e9,
+        3e9,
+        4e-12,
+        5e-11,
+    ]
+    assert float(outlet.P_im(jnp.asarray(0.2))[0]) == pytest.approx(5000 + 1000 * np.sin(np.pi / 2 + 0.5))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("0 1e-6\n", "at least two rows"), ("0 1e-6\n0 2e-6\n", "ascending times"), ("0 1e-6\n0.8 x\n", "line 2: '0.8 x' is not"),
+        ("0 1e-6\n0.8 inf\n", "line 2: .* is not finite"), ("0 1e-6 3\n", "is not a time and a value"),
+        ("0 1e-6\n0.79 1e-6\n", "spans 0.79 s, the period is 0.8 s"), ("t_ms q\n0 1e-6\n0.8 1e-6\n", "the header says ms"),
+        ("0 1e-6\n0.8 3.02e-3\n", "the inflow reaches 0.00302"),
+    ],
+)  # fmt: skip
+def test_waveforms_in_files_that_cannot_be(write, rows, words):
+    write("q.dat", rows)
+    text = FLOW.replace("pressure = { mean = 12400, amplitude = [1800, 600], phase = [-0.6, 0.4] }", 'flow = "q.dat"')
+    with pytest.raises(perfsim.InputError, match=words):
+        read_flow(write("f.toml", text))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_period_whose_ends_differ_is_noted(write):
+    """By more than a tenth of its range."""
+    with pytest.warns(InputNote, match=r"differs from the first by 1\.01e-07, 10 % of the range"):
+        read_waveform(write("q.dat", "0 0\n0.4 1e-6\n0.8 1.005e-7\n"))
+    wave = read_waveform(write("q.dat", "# comment\n\n0, 0\n0.4, 1e-6 # peak\n0.8, 0.995e-7\n"))
+    np.testing.assert_allclose(wave.values, [[0.0, 1e-6, 0.995e-7]])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("blood: {rho: 1060.0, mu: 4.0e-3}", "blood: 3", "blood is not a section"), ("R2: 2.0e9", "R2: .inf", "R2 is inf; it must be finite"),
+        ("  - {label: aorta", "  - 3\n  - {label: aorta", "entry 1 of network is not a vessel"),
+        ("outlet: wk3", "outlet: wk9", "outlet is 'wk9'; known are reflection, wk2, wk3"), (", L: 0.1, E: 4.0e5", ", E: 4.0e5", "aorta: L is missing"),
+        ("outlet: wk3, R1: 7.0e7, R2: 2.0e9, Cc: 3.0e-10", "Rt: 0.5, initial_flow: 1.0e-6", "Rt is taken about a flow of 0"),
+        ("outlet: wk3, R1: 7.0e7, R2: 2.0e9, Cc: 3.0e-10", "Rt: 1.01", "Rt is 1.01"), ("R0: 0.005", "R0: abc", "right: R0 is 'abc', not a number"),
+        ("rho: 1060.0", "rho: 796.0", "rho is 796"), ("rho: 1060.0", "rho: 1307.0", "rho is 1307"), ("mu: 4.0e-3", "mu: 4.97e-4", "mu"),
+        ("mu: 4.0e-3", "mu: 5.03e-2", "mu"), ("E: 4.0e5", "E: 9.95e3", "E is"), ("E: 4.0e5", "E: 1.005e9", "E is"), ("R0: 0.005", "R0: 0.03015", "R0"),
+        ("R0: 0.005", "R0: 0.995e-5", "R0"), (" L: 0.1, E: 4.0e5", " L: 3.02, E: 4.0e5", "L is"), (" L: 0.1, E: 4.0e5", " L: 0.995e-4, E: 4.0e5", "L is"),
+        ("R1: 7.0e7", "R1: 9.9e3", "R1"), ("R1: 7.0e7", "R1: 1.005e16", "R1"), ("Cc: 3.0e-10", "Cc: 0.995e-18", "Cc"), ("Cc: 3.0e-10", "Cc: 1.005e-6", "Cc"),
+        ("R0: 0.005", "R0: 0.005, h0: 0.0201", "h0"), ("R0: 0.005", "R0: 0.005, h0: 0.995e-6", "h0"), ("tn: 2, L", "tn: 1, L", "starts and ends at node 1"),
+        ("network:", "networks:", "list of vessels under `network`"),
+    ],
+)  # fmt: skip
+def test_openbf_that_cannot_be(write, old, new, words):
+    assert old in OPENBF
+    with pytest.raises(perfsim.InputError, match=rf"small\.yaml: .*{words}"):
+        openbf(write, OPENBF.replace(old, new, 1))
+
+
+def test_openbf_at_its_limits(write):
+    for old, new in (
+        ("rho: 1060.0", "rho: 804.0"), ("rho: 1060.0", "rho: 1294.0"), ("mu: 4.0e-3", "mu: 5.03e-4"), ("E: 7.0e5, R0: 0.005", "E: 0.995e9, R0: 0.005"),
+        ("R0: 0.005", "R0: 0.02985"), ("R0: 0.005", "R0: 1.005e-5"), ("Cc: 3.0e-10", "Cc: 0.995e-6"), ("R0: 0.005", "R0: 0.005, h0: 0.0199"),
+        ("R1: 7.0e7, R2: 2.0e9", "R1: 0.995e16, R2: 2.0e9"), ("R0: 0.005", "R0: 0.005, visco-elastic: true"),
+    ):  # fmt: skip
+        case = openbf(write, OPENBF.replace(old, new))
+    np.testing.assert_allclose(case.arteries.viscous[2], 0.6 + 0.00075 / 0.005, rtol=1e-12)
+    np.testing.assert_allclose(case.arteries.viscous[:2], 0.0)
+    (still,) = (
+        o
+        for o in openbf(
+            write, OPENBF.replace("outlet: wk3, R1: 7.0e7, R2: 2.0e9, Cc: 3.0e-10", "Rt: -1.0")
+        ).arteries.outlets
+        if isinstance(o, Absorbing)
+    )
+    assert float(still.echo[0]) == pytest.approx(-1.0 + 1e-6, rel=1e-12)
+
+
+def test_inflows_of_openbf_that_cannot_be(write):
+    for rows, words in (
+        ("0 1e-6\n", "at least two rows"),
+        ("0 1e-6\n0 2e-6\n", "at least two rows"),
+        ("0 1e-6\n0.8 3.02e-3\n", "inflow reaches"),
+    ):
+        write("small_inlet.dat", rows)
+        with pytest.raises(perfsim.InputError, match=words):
+            read_flow(write("small.yaml", OPENBF))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["vessels"][1].update(zero_d_element_type="Valve"), "v1 is a Valve; only"),
+        (lambda c: c["junctions"][0]["junction_values"].update(R_poiseuille=[2.0]), "J: R_poiseuille has 1 values for 2 vessels"),
+        (lambda c: c["junctions"][0].update(junction_type="T"), "J is of the type 'T'; known are"),
+        (lambda c: c["boundary_conditions"][1]["bc_values"].update(R=-1.0), "'A': R is -1"),
+        (lambda c: c["boundary_conditions"][2]["bc_values"].update(C=float("inf")), "'B': C is inf"),
+        (lambda c: c["boundary_conditions"][0]["bc_values"].update(Q=[4.0, 6.0]), "'IN': Q has 2 values and t 3"),
+        (lambda c: c["boundary_conditions"][0]["bc_values"].update(Q=[4.0, float("nan"), 4.0]), "'IN': Q is not finite"),
+        (lambda c: c["boundary_conditions"][0]["bc_values"].update(t=[0.0, 0.5, 0.5]), "'IN': its times t must ascend"),
+        (lambda c: c.update(simulation_parameters={"cardiac_period": 1.002}), "the period is 1 s by 'IN' and 1.002 s by"),
+        (lambda c: [c["boundary_conditions"][k].update(bc_type="FLOW", bc_values={"Q": 1.0}) for k in (1, 2)], "all ends prescribe a FLOW"),
+        (lambda c: c["vessels"][0].pop("boundary_conditions"), "v0: its inlet has no boundary"),
+        (lambda c: c["boundary_conditions"][0].update(bc_name="A"), "bc_name: 'A' is there 2 times"),
+        (lambda c: c["boundary_conditions"][2].update(bc_type="CORONARY_VAR_RES", bc_values={
+            "Ra1": 1.0, "Ra2_min": 1.0, "Ra2_max": 2.0, "Rv1": 1.0, "Ca": 1.0, "Cc": 1.0, "P_v": 1.0, "Pim": 1.0, "T_vc": 0.3, "T_vr": 0.0}),
+         "'B': T_vc and T_vr must be positive"),
+    ],
+)  # fmt: skip
+def test_networks_in_time_that_cannot_be(write, change, words):
+    case = zero_d()
+    change(case)
+    with pytest.raises(perfsim.InputError, match=rf"z\.json: .*{words}"):
+        read_flow(write("z.json", json.dumps(case)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"junctions": "both"}, "junctions is 'both'"), ({"viscosity": [1e-3, 1e-3, 1e-3]}, r"viscosity has the shape \[3\]"),
+        ({"radius": np.ones((2, 3))}, None), ({"radius": np.ones((3, 2))}, r"radius has the shape \[3, 2\]"), ({"radius": [1e-3, 0.0]}, "vessel 1: radius is 0"),
+        ({"length": np.inf}, "length is inf"), ({"outlets": ()}, "node 2 is an open end"), ({"flow_inlets": None, "outlets": (Resistance([0, 2], [1e9, 1e9], [0.0, 0.0]),)}, "nothing enters"),
+        ({"outlets": (Resistance(7, 1e9, 0.0),)}, "names node 7: the network has nodes 0 to 2"),
+        ({"outlets": (Resistance(2, 1e9, 0.0), Resistance(2, 1e9, 0.0))}, "node 2 has 2 outlets"), ({"names": ("a", "a")}, "2 vessels are called 'a'"),
+    ],
+)  # fmt: skip
+def test_arteries_that_cannot_be(options, words):
+    given = {
+        "length": 0.1, "radius": 1e-3, "period": 0.8, "flow_inlets": Inlets(0, Steadily(1e-6)), "outlets": (Resistance(2, 1e9, 0.0),),
+    } | options  # fmt: skip
+    length, radius = given.pop("length"), given.pop("radius")
+    if words is None:
+        assert Arteries.build([0, 1], [1, 2], length, radius, 100.0, **given).radius.shape == (2, 3)
+    else:
+        with pytest.raises(perfsim.InputError, match=words):
+            Arteries.build([0, 1], [1, 2], length, radius, 100.0, **given)
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "said"),
+    [
+        ({"Q": 0.00101}, "cgs", "flows reach 0.00101"), ({"Q": 0.00099}, "SI", "flows reach 0.00099"), ({"P": 3.02e4}, "cgs", "pressures reach"),
+        ({"P": 2.98e4, "R": 3.02e7}, "SI", "resistances reach"), ({"P": 2.98e4, "R": 2.98e7}, "cgs", "resistances reach 2.98e"),
+    ],
+)  # fmt: skip
+def test_units_of_zero_dimensional_files(values, unit, said):
+    """SI where flows stay below 1e-3, or pressures below 3e4 and resistances exceed 3e7; what was taken is said."""
+    kind = "FLOW" if "Q" in values else "PRESSURE"
+    case = {
+        "boundary_conditions": [{"bc_name": "a", "bc_type": kind, "bc_values": {k: v for k, v in values.items() if k != "R"}}],
+        "vessels": [{"zero_d_element_values": {"R_poiseuille": values.get("R", 1.0)}}],
+    }  # fmt: skip
+    units, sentence = units_of(case)
+    assert units.name == unit and said in sentence
+    assert (units.pressure, units.flow) == ((0.1, 1e-6) if unit == "cgs" else (1.0, 1.0))
