@@ -5,7 +5,7 @@ from perfsim.anatomy import EllipsoidWall, Frame, MaskWall, coronary_trunks
 from perfsim.anatomy.winding import winding_number
 from perfsim.darcy import box
 from perfsim.io import parse_case, write_swc
-from perfsim.io.build import _trunks, _wall
+from perfsim.io.build import _trunks, _wall, read_anatomy
 from perfsim.network import relabel
 from perfsim.observe import BloodPool, LongAxis, Voxels
 
@@ -419,3 +419,18 @@ def test_walls_of_impossible_mass():
         with pytest.raises(perfsim.InputError, match=f"{mass * 1e3:.4g} g is not between 20 and 1000 g"):
             EllipsoidWall(mass)
     assert EllipsoidWall(0.0201).thickness > 1 * MM
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[treatment]]\nkind = "stent"\nbranch = "LADD"\nstart = "1 mm"\nend = "2 mm"', r"treatment\[0\]: there is no branch 'LADD': did you mean 'LAD'"),
+        ('[[treatment]]\nkind = "stent"\nbranch = "D1"\nstart = "1 mm"\nend = "400 mm"', r"treatment\[0\]: 400 mm does not lie on D1, which is \d+"),
+        ('[[treatment]]\nkind = "graft"\nbranch = "D1"\nposition = "400 mm"\ndiameter = "3 mm"\nlength = "90 mm"', "does not lie on D1"),
+        ("[tissue]\ntone = { LADD = 0.5 }", "there is no territory 'LADD'"),
+        ('[[stenosis]]\nbranch = "LCy"\nposition = "1 mm"\ndiameter_reduction = 0.5\nlength = "2 mm"', "there is no branch 'LCy'"),
+    ],
+)  # fmt: skip
+def test_places_that_the_heart_lacks(text, words):
+    with pytest.raises(perfsim.InputError, match=words):
+        read_anatomy(parse_case(text))

@@ -12,6 +12,7 @@ from perfsim.flow.pulsatile import (
     Coronary,
     Cycle,
     Inlets,
+    Olufsen,
     Resistance,
     Steadily,
     Throats,
@@ -22,7 +23,10 @@ from perfsim.flow.pulsatile.waveform import Sampled
 from perfsim.io.flow_case import FlowCase
 from perfsim.io.lumped import elements_of, led, node_of
 from perfsim.io.lumped_state import initial_condition
+from perfsim.io.tree_case import bed_resistance, in_tubes, tree_case
+from perfsim.io.write_openbf import write_openbf
 from perfsim.io.write_svzerod import svzerod_case
+from perfsim.network import Centerlines
 
 import equinox as eqx
 import jax
@@ -305,3 +309,69 @@ def test_steps_towards_a_fixed_point_are_accelerated():
         jax.jacfwd(lambda b: attach_derivative(30, True, Equation(b), jnp.linalg.solve(A, jax.lax.stop_gradient(b))))
     )(b)
     np.testing.assert_allclose(slope, np.linalg.inv(A), rtol=1e-6, atol=1e-9)
+
+
+def plain(**options) -> Arteries:
+    """Two vessels in series, a windkessel at their end, as openBF has networks."""
+    given = {
+        "period": 0.8, "flow_inlets": Inlets(0, Sampled([0.0, 0.4, 0.8], [[1e-6, 5e-6, 1e-6]])), "momentum_factor": 1.0,
+        "outlets": (Windkessel(2, 3e8, 6e9, 1e-10, 500.0),), "external_pressure": [100.0, 200.0], "profile": [2.0, 9.0],
+    } | options  # fmt: skip
+    radius, Eh = given.pop("radius", [[3e-3, 2e-3], [2e-3, 2e-3]]), given.pop("Eh", [300.0, 200.0])
+    return Arteries.build([0, 1], [1, 2], [0.1, 0.05], radius, Eh, names=("a", "b"), **given)
+
+
+def test_a_network_for_openbf_as_it_is_written(tmp_path):
+    """E h is E·h with h a tenth of the radius; the inflow stands beside; what the format lacks is refused."""
+    import yaml
+
+    write_openbf(tmp_path / "n.yaml", FlowCase("net", plain(), tuple("012"), cfl=0.8, samples=50, max_cycles=7))
+    said = yaml.safe_load((tmp_path / "n.yaml").read_text())
+    a, b = said["network"]
+    assert (a["sn"], a["tn"], b["sn"], b["tn"]) == (1, 2, 2, 3) and said["inlet_file"] == "n_inlet.dat"
+    assert [a[k] for k in ("L", "h0", "Rp", "Rd", "Pext", "gamma_profile")] == pytest.approx(
+        [0.1, 3e-4, 3e-3, 2e-3, 100.0, 2.0]
+    )
+    assert a["E"] * a["h0"] == pytest.approx(300.0) and b["E"] * b["h0"] == pytest.approx(200.0)
+    assert {k: b[k] for k in ("outlet", "R1", "R2", "Cc", "Pout")} == {
+        "outlet": "wk3",
+        "R1": 3e8,
+        "R2": 6e9,
+        "Cc": 1e-10,
+        "Pout": 500.0,
+    }
+    assert said["solver"] == {
+        "Ccfl": 0.8,
+        "cycles": 7,
+        "jump": 50,
+        "convergence_tolerance": 0.01,
+        "use_total_pressure": True,
+    }
+    rows = [[float(w) for w in line.split()] for line in (tmp_path / "n_inlet.dat").read_text().splitlines()]
+    np.testing.assert_allclose(rows, [[0, 1e-6], [0.4, 5e-6], [0.8, 1e-6]])
+    for options, words in (
+        ({"flow_inlets": None, "pressure_inlets": Inlets(0, Steadily(1e4))}, "one inlet with a prescribed flow"),
+        ({"outlets": (Coronary(2, 1e9, 2e9, 3e9, 1e-11, 2e-10, 700.0, Steadily(4e3)),)}, "no coronary outlets"),
+        ({"outlets": (Resistance(2, 1e9, 0.0),)}, "outlets are windkessels"), ({"viscous": 0.1}, "elastic walls"), ({"wall": Olufsen}, "square-root law"),
+        ({"viscosity": [4e-3, 5e-3]}, "one viscosity for all"), ({"momentum_factor": None}, "one momentum_factor"), ({"momentum_factor": 4 / 3}, "this network's is 1.333"),
+        ({"radius": [[3e-3, 2.4e-3, 2e-3], [2e-3] * 3]}, "a: its radius is no linear taper"), ({"Eh": [[300.0, 300.0], [200.0, 201.0]]}, "b: its wall varies along it"),
+        ({"reference_pressure": 1e4}, "radii at the external pressure"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            write_openbf(tmp_path / "x.yaml", FlowCase("net", plain(**options), tuple("012")))
+    throat = arteries(outlets=(Windkessel([2, 6], [3e8] * 2, [6e9] * 2, [1e-10] * 2, [0.0] * 2),), momentum_factor=1.0)
+    with pytest.raises(InputError, match="openBF has no stenoses"):
+        write_openbf(tmp_path / "x.yaml", FlowCase("net", throat, tuple("0123456")))
+
+
+def test_beds_of_a_tree_by_hand():
+    """Flow is shared by the cube of the ends' radii, 1 and 2 mm: 1/9 and 8/9; a pressure behind the beds, two inlets: refused."""
+    x = 1e-2 * np.array([[0.0, 0, 0], [1, 0, 0], [2, 1, 0], [2, -1, 0]])
+    radius = [[3e-3, 3e-3], [1.5e-3, 1e-3], [2e-3, 2e-3]]
+    tree = Centerlines.build(x, [0, 1, 1], [1, 2, 3], radius, inlets=[0], outlets=[2, 3])
+    np.testing.assert_allclose(bed_resistance(tree, 2e-6, 1e4), [1e4 / 2e-6 * 9, 1e4 / 2e-6 * 9 / 8], rtol=1e-12)
+    with pytest.raises(InputError, match="t: the pressure 1333 Pa does not exceed the back pressure 1333 Pa"):
+        tree_case(tree, "t", flow=2e-6, pressure=10 * 133.322387415)
+    two = Centerlines.build(x, [0, 1, 1], [1, 2, 3], radius, inlets=[0, 2], outlets=[3])
+    with pytest.raises(InputError, match="t: has 2 inlets; a model is made of one tree"):
+        in_tubes(two, "t", flow=2e-6, pressure=1e4)

@@ -14,11 +14,15 @@ from perfsim.io import (
     read_svzerod,
     read_swc,
 )
+from perfsim.io.curves import read_samples
 from perfsim.io.flow_files import read_flow
 from perfsim.io.guide_points import read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.surfaces import read_surface
 from perfsim.io.trees import read_tree
+from perfsim.io.write_oned import OLUFSEN, write_one_dimensional
+from perfsim.network import Centerlines
+from perfsim.observe.tracers import Frames
 
 import numpy as np
 import pytest
@@ -265,3 +269,101 @@ def test_how_long_a_card_may_say_a_segment_is(write, length, said):
     else:
         with pytest.raises(perfsim.InputError, match="LAD_0 says"):
             read_one_dimensional(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("0 0 NOBOUND NONE\nSEGMENT LAD", "0 NOBOUND NONE\nSEGMENT LAD", "15 columns instead of 16"),
+        ("SEGMENT LAD_0 1 ", "SEGMENT LAD_0 0 ", "two cards of segment 0"), ("OLUFSEN", "RUBBER", "the wall RUBBER is neither"),
+        ("2.0 1e7 -20 2e6", "2.0 1e7 -20", "OLUFSEN needs 7 finite numbers"), ("JOINTOUTLET OUT0 2 1 2", "JOINTOUTLET OUT0 3 1 2", "3 segments are announced, 2"),
+        ("MATERIAL MAT1", "SOLVEROPTIONS 0.001 10 10 2 IN FLOW 1e-8 1 1\nMATERIAL MAT1", "two cards of solver options"), ("DATATABLE T1 LIST\n0.0 100.0", "DATATABLE T1 LIST\n0.0 100.0 0.5", "table T1 has 3 numbers"),
+        ("NONE 0.0 0 0 RESISTANCE T2", "NONE 0.0 0 0 RESISTANCE T7", "names the table T7"), ("SEGMENT LAD_0 1 1.4142 5 4 2 0.05 0.04 0.0 MAT1", "SEGMENT LAD_0 1 1.4142 5 4 2 0.05 0.04 0.0 MAT2", "of the material MAT2: there is MAT1"),
+        ("MODEL m", "MODELS m", "no card of svOneDSolver is called MODELS"), ("JOINT J0 1 IN0 OUT0", "JOINT J0 1 IN0 OUT9", "the outlet list OUT9, which has no JOINTOUTLET card"),
+    ],
+)  # fmt: skip
+def test_cards_that_cannot_be(write, old, new, words):
+    assert old in ONE_D
+    with pytest.raises(perfsim.InputError, match=rf"m\.in.*{words}"):
+        read_one_dimensional(write("m.in", ONE_D.replace(old, new, 1)))
+
+
+def test_linear_walls_have_one_number(write):
+    model = read_one_dimensional(
+        write("m.in", ONE_D.replace("OLUFSEN 1.06 0.04 0 2.0 1e7 -20 2e6", "LINEAR 1.06 0.04 0 2.0 3e6"))
+    )
+    assert model.material == (1.06, 0.04, 0.0, 2.0, 0.0, 0.0, 3e6)
+
+
+def test_tables_without_rows_or_names(write):
+    for name, text, read, words in (
+        ("g.txt", "x\ty\tz\tcontour type\n", read_guide_points, "the table has no rows"),
+        ("g.txt", "x\ty\tz\tcontour type\n1\t2\t3\tAPEX_POINT\n1\t2\t3\t\n", read_guide_points, "line 3: the contour type is empty"),
+        ("c.csv", "time_s,activity\n0,1\n21720,2\n", read_curve, "time_s reaches 21720 s: is it in ms"),
+        ("c.csv", "time_s,activity\n", read_samples, "the table has no rows"),
+    ):  # fmt: skip
+        with pytest.raises(perfsim.InputError, match=words):
+            read(write(name, text))
+    assert read_curve(write("c.csv", "time_s,activity\n0,1\n21500,2\n")).time.tolist() == [0, 21500]
+    time, values = read_samples(write("c.csv", "start_s,end_s,activity\n0,10,1\n10,40,2\n"))
+    assert time.tolist() == [5.0, 25.0] and values.tolist() == [1.0, 2.0]
+    frames = Frames.of([0.0, 10.0], [10.0, 30.0])
+    path = write("c.csv", "time_s,activity\n0.49,1\n10.49,2\n")
+    assert len(read_curve(path, sample="start", frames=frames).time) == 4
+    with pytest.raises(perfsim.InputError, match="not the middles of the 2 frames"):
+        read_curve(path, sample="middle", frames=frames)
+    with pytest.raises(perfsim.InputError, match="not the starts of the 2 frames"):
+        read_curve(write("c.csv", "time_s,activity\n0.506,1\n10,2\n"), sample="start", frames=frames)
+    with pytest.raises(perfsim.InputError, match="sample='start' needs the frames"):
+        read_curve(path, sample="start")
+
+
+def contours(rings: int, radius: float = 2.0, corners: int = 4, steps: int = 1) -> str:
+    """SimVascular's contours around the z axis, a square's corners each."""
+    turn = 2 * np.pi * np.arange(corners) / corners
+
+    def ring(z: float) -> str:
+        return "".join(
+            f'<point id="{k}" x="{radius * np.cos(t)}" y="{radius * np.sin(t)}" z="{z}"/>' for k, t in enumerate(turn)
+        )
+
+    all_ = "".join(f'<contour id="0"><contour_points>{ring(10.0 * z)}</contour_points></contour>' for z in range(rings))
+    return f'<?xml version="1.0"?><contourgroup>{f"<timestep>{all_}</timestep>" * steps}</contourgroup>'
+
+
+def test_contours_by_their_areas(write):
+    """A square of half-diagonal 2 has the area 8, a circle's of radius √(8/π); two rings at least, of three corners, at one time."""
+    lines, _ = read_tree(write("t.ctgr", contours(4)), "mm")
+    np.testing.assert_allclose(lines.lumen, MM * np.sqrt(8 / np.pi), rtol=1e-9)
+    assert lines.length.tolist() == pytest.approx([10 * MM] * 3)
+    for text, words in (
+        (contours(1), "holds 1 contours; a vessel needs at least two"), (contours(3, corners=2), "2 points of contour 0; at least 3"),
+        (contours(3, steps=2), "holds 2 time steps"), (contours(3).replace("contourgroup", "group"), "holds 0 elements <contourgroup>"),
+        (contours(3).replace('z="10.0"', 'z="nan"'), "points of contour 1; at least 3 with finite"),
+    ):  # fmt: skip
+        with pytest.raises(perfsim.InputError, match=words):
+            read_tree(write("t.ctgr", text), "mm")
+
+
+def test_trees_for_svoned_in_cm(write, tmp_path):
+    """Nodes, areas and resistances in cgs, as the text says; reading it gives the same tree; what it cannot hold is refused."""
+    lines = read_swc(write("t.swc", SWC))
+    write_one_dimensional(
+        tmp_path / "w.in", lines, OLUFSEN, flow=2e-6, resistance=np.array([1e9, 3e9]), name="my model"
+    )
+    text = (tmp_path / "w.in").read_text().splitlines()
+    assert text[0] == "MODEL my-model" and text[2].split()[:3] == ["NODE", "1", "1.0"]
+    first = next(t for t in text if t.startswith("SEGMENT b0_0")).split()
+    assert float(first[3]) == pytest.approx(1.0) and first[4] == "10"  # 10 mm in cells of 1 mm
+    assert [float(first[k]) for k in (7, 8)] == pytest.approx([np.pi * 0.04, np.pi * 0.0324]) and first[-2:] == [
+        "NOBOUND",
+        "NONE",
+    ]
+    assert "0.0 10000.0" in text and "0.0 30000.0" in text and "0.0 2.0" in text and "1.0 2.0" in text
+    again = read_one_dimensional(tmp_path / "w.in")
+    np.testing.assert_allclose(again.lines.lumen, lines.lumen, rtol=1e-12)
+    np.testing.assert_allclose(again.lines.position, lines.position, atol=1e-15)
+    assert again.material == OLUFSEN == (1.06, 0.04, 0.0, 2.0, 2.0e7, -22.53, 8.65e5)
+    two = Centerlines.build(lines.position, [0, 2], [1, 3], MM * np.ones(2), inlets=[0, 2])
+    with pytest.raises(perfsim.InputError, match="one tree whose vessels all run away"):
+        write_one_dimensional(tmp_path / "w.in", two, OLUFSEN, flow=2e-6, resistance=np.ones(2))
