@@ -12,6 +12,7 @@ from perfsim.io import (
     read_segments,
     resolved,
 )
+from perfsim.io.aha_names import segment_of
 from perfsim.io.flow_case import refuse_flow, refuse_period, refuse_pressure, refuse_twice
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
@@ -580,3 +581,53 @@ def test_segments_beside_their_units(write):
     for row in ("1,2.0,2.01", "1,0.5,1.005"):
         with pytest.raises(perfsim.InputError, match="larger than the MBF"):
             read_segments(write("s.csv", f"segment,mbf_mL_min_g,sd\n{row}\n"), 0.2)
+
+
+WIDE = "," + ",".join(str(k) for k in range(1, 18))
+ROW = "," + ",".join(["2.0"] * 17)
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "words"),
+    [
+        ("segment,state,mbf_mL_min_g\n1,rest,1.0\n2,nap,1.0\n", "rest", "the state 'nap' is none of rest and hyperemia"),
+        ("segment,state,mbf_mL_min_g\n1,rest,1.0\n", None, "say which one is meant"),
+        ("segment,rest mbf,stress mbf\n1,1,2\n", None, "say which one is meant"), ("segment,rest mbf\n1,1\n", "hyperemia", "not the MBF in hyperemia"),
+        ("segment,mbf_mL_min_g,sd,std\n1,1.0,0.1,0.2\n", None, "'sd' and 'std' may both be the deviation"),
+        ("segment,mbf_mL_min_g,flow_mL_min_g\n1,1.0,1.0\n", None, "may all be meant"), ("segment,mbf_mmHg\n1,1.0\n", None, "no unit of blood flow"),
+        (f"state{WIDE},1 basal anterior\nrest{ROW},1\n", "rest", "number and name are not those of one AHA segment"),
+        (f"state{WIDE}\nrest{ROW}\nstress{ROW}\n", None, "holds several states"), (f"what{WIDE}\nmbf{ROW}\nflow{ROW}\n", None, "2 rows may be meant"),
+        (f"state{WIDE}\nrest{ROW}\n", "hyperemia", "no row holds the MBF in hyperemia"),
+        (f"what,unit{WIDE}\nmbf,mL/min/g{ROW}\nsd,mL/min/100g{ROW}\n", None, "holds the units mL/min/100g, mL/min/g"),
+        ("segment,name,mbf_mL_min_g\n1,basal inferior,1.0\n", None, "number and name are of two segments"),
+        ("segment,mbf_mL_min_g\n1,\n", None, "no segment has a value"), ("segment,mbf_mL_min_g\n", None, "the table has no rows"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::perfsim._notes.InputNote")
+def test_tables_of_segments_that_cannot_be(write, text, state, words):
+    with pytest.raises(perfsim.InputError, match=words):
+        read_segments(write("s.csv", text), 0.2, state)
+
+
+@pytest.mark.filterwarnings("ignore::perfsim._notes.InputNote")
+def test_tables_of_segments_across(write):
+    """A column for each segment: values and deviations by the row's name, of the state that is asked for; ratios are none."""
+    text = f"row{WIDE}\nrest mbf{ROW}\nstress mbf{ROW.replace('2.0', '3.0')}\nrest sd{ROW.replace('2.0', '0.4')}\nMFR{ROW}\n"
+    for state, value, sd in (("rest", 2.0, 0.4), ("hyperemia", 3.0, 0.2)):
+        found = read_segments(write("s.csv", text), 0.2, state)
+        assert set(found[0]) == {value} and set(found[1]) == {sd}
+    per_mL = read_segments(write("s.csv", f"row,unit{WIDE}\nmbf,mL/min/mL{ROW}\n"), 0.2)[0]
+    np.testing.assert_allclose(per_mL, 2.0 / 1.05, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("label", "segment"),
+    [
+        ("3", 3), ("Seg 03", 3), ("3.0", 3), ("17", 17), ("18", None), ("0", None), ("1.5", None), ("-3", None), ("Basal antero-septal", 2),
+        ("2. basal anteroseptal", 2), ("3 basal anteroseptal", 0), ("mid inferolateral wall", 11), ("distal septum", 14), ("apical cap", 17), ("apex", 17),
+        ("midventricular inferoseptal", 9), ("apical lateral", 16), ("basal septal", None), ("anterior", None), ("4 5", None), ("basal mid anterior", None),
+        ("LAD", None), ("apical anterolateral", None), ("mid infero lateral", 11), ("4 LAD", None), ("segment", None),
+    ],
+)  # fmt: skip
+def test_segments_by_their_names(label, segment):
+    assert segment_of(label) == segment

@@ -62,7 +62,7 @@ def read_segments(
     key = table.find(*_KEYS)
     places, deviations = _wide(table, state) if key is None else _tall(table, key, state)
     table.check_thousands([(p.row, p.column) for p in places])
-    unit = _unit_of(table, places, unit)
+    unit = _unit_of(table, [*places, *deviations], unit)
     value, sd = np.full(APEX, np.nan), np.full(APEX, default_sd)
     for place in places:
         where, k = table.rows[place.row][0], place.segment - 1
