@@ -367,6 +367,7 @@ def test_toml_at_its_limits_and_by_default(write):
         ("0 1e-6\n0.8 3.02e-3\n", "the inflow reaches 0.00302"),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore::perfsim._notes.InputNote")
 def test_waveforms_in_files_that_cannot_be(write, rows, words):
     write("q.dat", rows)
     text = FLOW.replace("pressure = { mean = 12400, amplitude = [1800, 600], phase = [-0.6, 0.4] }", 'flow = "q.dat"')

@@ -545,6 +545,7 @@ def test_limits_of_recordings(write):
         of(90.0, ratio=1.0205)
 
 
+@pytest.mark.filterwarnings("ignore::perfsim._notes.InputNote")
 @pytest.mark.parametrize(("level", "fine"), [(10.05, True), (9.95, False), (249.9, True), (251.0, False)])
 def test_pressures_of_an_artery(write, level, fine):
     """Between 10 and 250 mmHg, at either sensor."""
