@@ -42,7 +42,7 @@ from perfsim.observe import (
     territory_shares,
     vessel_at,
 )
-from perfsim.observe.polar import _spline
+from perfsim.observe.polar import _spline, wall_points
 from perfsim.observe.pressure import branch_ends, mean_terminal_pressure
 from perfsim.observe.tracers import Curve, Frames, Water, frame_means
 from perfsim.units import MMHG
@@ -343,6 +343,18 @@ def test_what_a_voxel_sees_by_hand(sim):
     square = np.sum((point[:2, None] - [1e-3, 0, 0] - np.asarray(volumes.center)) ** 2, axis=2)
     G1 = 1e-6 * np.exp(-0.5 * square / variance) / (2 * np.pi * variance) ** 1.5
     np.testing.assert_allclose(view.fraction(volumes, moved), G1.sum(1), rtol=1e-9)
+
+
+def test_views_of_what_voxels_see(sim):
+    """With blur a view takes the voxels' points, what tissue they see, and the field that they see."""
+    volumes, axis, field = sim.volumes, LongAxis.of(frame_of()), jnp.arange(1.0, 9.0)
+    view = Voxels.at(volumes, axis, np.array([[0.004, 0.006, 0.013], [0.012, 0.009, 0.02]]), 8e-3, 3e-3)
+    x, weight, values = wall_points(view, volumes, field)
+    np.testing.assert_array_equal(x, view.point)
+    np.testing.assert_allclose(weight, view.fraction(volumes, Pose()), rtol=1e-12)
+    np.testing.assert_allclose(values, view(volumes, field, Pose()), rtol=1e-12)
+    for got, given in zip(wall_points(None, volumes, field), (volumes.center, volumes.volume, field), strict=True):
+        np.testing.assert_array_equal(got, given)
 
 
 def test_a_grid_of_voxels_holds_what_sees_half_tissue(sim):

@@ -200,6 +200,18 @@ def test_trust_is_gained_and_lost():
     assert (trust.damping, trust.passes) == (1.0, 8)
     trust.adapt(0.25, 10.0, False)
     assert trust.damping == 4.0
+    for gain, damping in ((0.5, 6.0), (0.501, 1.0), (0.2501, 6.0), (0.25, 24.0)):  # between ¼ and ½ it stays
+        trust = Trust(damping=6.0)
+        trust.adapt(gain, 10.0, True)
+        assert trust.damping == pytest.approx(damping)
+    for gain, bent_ in ((0.7499, True), (0.75, False)):
+        trust = Trust()
+        trust.adapt(gain, 10.0, True)
+        assert trust.bent is bent_
+    for damping, left in ((0.594, 0.0), (0.606, 0.101)):  # a sixth of it over a hundredth of the curvature, 10
+        trust = Trust(damping=damping)
+        trust.adapt(1.0, 10.0, True)
+        assert trust.damping == pytest.approx(left)
 
 
 def test_posterior_by_hand(fitted):

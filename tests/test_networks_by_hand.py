@@ -289,3 +289,21 @@ def test_all_terminals_at_one_pressure():
     assert r[at[0, 1]] == pytest.approx(1.5 * MM) and bool(found.measured.all())
     for above, below in (((0, 1), ((1, 2), (1, 3))), ((1, 2), ((2, 4), (2, 5)))):
         assert r[at[above]] ** 2.7 == pytest.approx(sum(r[at[e]] ** 2.7 for e in below), rel=1e-12)
+
+
+def test_levels_of_a_deep_tree():
+    """A chain of forks, each with an end: chains by their distance from the inlet; children of every fork; ends last."""
+    n = 5
+    x = 1e-2 * np.concatenate([[[k, 0.0, 0] for k in range(n + 1)], [[k, 1.0, 0] for k in range(1, n)]])
+    tail, head = [*range(n), *range(1, n)], [*range(1, n + 1), *range(n + 1, 2 * n)]
+    tree = VesselNetwork.build(x, tail, head, np.full(2 * n - 1, MM), inlets=[0], outlets=[n, *range(n + 1, 2 * n)])
+    forest = contract(tree)
+    depth = {0: 0}
+    parent, roots = np.asarray(forest.parent), forest.roots
+    for c in range(1, forest.chains):
+        depth[c] = depth[int(parent[c]) - roots] + 1
+    levels = [sorted(c for c in row if c < forest.chains) for row in np.asarray(forest.levels).tolist()]
+    assert levels == [sorted(c for c, d in depth.items() if d == k) for k in range(n)] and forest.chains == 2 * n - 1
+    for node, row in enumerate(np.asarray(forest.children).tolist()):
+        assert sorted(c for c in row if c < forest.chains) == np.flatnonzero(parent == node).tolist()
+    assert forest.chain_sum(tree.length).tolist() == pytest.approx(np.asarray(tree.length).tolist())
