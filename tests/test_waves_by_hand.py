@@ -20,6 +20,7 @@ from perfsim.flow.pulsatile import (
 from perfsim.flow.pulsatile.discretize import time_limit
 from perfsim.flow.pulsatile.flux import limited
 from perfsim.flow.pulsatile.grid import Places
+from perfsim.flow.pulsatile.nodes import Supply, solve_nodes
 from perfsim.flow.pulsatile.start import vessel_resistance
 from perfsim.flow.pulsatile.tube import olufsen_elasticity
 from perfsim.flow.pulsatile.waveform import Sampled, Stacked
@@ -241,3 +242,37 @@ def test_slopes_are_limited():
     a, b, eps = jnp.array([2.0, 1.0, 1e-9]), jnp.array([2.0, -1.0, 3e-9]), jnp.full(3, 1e-6)
     np.testing.assert_allclose(limited(a, b, eps), [2.0, 0.0, 2e-9], rtol=1e-5, atol=1e-15)
     assert float(limited(jnp.array(1.0), jnp.array(3.0), jnp.array(0.0))) == pytest.approx((9 + 3) / 10)
+
+
+def test_nodes_join_ends_as_their_equations_say():
+    """A fork: the inflow enters, flows add up under one total pressure, one end sends back 0.3 of a wave, one has a
+    resistance. Each end's lumen follows its flow along the wave that enters, A = A_i + (Q - Q_i)/λ.
+    """
+    radius, Eh, P0, alpha = np.array([2e-3, 1.5e-3, 1e-3]), np.array([300.0, 200.0, 150.0]), 1e3, 4 / 3
+    arteries = Arteries.build(
+        [0, 1, 1], [1, 2, 3], 0.1, radius, Eh, period=1.0, flow_inlets=Inlets(0, Steadily(5e-6)), reference_pressure=P0,
+        outlets=(Absorbing(2, 800.0, 0.3), Resistance(3, 5e8, 200.0)), density=RHO,
+    )  # fmt: skip
+    s = scheme(arteries, discretize(arteries, 0.05, samples=4))
+    P_i, Q_i = np.array([1200.0, 1150, 1100, 1180, 1120, 1050]), 1e-6 * np.array([4.0, 2.5, 2, 4.5, 2, 1.8])
+    none = jnp.zeros(0)
+    given = Supply(jnp.array([0, 0, 0, 1 / 5e8]), jnp.array([5e-6, 0, 0, 200 / 5e8]), jnp.zeros(4), none, none)
+    found = jax.jit(solve_nodes)(s.joints, jnp.asarray(P_i), jnp.asarray(Q_i), given)
+    Q = np.asarray(found.Q)
+    A0, beta = np.tile(np.pi * radius**2, 2), np.tile(4 / 3 * np.sqrt(np.pi) * Eh, 2)
+    lumen = lambda p: (np.sqrt(A0) + (p - P0) * A0 / beta) ** 2  # noqa: E731
+    speed = lambda A: np.sqrt(beta * np.sqrt(A) / (2 * RHO * A0))  # noqa: E731
+    A_i, sign = lumen(P_i), np.repeat([-1.0, 1.0], 3)
+    u, c = Q_i / A_i, speed(lumen(P_i))
+    A = A_i + (Q - Q_i) / (alpha * u - sign * np.sqrt(c**2 + alpha * (alpha - 1) * u**2))
+    P = P0 + beta / A0 * (np.sqrt(A) - np.sqrt(A0))
+    np.testing.assert_allclose(found.P, P, rtol=1e-9)
+    total = P + 0.5 * RHO * alpha * (Q / A) ** 2
+    assert Q[0] == pytest.approx(5e-6, rel=1e-9) and Q[3] == pytest.approx(Q[1] + Q[2], rel=1e-9)
+    np.testing.assert_allclose(total[[1, 2, 3]], float(found.node[1]), rtol=1e-7)
+    rest = 0.5 * (c[4] + speed(lumen(800.0))[4])
+    assert Q[4] == pytest.approx(0.7 / 1.3 * A_i[4] / (RHO * rest) * (P[4] - 800.0), rel=1e-6)
+    assert Q[5] == pytest.approx((P[5] - 200.0) / 5e8, rel=1e-6)
+    momentum = lambda A: beta / (3 * A0) * A**1.5 / RHO  # noqa: E731
+    np.testing.assert_allclose(found.force, alpha * Q**2 / A + momentum(A) - momentum(A_i), rtol=1e-7)
+    assert float(found.residual) < 1e-6
