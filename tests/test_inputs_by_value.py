@@ -5,6 +5,7 @@ from pathlib import Path
 
 import perfsim
 from perfsim._notes import InputNote
+from perfsim.anatomy.frame import frame_from_points
 from perfsim.io import (
     parse_case,
     provenance,
@@ -13,16 +14,19 @@ from perfsim.io import (
     resolved,
 )
 from perfsim.io.aha_names import segment_of
+from perfsim.io.centerlines import read_centerlines
 from perfsim.io.flow_case import refuse_flow, refuse_period, refuse_pressure, refuse_twice
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.segments import check_mbf
 from perfsim.io.sidecars import check_sidecar, half_life_of
 from perfsim.io.surfaces import read_surface
+from perfsim.io.walls import read_volume_mesh, wall_from_mesh
 from perfsim.units import ML_MIN_G, MMHG
 
 import numpy as np
 import pytest
+import pyvista as pv
 
 MM = 1e-3
 
@@ -632,3 +636,65 @@ def test_tables_of_segments_across(write):
 )  # fmt: skip
 def test_segments_by_their_names(label, segment):
     assert segment_of(label) == segment
+
+
+# Meshes that cannot be --------------------------------------------------------------------------------------------
+
+
+def tetrahedra(size: float, second=(4, 0, 1, 2)) -> pv.UnstructuredGrid:
+    """Two tetrahedra on one face, the corner of a cube and a point below it; `size` is the whole height."""
+    x = size * np.array([[0.0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.6], [0.1, 0.1, -0.4]])
+    return pv.UnstructuredGrid(np.array([4, 0, 1, 2, 3, 4, *second]), [pv.CellType.TETRA] * 2, x)
+
+
+def test_volume_meshes_that_cannot_be(tmp_path):
+    """Surfaces, faces alone, cells turned inside out, points that are nowhere, another unit."""
+    frame = frame_from_points(np.eye(3) * 1e-3, [0, 0, -0.05], [0.01, 0.01, 0], [0.01, -0.01, 0])
+    path = tmp_path / "m.vtu"
+    pv.Sphere().save(tmp_path / "s.vtp")
+    with pytest.raises(perfsim.InputError, match=r"s\.vtp: is no volume mesh"):
+        read_volume_mesh(tmp_path / "s.vtp")
+    pv.UnstructuredGrid(np.array([3, 0, 1, 2]), [pv.CellType.TRIANGLE], np.eye(3)).save(path)
+    with pytest.raises(perfsim.InputError, match="holds 1 TRIANGLE: no volumes"):
+        read_volume_mesh(path)
+    tetrahedra(50.0, (0, 4, 1, 2)).save(path)
+    with pytest.raises(perfsim.InputError, match=r"cell 1 has the volume .* \(1 of 2 cells"):
+        read_volume_mesh(path)
+    tetrahedra(50.0).save(path)
+    assert read_volume_mesh(path).n_cells == 2
+    broken = pv.PolyData(np.array([[0.0, 0, 0], [np.nan, 1, 0], [1, 0, 0]]), lines=[3, 0, 1, 2])
+    broken.save(tmp_path / "b.vtp")
+    with pytest.raises(perfsim.InputError, match="point 1 lies at"):
+        read_centerlines(tmp_path / "b.vtp")
+    for size, heart in ((39.8, False), (40.2, True), (299.0, True), (301.5, False)):
+        tetrahedra(size).save(path)
+        words = (
+            "encloses no cavity|enclose no wall"
+            if heart
+            else f"{size:g} mm in the unit given: no heart; set anatomy.unit to"
+        )
+        with pytest.raises(perfsim.InputError, match=words):
+            wall_from_mesh(path, frame, spacing=0.05 * size * MM)
+
+
+@pytest.mark.parametrize(
+    ("size", "unit"),
+    [(39.8, []), (40.2, ["mm"]), (298.5, ["mm"]), (301.5, []), (4.02, ["cm"]), (29.8, ["cm"]), (0.1, ["m"])],
+)
+def test_surfaces_the_size_of_a_heart(write, size, unit):
+    """40 to 300 mm along the longest side, in some unit; a flat sheet encloses nothing."""
+    corners = size * np.array([[0, 0, 0], [1, 0, 0], [0, 0.9, 0], [0, 0, 0.8]])
+    faces = [(1, 3, 2), (1, 2, 4), (1, 4, 3), (2, 3, 4)]
+    text = "".join("v {:.9g} {:.9g} {:.9g}\n".format(*x) for x in corners) + "".join(
+        "f {} {} {}\n".format(*f) for f in faces
+    )
+    found = read_surface(write("c.obj", text))
+    assert found.plausible_units() == unit and found.volume() == pytest.approx(size**3 * 0.72 / 6, rel=1e-5)
+    assert found.openings == () and not found.inverted and found.problems() == []
+    if unit != ["mm"]:
+        with pytest.raises(perfsim.InputError, match="no heart"):
+            found.check_unit(1e-3)
+    turned = read_surface(write("c.obj", text.replace("f 1 3 2", "f 1 2 3")))
+    assert turned.inconsistent == 3 and turned.volume() == pytest.approx(found.volume(), rel=1e-9)
+    with pytest.raises(perfsim.InputError, match="no triangles that enclose anything"):
+        read_surface(write("f.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"))

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import perfsim
 from perfsim._results import RESULTS
 from perfsim.anatomy import EllipsoidWall
+from perfsim.darcy import FiniteVolumes
 from perfsim.inverse import (
     Ensemble,
     Free,
@@ -771,3 +772,14 @@ def test_leading_directions_by_products():
     assert (np.abs(values[: (exact > 0.05).sum()] - exact[exact > 0.05]) < 0.02 * exact[exact > 0.05]).all()
     np.testing.assert_allclose((directions.T @ directions)[:20, :20], np.eye(20), atol=1e-7)
     np.testing.assert_allclose(big.T @ (big @ directions[:, :5]), directions[:, :5] * values[:5], atol=1e-4 * exact[0])
+
+
+def test_problems_are_solved_steadily_unless_said_otherwise(sim):
+    """By steady flow and finite volumes, with a prior; what is given is kept; ½|r|² + ½|ξ|² or the first alone."""
+    posed, _ = problem(sim, [measured(sim)], FREE)
+    assert isinstance(posed.flow, perfsim.flow.Steady) and isinstance(posed.tissue, FiniteVolumes) and posed.prior
+    own = perfsim.flow.Steady(max_steps=7)
+    given, _ = problem(sim, [measured(sim)], FREE, flow=own, tissue=FiniteVolumes(corrected=False), prior=False)
+    assert given.flow is own and not given.tissue.corrected and (posed.size, posed.data_size) == (3, 4)
+    r, xi = np.array([1.0, 2.0]), np.array([2.0, 0.0, 1.0])
+    assert (posed.cost(xi, r), given.cost(xi, r)) == (5.0, 2.5)
