@@ -1,5 +1,7 @@
 """Moving subtrees: every kind of move costs what it was said to cost, and never the tree its terminals."""
 
+import copy
+
 from perfsim.growth.bifurcation import fermat_points
 from perfsim.growth.domain import Box
 from perfsim.growth.forest import GrowingForest
@@ -156,3 +158,18 @@ def test_moves_made_together_touch_no_common_vessel():
         assert all(not sets[i] & sets[j] for j in made if j != i)
     for k in np.flatnonzero(~chosen):
         assert any(sets[k] & sets[i] for i in made)
+
+
+def test_what_shall_leave_pays_a_thousandth_of_the_whole_at_most():
+    """Of a small settled tree few terminals can: each leaves if its best other place costs less than that, or stays."""
+    forest = random_forest(6, 40, np.ones(40))
+    for _ in range(8):
+        regraft(forest, RULES, np.zeros(2), np.random.default_rng(0))
+    forest.update()
+    whole, left = forest.cost(), []
+    for tip in np.flatnonzero(forest.terminal >= 0)[::2]:
+        cost = _Moves.best(forest, RULES, np.array([tip]), np.zeros(2), np.inf).cost
+        moved = regraft(copy.deepcopy(forest), RULES, np.zeros(2), np.random.default_rng(0), leave=np.array([tip]))
+        assert moved == (len(cost) > 0 and cost[0] < 1e-3 * whole)
+        left.append(moved)
+    assert 0 < sum(left) < len(left)
