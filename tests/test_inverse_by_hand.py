@@ -783,3 +783,16 @@ def test_problems_are_solved_steadily_unless_said_otherwise(sim):
     assert given.flow is own and not given.tissue.corrected and (posed.size, posed.data_size) == (3, 4)
     r, xi = np.array([1.0, 2.0]), np.array([2.0, 0.0, 1.0])
     assert (posed.cost(xi, r), given.cost(xi, r)) == (5.0, 2.5)
+
+
+def test_tone_is_weighed_by_tissue():
+    """Of volumes of 1 to 8 mL with supplies of 0 to 7 times the healthy one, by volume times share."""
+    heart, volume, share = tiny_heart(), 1e-6 * np.arange(1.0, 9.0), np.linspace(0.1, 0.8, 8)
+    field = eqx.tree_at(
+        lambda s: (s.volumes.volume, s.tissue.supply),
+        heart,
+        (jnp.asarray(volume), heart.tissue.supply * jnp.arange(8.0)),
+    )
+    found = territory_tone(field, heart, np.stack([share, 1 - share], axis=1))
+    expected = [np.average(np.arange(8.0), weights=w * volume) for w in (share, 1 - share)]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
