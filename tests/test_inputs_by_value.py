@@ -698,3 +698,15 @@ def test_surfaces_the_size_of_a_heart(write, size, unit):
     assert turned.inconsistent == 3 and turned.volume() == pytest.approx(found.volume(), rel=1e-9)
     with pytest.raises(perfsim.InputError, match="no triangles that enclose anything"):
         read_surface(write("f.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"))
+
+
+def test_what_sidecars_leave_out():
+    """Frames must be there; without a word on decay correction the image counts as corrected, and only that is said."""
+    for field in ("FrameTimesStart", "FrameDuration"):
+        with pytest.raises(perfsim.InputError, match=f"s.json: no field '{field}', which BIDS-PET requires"):
+            check_sidecar({k: v for k, v in SIDECAR.items() if k != field}, Path("s.json"))
+    for corrected, words in ((None, "ImageDecayCorrected is missing"), (False, "the image is not corrected for decay")):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            check_sidecar(SIDECAR | {"ImageDecayCorrected": corrected}, Path("s.json"))
+        assert len(said) == 1 and words in str(said[0].message)

@@ -472,6 +472,8 @@ def test_thresholds_of_a_verdict_on_a_fit():
     assert hardly.verdict == (
         "The model hardly explains the data (χ² 9 of 4 data, P 0.0001): look at the residuals before using it."
     )
+    both = dataclasses.replace(hardly, residuals={"a": 5.0})
+    assert both.verdict.startswith("The model hardly explains") and "misses a by +5.0" in both.verdict
     far = {f"d{k}": 5.0 + k for k in range(6)} | {"d9": -0.1}
     some = Goodness(9.0, 7, 2.0, 0.5, far, 1e-4)
     assert some.verdict.endswith(
