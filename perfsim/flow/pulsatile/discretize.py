@@ -7,8 +7,11 @@ from perfsim.flow.pulsatile.arteries import Arteries
 from perfsim.flow.pulsatile.grid import Grid, cells
 from perfsim.flow.pulsatile.scheme import scheme
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 SPEED_MARGIN = 1.2
 """what waves may exceed the resting wave speed by, the stream's own velocity included, before a run is unstable"""
@@ -40,11 +43,20 @@ def discretize(
 
 def time_limit(arteries: Arteries, grid: Grid) -> Limit:
     """The step that the scheme bears at most, and what bounds it (host)."""
-    s = scheme(arteries, grid)
     names = np.array(arteries.names)[np.asarray(grid.vessel)]
-    speed = SPEED_MARGIN * np.asarray(jnp.sqrt(s.resting_slope() / s.rho))
-    found = [(s.dx / speed, "the wave speed"), (1.0 / np.maximum(s.resting_drag(), 1e-30), "friction")]
-    if s.spread is not None:
-        found.append((s.dx**2 / (4.0 * np.maximum(s.spread, 1e-30)), "the viscous wall"))
-    limits = [Limit(float(np.min(dt)), f"{names[int(np.argmin(dt))]}, {why}") for dt, why in found]
+    limits = [
+        Limit(float(np.min(dt)), f"{names[int(np.argmin(dt))]}, {why}")
+        for why, dt in jax.device_get(_limits(arteries, grid)).items()
+    ]
     return min(limits, key=lambda limit: limit.dt)
+
+
+@eqx.filter_jit
+def _limits(arteries: Arteries, grid: Grid) -> dict[str, Float[Array, " cells"]]:
+    """The step that each cause allows in each cell [s]."""
+    s = scheme(arteries, grid)
+    speed = SPEED_MARGIN * jnp.sqrt(s.resting_slope() / s.rho)
+    found = {"the wave speed": s.dx / speed, "friction": 1.0 / jnp.maximum(s.resting_drag(), 1e-30)}
+    if s.spread is not None:
+        found["the viscous wall"] = s.dx**2 / (4.0 * jnp.maximum(s.spread, 1e-30))
+    return found

@@ -96,12 +96,17 @@ class CycleMap(eqx.Module):
         """The state that a flat one stands for."""
         return jax.tree.map(lambda x, u: x * u, self.unravel(x), self.unit)
 
-    def residual(self, x: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, " vessels"]]:
-        """f(x) = Φ(x) - x, and what of it may still be to come in each vessel (see `Periodicity`)."""
+    def cycle(self, x: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, " vessels"], Cycle]:
+        """f(x) = Φ(x) - x, what of it may still be to come in each vessel (see `Periodicity`), and the way there."""
         s, start = scheme(self.arteries, self.grid), self.wave(x)
         end, cycle = march(s, self.arteries, self.grid, start)
         f = ravel_pytree(jax.tree.map(lambda x, u: x / u, end, self.unit))[0] - x
-        return f, self._change(s, start, end, cycle) / self.forgotten
+        return f, self._change(s, start, end, cycle) / self.forgotten, cycle
+
+    def residual(self, x: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, " vessels"]]:
+        """The first two of `cycle`: what Anderson's acceleration asks for."""
+        f, change, _ = self.cycle(x)
+        return f, change
 
     def _change(self, s: Scheme, start: Wave, end: Wave, cycle: Cycle) -> Float[Array, " vessels"]:
         """Greatest change of pressure or flow of each vessel and the outlet at its end, over what they swing by."""

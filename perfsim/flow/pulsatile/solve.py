@@ -9,12 +9,13 @@ from perfsim.flow.pulsatile.discretize import time_limit
 from perfsim.flow.pulsatile.grid import Grid
 from perfsim.flow.pulsatile.march import Cycle, march
 from perfsim.flow.pulsatile.periodic import CycleMap, Iteration
-from perfsim.flow.pulsatile.scheme import Scheme, Wave, scheme
+from perfsim.flow.pulsatile.scheme import Wave, scheme
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 TOLERANCE = 1e-6
 MAX_CYCLES = 60
@@ -44,27 +45,26 @@ def solve_periodic(
     Raises `SimulationError` that names vessel, time and CFL number if the run breaks down, or the vessel that changes
     most if `max_cycles` do not suffice.
     """
-    cycle_map, x = CycleMap.of(arteries, grid)
+    cycle_map, x = _begin(arteries, grid)
     iteration = Iteration.at(x, len(grid.cells))
     done = Progress(0, np.inf, "")
     while done.change > tolerance:
         if done.cycle == max_cycles:
             raise SimulationError(f"{RESULTS.not_periodic.message} (vessel {done.vessel!r}, {done.change:.1e})")
-        before = cycle_map.wave(iteration.x)
-        iteration = _advance(cycle_map, iteration)
+        iteration, cycle = _advance(cycle_map, iteration)
         change = np.asarray(iteration.error)
         if not np.isfinite(change).all():
-            check_cycle(arteries, grid, _march(scheme(arteries, grid), arteries, grid, before)[1])
+            check_cycle(arteries, grid, cycle)
         worst = int(np.argmax(change))
         done = Progress(done.cycle + 1, float(change[worst]), arteries.names[worst])
         report(done)
-    _, cycle = _march(scheme(arteries, grid), arteries, grid, cycle_map.wave(iteration.found))
+    _, cycle = _advance(cycle_map, Iteration.at(iteration.found, len(grid.cells)))
     return check_cycle(arteries, grid, cycle)
 
 
 def solve_transient(arteries: Arteries, grid: Grid, start: Wave) -> tuple[Wave, Cycle]:
     """One period from a given state, checked like `solve_periodic`."""
-    wave, cycle = _march(scheme(arteries, grid), arteries, grid, start)
+    wave, cycle = _march(arteries, grid, start)
     return wave, check_cycle(arteries, grid, cycle)
 
 
@@ -92,6 +92,11 @@ def check_cycle(arteries: Arteries, grid: Grid, cycle: Cycle) -> Cycle:
 
 def courant(arteries: Arteries, grid: Grid, cycle: Cycle) -> np.ndarray:
     """CFL number (|u| + c) Δt/Δx of each vessel at each sample, the greatest of its start, middle and end."""
+    return np.asarray(_courant(arteries, grid, cycle))
+
+
+@eqx.filter_jit
+def _courant(arteries: Arteries, grid: Grid, cycle: Cycle) -> Float[Array, "times vessels"]:
     s = scheme(arteries, grid)
     start = jnp.arange(len(grid.cells))
     ends = [jax.tree.map(lambda x, at=at: x[at], s.joints.wall) for at in (start, start + len(start))]
@@ -101,14 +106,21 @@ def courant(arteries: Arteries, grid: Grid, cycle: Cycle) -> np.ndarray:
         root = wall.root_area(cycle.pressure[:, place])
         c = jnp.sqrt(wall.slope(root) / s.rho)
         found.append((jnp.abs(cycle.flow[:, place]) / root**2 + c) * s.dt * s.per_dx[1:-1][grid.first])
-    return np.max(np.asarray(found), axis=0)
+    return jnp.max(jnp.stack(found), axis=0)
 
 
 @eqx.filter_jit
-def _advance(cycle_map: CycleMap, iteration: Iteration) -> Iteration:
-    return iteration.advanced(cycle_map.residual)
+def _begin(arteries: Arteries, grid: Grid) -> tuple[CycleMap, Float[Array, " n"]]:
+    return CycleMap.of(arteries, grid)
 
 
 @eqx.filter_jit
-def _march(s: Scheme, arteries: Arteries, grid: Grid, wave: Wave) -> tuple[Wave, Cycle]:
-    return march(s, arteries, grid, wave)
+def _advance(cycle_map: CycleMap, iteration: Iteration) -> tuple[Iteration, Cycle]:
+    """One cycle, and the step that follows from it; the only program of a periodic solve that marches."""
+    f, error, cycle = cycle_map.cycle(iteration.x)
+    return iteration.advanced(lambda x: (f, error)), cycle
+
+
+@eqx.filter_jit
+def _march(arteries: Arteries, grid: Grid, wave: Wave) -> tuple[Wave, Cycle]:
+    return march(scheme(arteries, grid), arteries, grid, wave)
