@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-STORED = 256e6
+STORED = 1e9
 """bytes of states that a gradient may keep, one per step, before it keeps one per sample and repeats more work"""
 
 
