@@ -20,6 +20,8 @@ import collections
 import json
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import perfsim
 from perfsim.cohorts import Stenosis, reference_heart
@@ -155,12 +157,22 @@ def explained(index: int, seed: int, fault: str) -> dict:
     }  # fmt: skip
 
 
-def share_found(patients: int, fault: str, seed: int = 0) -> float:
+def each(judged: Callable[[int], dict], patients: int, store: Path | None) -> list[dict]:
+    """What is found of every patient. Those that `store` holds of an interrupted run are not done again."""
+    found = [json.loads(line) for line in store.read_text().splitlines()] if store and store.exists() else []
+    for index in range(len(found), patients):
+        line = json.dumps(judged(index))
+        found.append(json.loads(line))
+        print(line, file=sys.stderr, flush=True)
+        if store:
+            with store.open("a") as file:
+                file.write(line + "\n")
+    return found[:patients]
+
+
+def share_found(patients: int, fault: str, seed: int = 0, store: Path | None = None) -> float:
     """The part of these patients that goodness of fit refuses to call explained."""
-    found = []
-    for index in range(patients):
-        found.append(explained(index, seed, fault))
-        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    found = each(lambda index: explained(index, seed, fault), patients, store)
     return float(np.mean([not f["passed"] for f in found]))
 
 
@@ -198,12 +210,11 @@ def summary(found: list[dict]) -> dict:
     }
 
 
-def measure(patients: int, seed: int = 0, reading: bool = True, draws: int = 200) -> tuple[dict, list[dict]]:
+def measure(
+    patients: int, seed: int = 0, reading: bool = True, draws: int = 200, store: Path | None = None
+) -> tuple[dict, list[dict]]:
     """(the summary, every patient)."""
-    found = []
-    for index in range(patients):
-        found.append(judge(index, seed, reading, draws))
-        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    found = each(lambda index: judge(index, seed, reading, draws), patients, store)
     return summary(found), found
 
 
@@ -214,12 +225,17 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--no-reading", action="store_true", help="the lesion's site is known, its severity not")
     parser.add_argument("--fault", choices=FAULTS, help="whether goodness of fit finds it; no draws")
+    parser.add_argument("--store", type=Path, help="a file of what is found of each patient: a stopped run goes on")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if given.fault:
-        print(json.dumps({"fault": given.fault, "found": share_found(given.patients, given.fault, given.seed)}))
+        print(
+            json.dumps(
+                {"fault": given.fault, "found": share_found(given.patients, given.fault, given.seed, given.store)}
+            )
+        )
         return
-    told, _ = measure(given.patients, given.seed, not given.no_reading, given.draws)
+    told, _ = measure(given.patients, given.seed, not given.no_reading, given.draws, given.store)
     if given.json:
         print(json.dumps(told))
     else:

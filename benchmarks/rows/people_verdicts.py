@@ -1,8 +1,8 @@
 """What a fit says of patients whose truth is known."""
 
-import functools
+from pathlib import Path
 
-from rows.row import Found, Rows
+from rows.row import ROOT, Found, Rows, code_key
 
 ROWS = Rows()
 CODE = ("perfsim/inverse", "perfsim/coupling", "perfsim/observe", "benchmarks/verdict_patients.py")
@@ -10,11 +10,17 @@ LEAST = 0.25
 """part of each group that a verdict is given of"""
 
 
-@functools.cache  # two rows ask for the same patients
+def _store(name: str) -> Path:
+    """Where patients are kept until a row is whole: hours of work, and two rows ask for the same ones."""
+    folder = ROOT / "out-verdicts" / code_key(CODE)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.jsonl"
+
+
 def _patients(count: int, reading: bool) -> dict:
     import verdict_patients
 
-    told, _ = verdict_patients.measure(count, reading=reading)
+    told, _ = verdict_patients.measure(count, reading=reading, store=_store("read" if reading else "not-read"))
     return {k: [round(x, 3) for x in v] if isinstance(v, list) else round(v, 3) for k, v in told.items()}
 
 
@@ -42,7 +48,8 @@ def goodness_finds_faults() -> Found:
     import verdict_patients
 
     told = {
-        fault: verdict_patients.share_found(200 if fault == "none" else 100, fault) for fault in verdict_patients.FAULTS
+        fault: verdict_patients.share_found(200 if fault == "none" else 100, fault, store=_store(fault))
+        for fault in verdict_patients.FAULTS
     }
     faults = [share for fault, share in told.items() if fault != "none"]
     return Found(told, min(faults) >= 0.90 and told["none"] <= 0.05, 600)

@@ -1,8 +1,12 @@
 """What a row of required figures is."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,3 +49,11 @@ def place(name: str) -> tuple[int, str]:
     """Where a row stands in its table: P9 before P9b before P10."""
     number = "".join(filter(str.isdigit, name))
     return int(number), name
+
+
+def code_key(paths: tuple[str, ...]) -> str:
+    """A short name of what these files and folders of Python hold now."""
+    files = sorted(
+        f for path in paths for f in ([ROOT / path] if path.endswith(".py") else (ROOT / path).rglob("*.py"))
+    )
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12]
