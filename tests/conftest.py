@@ -94,10 +94,10 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def small_heart():
-    """300 terminals, 4 mm mesh, a 55 % LAD lesion: milliseconds to solve, every term of the equations active."""
+    """150 terminals, 5 mm mesh, a 55 % LAD lesion: milliseconds to solve, every term of the equations active."""
     from perfsim.cohorts import Stenosis, reference_heart
 
-    return reference_heart(terminals=300, spacing=4e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
+    return reference_heart(terminals=150, spacing=5e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ def test_wall_from_open_surfaces(ellipsoid, tmp_path):
     f, paths = ellipsoid.frame, []
     for name, t in (("epi", ellipsoid.thickness), ("endo", 0.0)):
         a, c = 1e3 * (ellipsoid.a + t), 1e3 * (ellipsoid.c + t)
-        surface = pv.ParametricEllipsoid(a, a, c, u_res=80, v_res=80, w_res=80).extract_surface(
+        surface = pv.ParametricEllipsoid(a, a, c, u_res=50, v_res=50, w_res=50).extract_surface(
             algorithm="dataset_surface"
         )
         cut = surface.triangulate().clean().clip(normal="z", origin=(0, 0, 1e3 * ellipsoid.top))

@@ -2,6 +2,7 @@
 
 from perfsim._results import RESULTS, InputError
 from perfsim.anatomy import EllipsoidWall
+from perfsim.cohorts import Stenosis, reference_heart
 from perfsim.coupling import certify, simulate
 from perfsim.coupling.sparse import to_scipy
 from perfsim.darcy import Multigrid, box, conjugate_gradients, cut_cells, error_bound, operator, transmissibility
@@ -81,12 +82,18 @@ def random_heart(sim, rng, part=1.0):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("trials", [25, pytest.param(500, marks=pytest.mark.slow)])
-def test_coupled_bound_is_never_violated(small_heart, trials):
+@pytest.fixture(scope="module")
+def finer_heart():
+    """300 terminals, 4 mm: of coarser ones more random states have a preconditioner that proves nothing."""
+    return reference_heart(terminals=300, spacing=4e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
+
+
+@pytest.mark.parametrize("trials", [12, pytest.param(500, marks=pytest.mark.slow)])
+def test_coupled_bound_is_never_violated(finer_heart, trials):
     """Random hearts in two states: what another heart's flow, near or far, is off by as the flow of this one."""
     rng, ratios, proved = np.random.default_rng(3), [], []
     for _ in range(trials):
-        screening, sim = random_heart(small_heart.sim, rng)
+        screening, sim = random_heart(finer_heart.sim, rng)
         away = 10.0 ** rng.uniform(-9.0, 0.0)
         guess = eqx.tree_at(
             lambda s: (s.tissue.tone, s.lesions.throat), sim,

@@ -20,7 +20,7 @@ import pyvista as pv
 from browser import looked_at
 from command import perfsim
 
-QUICK = ["--terminals", "300", "--spacing", "4 mm"]
+QUICK = ["--terminals", "150", "--spacing", "5 mm"]
 
 
 def as_program(*arguments, cwd):
@@ -32,7 +32,7 @@ def as_program(*arguments, cwd):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    run = as_program("demo", "--out", folder / "out", *QUICK, cwd=folder)
+    run = perfsim("demo", "--out", folder / "out", *QUICK, cwd=folder)
     assert run.returncode == 0, run.stderr
     return run, folder / "out"
 
@@ -211,7 +211,7 @@ BAD = {
     "closed vessel": ("[[stenosis]]\nbranch='LAD'\nposition='20 mm'\ndiameter_reduction=1.0\nlength='5 mm'", "0.98"),
     "missing field": ("[[stenosis]]\nbranch='LAD'\nposition='20 mm'\nlength='5 mm'", "diameter_reduction"),
     "no driving pressure": ("[rest]\naortic_pressure='20 mmHg'", "exceed"),
-    "unknown territory": ("[tissue]\ntone = {LDA = 0.5}\n[tree]\nterminals = 300\n[mesh]\nspacing='4 mm'", "did you mean 'LAD'"),
+    "unknown territory": ("[tissue]\ntone = {LDA = 0.5}\n[tree]\nterminals = 150\n[mesh]\nspacing='5 mm'", "did you mean 'LAD'"),
     "not TOML": ("[tree\nterminals = 5", "TOML"),
 }  # fmt: skip
 

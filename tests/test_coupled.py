@@ -134,7 +134,7 @@ def test_where_tissue_begins_does_not_matter(small_heart):
 
     lesion = (Stenosis("LAD", 0.03, 0.55, 0.010),)
     coarse = small_heart
-    fine = reference_heart(terminals=300, spacing=4e-3, reference_diameter=70e-6, stenoses=lesion)
+    fine = reference_heart(terminals=150, spacing=5e-3, reference_diameter=70e-6, stenoses=lesion)
     assert float(fine.sim.tissue.supply) > 1.3 * float(coarse.sim.tissue.supply)
     for state in ("rest", "hyperemia"):
         mbf = [float(mean_mbf(h.sim, simulate(h.sim)[state])) for h in (coarse, fine)]

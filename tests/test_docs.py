@@ -12,7 +12,7 @@ import pytest
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 SMALLER = (
     ("steps=20", "steps=5"),
-    ("terminals=2000", "terminals=300, spacing=4e-3"),
+    ("terminals=2000", "terminals=150, spacing=5e-3"),
     ("jnp.linspace(0.25, 1.0, 8)", "jnp.linspace(0.4, 1.0, 2)"),
 )
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 SMALL = """[tree]
-terminals = 300
+terminals = 150
 [mesh]
-spacing = "4 mm"
+spacing = "5 mm"
 [[stenosis]]
 branch = "LAD"
 position = "30 mm"
@@ -73,6 +73,7 @@ def test_tone_maps_come_back(heart, tmp_path):
         couple_case(case, grow_case(case))
 
 
+@pytest.mark.slow
 def test_a_map_of_a_scar_is_fitted(heart, grid, tmp_path):
     """Voxels of a heart whose anterior wall takes up less: the fit finds where, and the case it writes has that flow.
 

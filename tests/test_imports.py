@@ -89,7 +89,7 @@ from perfsim import fit, reference_heart, simulate
 from perfsim.cohorts import Stenosis
 from perfsim.observe import LongAxis, Noise, Scan, Segments
 
-heart = reference_heart(terminals=300, spacing=4e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
+heart = reference_heart(terminals=150, spacing=5e-3, stenoses=(Stenosis("LAD", 0.03, 0.55, 0.010),))
 solution = perfsim.check(simulate(heart.sim))
 scan = Scan(("hyperemia",), jnp.zeros((1, 17)), Noise(0.05, 0.02), Segments(LongAxis.of(heart.wall.frame)))
 scan = eqx.tree_at(lambda s: s.value, scan, scan.predict(heart.sim, solution))

@@ -27,13 +27,13 @@ def program(size: int):
 
 @pytest.mark.programs(80)
 def test_programs_are_forgotten_in_time():
-    """With a limit of 300 maps more than there are, 24 programs of some 70 each fit, and results stay the same."""
+    """With a limit of 300 maps more than there are, some of 12 programs fit, and results stay the same."""
     _maps.make_room(0)
     most = _maps.count_maps() + 300
     kept, x = program(5)
     before = np.asarray(kept(x))
     forgotten, counts = 0, []
-    for size in range(10, 34):
+    for size in range(10, 22):
         forgotten += _maps.make_room(most)
         function, argument = program(size)
         function(argument)

@@ -35,7 +35,7 @@ def test_moves_cost_what_they_say(demands):
     """The predicted change of Σ Q^α L is that of the tree, to round-off, for each of the best moves made alone."""
     demand = np.ones(60) if demands == "equal" else np.random.default_rng(9).lognormal(0.0, 1.0, 60)
     kinds = set()
-    for seed in range(25):
+    for seed in range(8):
         forest = random_forest(seed, 60, demand)
         moves = _Moves.best(forest, RULES, forest.grown(), np.zeros(2), None)
         for k in range(len(moves.node)):

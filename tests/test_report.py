@@ -23,9 +23,9 @@ from matplotlib.text import Text
 
 CASE = """name = "report"
 [tree]
-terminals = 300
+terminals = 150
 [mesh]
-spacing = "4 mm"
+spacing = "5 mm"
 [[stenosis]]
 branch = "LAD"
 position = "30 mm"
@@ -96,7 +96,7 @@ def test_its_numbers_are_the_solutions(report):
 def test_it_says_where_parameters_come_from():
     rows = {name: (value, origin) for name, value, origin in provenance(parse_case(CASE), fitted=("tone",))}
     assert rows["rest.demand"] == ("1 mL/min/g", "given")
-    assert rows["tree.terminals"] == ("300", "given") and rows["tree.seed"][1] == "default"
+    assert rows["tree.terminals"] == ("150", "given") and rows["tree.seed"][1] == "default"
     assert rows["tree.shares"][0] == "free" and rows["anatomy.label_values"][0] == "none"
     assert rows["tissue.supply"][1] == "calibrated" and rows["tissue.tone"][1] == "fitted"
 

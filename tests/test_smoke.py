@@ -18,9 +18,9 @@ import pytest
 pytestmark = pytest.mark.smoke
 CASE = """name = "smoke"
 [tree]
-terminals = 300
+terminals = 150
 [mesh]
-spacing = "4 mm"
+spacing = "5 mm"
 [[stenosis]]
 branch = "LAD"
 position = "30 mm"
