@@ -332,6 +332,9 @@ def test_ensembles_against_numpy():
         np.testing.assert_allclose(equal.quantile(q, "x"), np.quantile(x, q, axis=0, method="weibull"))
     low, high = equal.interval(0.6, "x")
     np.testing.assert_allclose([low, high], np.quantile(x, [0.2, 0.8], axis=0, method="weibull"))
+    many = np.random.default_rng(1).normal(size=(199, 1))
+    usual = Ensemble({"x": many}, np.full(199, 1 / 199)).interval(name="x")  # 90 %
+    np.testing.assert_allclose(usual, np.quantile(many, [0.05, 0.95], axis=0, method="weibull"))
     np.testing.assert_allclose(equal.probability(lambda v: v > 0, "x"), (x > 0).mean(0))
     uneven = Ensemble({"x": np.array([1.0, 2.0])}, np.array([0.75, 0.25]))
     assert float(uneven.mean("x")) == 1.25 and float(uneven.sd("x")) == pytest.approx(np.sqrt(0.1875))

@@ -166,6 +166,9 @@ def test_tube_laws_by_differences(law):
     r = 1.5e-3
     stiff = r * (2.0e6 * np.exp(-2253.0 * r) + 8.65e4)
     assert float(olufsen_elasticity(r)) == pytest.approx(stiff, rel=1e-12)
+    for radius in (0.0, -1e-3):
+        with pytest.raises(perfsim.InputError, match="has no wall"):
+            olufsen_elasticity(np.array([1e-3, radius]))
 
 
 def test_outlets_step_by_implicit_euler():
