@@ -103,7 +103,7 @@ def test_impossible_bridges_are_refused(small_heart):
     sim = small_heart.sim
     for wrong, words in (
         (lambda: bridge(sim, 3, 3, 1e9), "cannot be joined"), (lambda: bridge(sim, 0, 10**6, 1e9), "cannot be joined"),
-        (lambda: bridge(sim, 0, 5, 0.0), "no positive resistance"),
+        (lambda: bridge(sim, 0, 5, 0.0), "no positive, finite resistance"),
         (lambda: perfsim.graft(sim, "LAD", 0.9, diameter=3e-3, length=0.1), "does not lie on it"),
         (lambda: perfsim.collateral(sim, ("RIMA", 0.0), ("LAD", 0.01), 1e9), "no branch 'RIMA'"),
     ):  # fmt: skip

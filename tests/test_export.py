@@ -216,5 +216,7 @@ def test_export_at_the_command_line(tmp_path):
     done = command.perfsim("export", TREE, "model.json", "--flow", "120 mL/min", cwd=tmp_path)
     assert done.returncode == 0 and "wrote model.json for svZeroDSolver: 3 branches, 2 outlets" in done.stdout
     assert json.loads((tmp_path / "model.json").read_text())["description"]["units"].startswith("cgs")
+    seen = command.perfsim("inspect", "model.json", cwd=tmp_path)
+    assert seen.returncode == 0 and "svZeroD network for perfsim flow: 3 vessels" in seen.stdout
     failed = command.perfsim("export", TREE, "model.json", "--flow", "120 mL/min", cwd=tmp_path)
     assert failed.returncode == 3 and "--overwrite" in failed.stderr

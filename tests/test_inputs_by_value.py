@@ -1,11 +1,14 @@
 """Measurements, anatomy and case files written here by hand: every number that is read can be seen in the text."""
 
+import json
 import warnings
 from pathlib import Path
 
 import perfsim
+from perfsim import InputError
 from perfsim._notes import InputNote
 from perfsim.anatomy.frame import frame_from_points
+from perfsim.flow import Steady
 from perfsim.io import (
     parse_case,
     provenance,
@@ -17,11 +20,14 @@ from perfsim.io.aha_names import segment_of
 from perfsim.io.centerlines import read_centerlines
 from perfsim.io.flow_case import refuse_flow, refuse_period, refuse_pressure, refuse_twice
 from perfsim.io.guide_points import frame_from_guide_points, read_guide_points
+from perfsim.io.json_files import read_json
 from perfsim.io.labelmap import wall_from_labels
 from perfsim.io.segments import check_mbf
 from perfsim.io.sidecars import check_sidecar, half_life_of
 from perfsim.io.surfaces import read_surface
+from perfsim.io.svzerod import read_svzerod
 from perfsim.io.walls import read_volume_mesh, wall_from_mesh
+from perfsim.observe import Noise
 from perfsim.units import ML_MIN_G, MMHG
 
 import numpy as np
@@ -710,3 +716,55 @@ def test_what_sidecars_leave_out():
             warnings.simplefilter("always")
             check_sidecar(SIDECAR | {"ImageDecayCorrected": corrected}, Path("s.json"))
         assert len(said) == 1 and words in str(said[0].message)
+
+
+def test_numbers_too_long_and_lists_too_deep(tmp_path):
+    """A sentence, in tables, cases and JSON; as for a home folder that nobody has."""
+    assert segment_of("9" * 5000) is None and segment_of("17.000") == 17
+    for text in (f"[tree]\nseed = {'9' * 5000}\n", f"a = {'[' * 3000}{']' * 3000}\n"):
+        with pytest.raises(InputError, match="case: holds a number too long, or lists nested too deep"):
+            parse_case(text)
+    (tmp_path / "a.json").write_text('{"a": ' + "9" * 5000 + "}")
+    with pytest.raises(InputError, match=r"a\.json: holds a number too long"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "b.json").write_text('{"a": 1, "a": 2}')
+    with pytest.raises(InputError, match="is there twice"):
+        read_json(tmp_path / "b.json")
+    with pytest.raises(InputError, match=r"vessels\.left: there is no home folder for ~nobody_of_this_name/x\.swc"):
+        parse_case('[vessels]\nleft = "~nobody_of_this_name/x.swc"\nmissing = ["RCA"]\n')
+
+
+def test_numbers_of_a_solver_and_of_noise_that_cannot_be():
+    for wrong in ({"tolerance": np.inf}, {"tolerance": -1.0}, {"tolerance": 0.5}, {"max_steps": 1.5}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            Steady(**wrong)
+    assert float(Steady(tolerance=1e-3).tolerance) == 1e-3
+    for relative, absolute in ((-0.1, 0.05), (0.1, -0.05), (np.nan, 0.05), (0.1, np.nan)):
+        with pytest.raises(InputError, match="standard deviations that are not negative"):
+            Noise(relative, absolute)
+
+
+@pytest.mark.parametrize("key", ["Rp", "Rd"])
+def test_a_negative_outlet_is_no_short_circuit(tmp_path, key):
+    """In svZeroD's format, read for a steady solve: it passed for a pressure, at which all blood would leave."""
+    outlet = {"Rp": 100.0, "Rd": 1000.0, "C": 1e-4, "Pd": 0.0}
+    case = {
+        "simulation_parameters": {},
+        "vessels": [
+            {"vessel_id": 0, "vessel_name": "v", "zero_d_element_type": "BloodVessel",
+             "boundary_conditions": {"inlet": "in", "outlet": "out"}, "zero_d_element_values": {"R_poiseuille": 100.0}}
+        ],
+        "junctions": [],
+        "boundary_conditions": [
+            {"bc_name": "in", "bc_type": "FLOW", "bc_values": {"Q": [5.0, 5.0], "t": [0.0, 1.0]}},
+            {"bc_name": "out", "bc_type": "RCR", "bc_values": outlet},
+        ],
+    }  # fmt: skip
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(case))
+    pressure, flow = read_svzerod(path).solve()  # mean of Q (R + Rp + Rd), in the file's own units
+    assert pressure == {"v": pytest.approx(6000.0, rel=1e-9)} and flow == {"v": pytest.approx(5.0, rel=1e-9)}
+    outlet[key] = -50.0
+    path.write_text(json.dumps(case))
+    with pytest.raises(InputError, match=rf"c\.json: boundary condition 'out': {key} is -50"):
+        read_svzerod(path)

@@ -5,7 +5,7 @@ from perfsim.cli.treatment import treat
 from perfsim.coupling import check, simulate
 from perfsim.io import parse_case
 from perfsim.observe import behind, ffr, lesion_sites, territory_mbf, vessel_at
-from perfsim.study import dilate, graft, lumen_gain, misread, occlude, sensitivity
+from perfsim.study import collateral, dilate, graft, lumen_gain, misread, occlude, sensitivity
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -88,6 +88,25 @@ def test_gain_of_lumen_is_a_widened_stretch(small_heart):
 def test_impossible_stents(small_heart, branch, start, end, words):
     with pytest.raises(perfsim.InputError, match=words):
         dilate(small_heart.sim, branch, start, end)
+
+
+@pytest.mark.parametrize(
+    ("treatment", "words"),
+    [
+        (lambda sim: occlude(sim, "LAD", 30.0), "does not lie on LAD"),
+        (lambda sim: occlude(sim, "LAD", 0.03, -5e-3), "length"),
+        (lambda sim: dilate(sim, "LAD", 0.02, 0.04, residual=60.0), "residual is 60"),
+        (lambda sim: dilate(sim, "LAD", 0.02, 0.04, residual=float("nan")), "residual"),
+        (lambda sim: graft(sim, "LAD", 0.05, diameter=-3e-3, length=0.15), "diameter is -0.003 m"),
+        (lambda sim: graft(sim, "LAD", 0.05, diameter=3.0, length=0.15), "at most 0.02 m"),
+        (lambda sim: graft(sim, "LAD", 0.05, diameter=3e-3, length=float("inf")), "length is inf m"),
+        (lambda sim: collateral(sim, ("RCA", 0.02), ("LAD", 0.03), float("inf")), "positive, finite resistance"),
+    ],
+)
+def test_treatments_that_cannot_be(small_heart, treatment, words):
+    """A position in metres for one in millimetres, percent for a part: refused, not without effect."""
+    with pytest.raises(perfsim.InputError, match=words):
+        treatment(small_heart.sim)
 
 
 def test_a_balloon_leaves_a_part_of_the_stenosis(small_heart):

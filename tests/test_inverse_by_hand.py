@@ -320,6 +320,9 @@ def test_a_verdict_is_given_where_draws_are_sure():
     assert str(doubtful).startswith("LAD: cannot tell") and str(doubtful).endswith("; to measure next: a wire)")
     assert dataclasses.replace(sure, reliable=False).given == "cannot tell"
     assert "no stenosis is listed" in str(dataclasses.replace(sure, ffr=None))
+    for kind, words in (("microvascular dysfunction", "or a stenosis that is not"), ("neither", "was not looked for")):
+        alone = dataclasses.replace(sure, ffr=None, probability=dict.fromkeys(at, 0.0) | {kind: 1.0})
+        assert alone.given == kind and words in alone.words  # what the model does not hold is not denied
 
 
 def test_ensembles_against_numpy():

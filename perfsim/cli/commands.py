@@ -17,7 +17,7 @@ with needed("cli"):
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Blood flow from the coronary arteries into the heart muscle. Research software, not a medical device.",
 )

@@ -222,8 +222,8 @@ def bridge(sim: Simulation, start: int, end: int, resistance: float) -> Simulati
     nodes = len(sim.network.position)
     if not (0 <= start < nodes and 0 <= end < nodes and start != end):
         raise InputError(f"nodes {start} and {end} cannot be joined: name two of the {nodes} nodes of the network")
-    if not resistance > 0.0:
-        raise InputError(f"a bridge of {resistance:.4g} Pa·s/m³ has no positive resistance")
+    if not 0.0 < resistance < np.inf:
+        raise InputError(f"a bridge of {resistance:.4g} Pa·s/m³ has no positive, finite resistance")
     old = sim.bridges
     both = Bridges(jnp.concatenate([old.nodes, jnp.array([[start, end]])]), jnp.append(old.resistance, resistance))
     forest = contract(sim.network, keep=np.asarray(both.nodes).ravel())

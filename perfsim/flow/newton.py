@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from perfsim._outcome import poison
-from perfsim._results import RESULTS
+from perfsim._outcome import is_traced, poison
+from perfsim._results import RESULTS, InputError
 from perfsim.units import fraction
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 CERTIFY_BELOW = 20.0
 """a certificate is tried once the imbalance is below this many times the accuracy"""
+LOOSEST = 0.1
+"""greatest imbalance that may be asked for: what is further off is no flow"""
 ROUND_OFFS = 100.0
 """the flow balance is never asked for closer than this many round-offs"""
 
@@ -43,6 +46,19 @@ class Steady(eqx.Module):
     """
     given: bool = eqx.field(static=True, default=False)
     """take the starting field for the solution, whatever its balance; the iteration is then not even compiled"""
+
+    def __check_init__(self):
+        """Refuse numbers that no solve can keep to; under `jit` nothing can be refused."""
+        if is_traced((self.tolerance, self.max_steps, self.max_krylov)):
+            return
+        if not np.all((np.asarray(self.tolerance) >= 0.0) & (np.asarray(self.tolerance) <= LOOSEST)):
+            raise InputError(
+                f"tolerance is {np.asarray(self.tolerance):.4g}: give a part of the inflow from 0 to {LOOSEST:g} that "
+                "may be out of balance"
+            )
+        for name in ("max_steps", "max_krylov"):
+            if not jnp.issubdtype(getattr(self, name).dtype, jnp.integer):
+                raise InputError(f"{name} is {np.asarray(getattr(self, name))}: give a whole number of steps")
 
 
 class Counters(eqx.Module):

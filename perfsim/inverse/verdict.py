@@ -28,6 +28,11 @@ WORDS = {
     "neither": "no obstructive stenosis, no microvascular dysfunction",
     "both": "obstructive stenosis and microvascular dysfunction",
 }
+UNLISTED = {
+    "neither": "no microvascular dysfunction; a stenosis was not looked for",
+    "microvascular dysfunction": "microvascular dysfunction, or a stenosis that is not listed",
+}
+"""what can be said of a territory for which no stenosis is listed"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Verdict:
     @property
     def words(self) -> str:
         """The verdict as one says it."""
-        return WORDS.get(self.given, self.given)
+        return (UNLISTED if self.ffr is None else WORDS).get(self.given, self.given)
 
     @property
     def obstructive(self) -> float:

@@ -13,6 +13,8 @@ _LEVEL = {
     "basal": "basal", "base": "basal", "mid": "mid", "middle": "mid", "medial": "mid", "midventricular": "mid",
     "midcavity": "mid", "apical": "apical", "distal": "apical",
 }  # fmt: skip
+LONGEST = 6
+"""characters of a number that may be a segment's, as 17.000"""
 _FILLING = {"wall", "segment", "seg", "aha", "ventricular", "cavity", "level", "no", "nr", "region", "s"}
 _PLACE = re.compile(r"(ant(?:ero|erior)?)?(inf(?:ero|erior)?)?(sept(?:al|um)?)?(lat(?:eral)?)?")
 SUMMARIES = {
@@ -28,6 +30,8 @@ def segment_of(text: str) -> int | None:
     """
     words = re.findall(r"[a-z]+|\d+(?:\.0+)?(?![\d.])", text.lower().replace("ö", "o"))
     if re.search(r"\d\.\d*[1-9]|^\s*[-−]\d", text):
+        return None
+    if any(w[0].isdigit() and len(w) > LONGEST for w in words):
         return None
     numbers = [int(float(w)) for w in words if w[0].isdigit()]
     named = [w for w in words if not w[0].isdigit() and w not in _FILLING]

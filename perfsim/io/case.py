@@ -311,6 +311,8 @@ def parse_case(text: str, source: str = "case", folder: Path | None = None) -> C
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; a thousand brackets in one another
+        raise InputError(f"{source}: holds a number too long, or lists nested too deep, to be read") from None
     try:
         case = Case.model_validate(raw)
     except ValidationError as error:
@@ -326,7 +328,10 @@ def _located(case: Case, source: str, folder: Path) -> Case:
         for key, path in files.items():
             if path is None:
                 continue
-            full = (folder / path.expanduser()).absolute()
+            try:
+                full = (folder / path.expanduser()).absolute()
+            except RuntimeError:
+                raise InputError(f"{source}: {section}.{key}: there is no home folder for {path}") from None
             if not full.is_file():
                 raise InputError(f"{source}: {section}.{key}: there is no file {full}")
             setattr(getattr(case, section), key, full)

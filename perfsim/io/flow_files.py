@@ -16,6 +16,11 @@ def read_flow(path: str | Path) -> FlowCase | LumpedCase:
     readers: dict[str, Callable[[Path], FlowCase | LumpedCase]] = {
         ".toml": read_flow_toml, ".yaml": read_openbf, ".yml": read_openbf, ".json": read_svzerod_lumped,
     }  # fmt: skip
+    if path.suffix.lower() == ".in":
+        raise InputError(
+            f"{path}: svOneDSolver's trees are not marched as they are: write a network first, "
+            f"`perfsim export {path.name} {path.stem}.yaml --flow ...`"
+        )
     if path.suffix.lower() not in readers:
         raise InputError(f"{path}: {path.suffix or 'no ending'} is none of {', '.join(readers)}")
     return readers[path.suffix.lower()](path)

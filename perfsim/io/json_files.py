@@ -23,8 +23,10 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path), object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
-    except RecursionError:
-        raise InputError(f"{path}: nested too deep to be read") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: holds a number too long, or lists nested too deep, to be read") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no object of names and values")
     return content

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from perfsim._results import InputError
+from perfsim._results import RESULTS, InputError, SimulationError
 from perfsim.io.flow_case import FlowUnits, refuse_twice, refuse_unknown
 from perfsim.io.json_files import read_json
 from perfsim.io.svzerod_units import RESISTORS, units_of
@@ -80,7 +80,9 @@ class ZeroDimensionalModel:
             forest, network, jnp.asarray(self.R), jnp.asarray(self.S), inlet_flow=jnp.asarray(self.inflow),
             outlets=LumpedOutlets(self.resistance, self.distal_pressure, np.zeros(len(self.resistance))),
         )  # fmt: skip
-        p, _ = solve_network(system, forest, Steady())
+        p, done = solve_network(system, forest, Steady())
+        if int(done.result) != RESULTS.successful:
+            raise SimulationError(f"the flow in this network was not found: {RESULTS(int(done.result)).message}")
         pressure = np.asarray(p[forest.contracted[network.inlets]]) * MMHG
         flow = np.asarray(system.outlet_flow(p)) / 6e7
         names = network.inlet_names, network.outlet_names
@@ -131,6 +133,12 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
         if "outlet" in bc:
             values_ = condition(conditions, bc["outlet"], ("RESISTANCE", "RCR", "CORONARY", "PRESSURE"))
             outlets.append(i)
+            for k in RESISTORS:
+                if k in values_ and not 0.0 <= _mean(values_, k) < np.inf:
+                    raise InputError(
+                        f"boundary condition {bc['outlet']!r}: {k} is {_mean(values_, k):.4g}, but a resistance is "
+                        "finite and not negative"
+                    )
             resistance.append(sum(_mean(values_, k) for k in RESISTORS if k in values_))
             distal.append(sum(_mean(values_, k) for k in ("Pd", "P_v", "P") if k in values_))
     if not inlets or not outlets:

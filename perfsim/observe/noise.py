@@ -1,5 +1,6 @@
 """How far a measurement may lie from what was there."""
 
+from perfsim._outcome import is_traced
 from perfsim._results import InputError
 
 import equinox as eqx
@@ -28,6 +29,17 @@ class Noise(eqx.Module):
     """lower Cholesky factor of the correlation matrix, see `correlation_factor`"""
     freedom: Float[Array, ""] | None = None
     """ν of Student's t, for data with outliers; None: normal"""
+
+    def __check_init__(self):
+        """Refuse deviations that are none; under `jit` nothing can be refused."""
+        if is_traced((self.relative, self.absolute)):
+            return
+        relative, absolute = np.asarray(self.relative), np.asarray(self.absolute)
+        if not (np.all((relative >= 0.0) & np.isfinite(relative)) and np.all(absolute >= 0.0)):
+            raise InputError(
+                f"the noise has the relative part {relative.min():.4g} and the absolute part {absolute.min():.4g}: "
+                "give standard deviations that are not negative"
+            )
 
     def deviation(self, m: Float[Array, "*data"]) -> Float[Array, "*data"]:
         """σ(m)."""

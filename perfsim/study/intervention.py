@@ -2,7 +2,7 @@
 
 from perfsim._results import InputError
 from perfsim.coupling import Simulation, bridge
-from perfsim.network import Lesions, join, vessel_into
+from perfsim.network import join, stenosis, vessel_into
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ import numpy as np
 
 CLOSED = 0.03
 """throat of an occlusion, d/D: flow falls by a factor of a million"""
+WIDEST, LONGEST = 0.02, 1.0
+"""[m] beyond which a graft's number is in another unit"""
 
 
 def dilate(sim: Simulation, branch: str, start: float, end: float, residual: float = 0.0) -> Simulation:
@@ -17,8 +19,13 @@ def dilate(sim: Simulation, branch: str, start: float, end: float, residual: flo
 
     The reference is the straight line between the healthy lumens at the two ends of the stretch; lesions centered
     within it are removed, and lumens already wider are kept. Arguments: `residual`, the diameter reduction that a
-    balloon leaves there. Raises `InputError` for an unknown branch or a stretch that does not lie on it.
+    balloon leaves there, 0.3 for 30 %. Raises `InputError` for an unknown branch, a stretch that does not lie on it, or
+    a reduction that a balloon cannot leave.
     """
+    if not 0.0 <= residual < 1.0:
+        raise InputError(
+            f"residual is {residual:.4g}: give the diameter reduction that is left, at least 0 and below 1"
+        )
     network, index = sim.network, _branch(sim, branch)
     on = np.flatnonzero(np.asarray(network.branch) == index)
     s = np.asarray(network.coordinate)
@@ -38,18 +45,23 @@ def dilate(sim: Simulation, branch: str, start: float, end: float, residual: flo
 
 
 def occlude(sim: Simulation, branch: str, position: float, length: float = 5e-3) -> Simulation:
-    """Close a branch at `position` [m along it] (to 3 % of its diameter: what is left carries next to nothing)."""
-    index, old = _branch(sim, branch), sim.lesions
-    plug = Lesions(jnp.array([position]), jnp.array([length]), jnp.array([CLOSED]), jnp.array([index]))
-    return eqx.tree_at(lambda s: s.lesions, sim, join(old, plug))
+    """Close a branch at `position` [m along it] (to 3 % of its diameter: what is left carries next to nothing).
+
+    Raises `InputError` for an unknown branch, a position that does not lie on it, or a length that is not positive.
+    """
+    plug = stenosis(sim.network, branch, position, 1.0 - CLOSED, length)
+    return eqx.tree_at(lambda s: s.lesions, sim, join(sim.lesions, plug))
 
 
 def graft(sim: Simulation, branch: str, position: float, *, diameter: float, length: float) -> Simulation:
     """Bypass to a branch, sewn on at `position` [m along it], from the aorta (the branch's own inlet).
 
     A straight tube: Poiseuille's resistance 128 μ L/(π D⁴) with the simulation's viscosity. Arguments: `diameter` and
-    `length` [m]. Raises `InputError` for an unknown branch, or a position that does not lie on it.
+    `length` [m]. Raises `InputError` for an unknown branch, a position that does not lie on it, or a tube that is none.
     """
+    for name, value, most in (("diameter", diameter, WIDEST), ("length", length, LONGEST)):
+        if not 0.0 < value <= most:
+            raise InputError(f"a graft's {name} is {value:.4g} m: it must be positive and at most {most:g} m")
     node = _node_on(sim, branch, position)
     inlet = sim.network.inlets[sim.network.root[vessel_into(sim.network)[node]]]
     mu = float(sim.viscosity(jnp.asarray(diameter)))

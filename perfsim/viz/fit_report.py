@@ -83,7 +83,7 @@ def comparison_rows(compared: Sequence[Comparison]) -> tuple[list[str], list[lis
     header += ["MFR", "fitted"] * reserve
     for c in compared:
         numbers = [x for state in states for x in (c.measured[state], c.fitted[state])] + list(c.mfr) * reserve
-        place = f"{c.place} territory" if c.kind == "territory" else c.place
+        place = f"{c.place} territory, of what was measured" if c.kind == "territory" else c.place
         rows.append([place, *(f"{x:.2f}" if np.isfinite(x) else "–" for x in numbers)])
     return header, rows
 
