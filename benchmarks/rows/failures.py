@@ -1,15 +1,13 @@
 """Failures that cannot be missed."""
 
 import functools
-from pathlib import Path
 
 import perfsim
 
-from rows.row import Found, Rows
+from rows.row import ROOT, Found, Rows
 
 perfsim.enable_x64()
 perfsim.enable_compile_cache()
-ROOT = Path(__file__).resolve().parents[2]
 ROWS = Rows()
 row = ROWS.add
 STATES = ("rest", "hyperemia")

@@ -8,11 +8,10 @@ import perfsim
 from perfsim._results import InputError
 
 import numpy as np
-from rows.row import Found, Rows
+from rows.row import ROOT, Found, Rows
 
 perfsim.enable_x64()
 perfsim.enable_compile_cache()
-ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases"
 CODE = ("perfsim/io", "perfsim/flow/pulsatile", "perfsim/network", "tests/cases")
 ROWS = Rows()

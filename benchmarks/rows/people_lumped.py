@@ -9,11 +9,10 @@ import perfsim
 from perfsim._results import InputError
 
 import numpy as np
-from rows.row import Found, Rows
+from rows.row import ROOT, Found, Rows
 
 perfsim.enable_x64()
 perfsim.enable_compile_cache()
-ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases"
 SHARED = ROOT.parent / "shared" / "data" / "flow1d"
 CODE = ("perfsim/flow/lumped", "perfsim/io/svzerod.py", "perfsim/io/svzerod_lumped.py", "perfsim/io/flow_case.py")

@@ -12,9 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rows.row import Found, Rows
+from rows.row import ROOT, Found, Rows
 
-ROOT = Path(__file__).resolve().parents[2]
 ROWS = Rows()
 row = ROWS.add
 CODE = (

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import perfsim
 
-from rows.row import Found, Rows
+from rows.row import ROOT, Found, Rows
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(ROOT / "tests"))
 perfsim.enable_x64()
 perfsim.enable_compile_cache()
 ROWS = Rows()

@@ -11,9 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from rows.row import Found, Rows
+from rows.row import ROOT, Found, Rows
 
-ROOT = Path(__file__).resolve().parents[2]
 ROWS = Rows()
 row = ROWS.add
 

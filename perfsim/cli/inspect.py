@@ -277,20 +277,20 @@ def _zero_dimensional(path: Path) -> list[str]:
     try:
         model = read_svzerod(path)  # a steady network, without loading jax
     except InputError:
-        return [_pulsatile(path)]
+        return _pulsatile(path)
     said = f"svZeroD network: {len(model.R)} vessels, {len(model.inflow)} inlet(s), {len(model.resistance)} outlets"
     return [said, *(f"note: {note}" for note in model.notes)]
 
 
-def _pulsatile(path: Path) -> str:
+def _pulsatile(path: Path) -> list[str]:
     """What svZeroD's network for `perfsim flow` holds. Raises `InputError` where that cannot read it either."""
     from perfsim.io.flow_files import read_flow
     from perfsim.io.json_files import read_json
 
-    read_flow(path)
-    content = read_json(path)
+    case, content = read_flow(path), read_json(path)
     kinds = ", ".join(sorted({b["bc_type"] for b in content["boundary_conditions"]}))
-    return f"svZeroD network for perfsim flow: {len(content['vessels'])} vessels, ends of the types {kinds}"
+    said = f"svZeroD network for perfsim flow: {len(content['vessels'])} vessels, ends of the types {kinds}"
+    return [said, *(f"note: {note}" for note in case.notes)]
 
 
 def convert_tree(source: Path, target: Path, overwrite: bool) -> None:

@@ -23,9 +23,9 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path), object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: holds a number too long, or lists nested too deep, to be read") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no object of names and values")

@@ -60,7 +60,8 @@ class ZeroDimensionalModel:
     def solve(self) -> tuple[dict[str, float], dict[str, float]]:
         """Mean (inlet pressure by inlet vessel, outlet flow by outlet vessel), in the file's own units.
 
-        Raises `InputError` where stenoses make the mean depend on how the flow varies in time.
+        Raises `InputError` where stenoses make the mean depend on how the flow varies in time, and `SimulationError`
+        where the flow is not found.
         """
         if not self.steady and (self.S != 0).any():
             name = self.vessel_names[int(np.argmax(self.S != 0))]
@@ -133,13 +134,14 @@ def _model(case: dict[str, Any]) -> ZeroDimensionalModel:
         if "outlet" in bc:
             values_ = condition(conditions, bc["outlet"], ("RESISTANCE", "RCR", "CORONARY", "PRESSURE"))
             outlets.append(i)
-            for k in RESISTORS:
-                if k in values_ and not 0.0 <= _mean(values_, k) < np.inf:
+            given = {k: _mean(values_, k) for k in RESISTORS if k in values_}
+            for k, value in given.items():
+                if not 0.0 <= value < np.inf:
                     raise InputError(
-                        f"boundary condition {bc['outlet']!r}: {k} is {_mean(values_, k):.4g}, but a resistance is "
-                        "finite and not negative"
+                        f"boundary condition {bc['outlet']!r}: {k} is {value:.4g}, but a resistance is finite and not "
+                        "negative"
                     )
-            resistance.append(sum(_mean(values_, k) for k in RESISTORS if k in values_))
+            resistance.append(sum(given.values()))
             distal.append(sum(_mean(values_, k) for k in ("Pd", "P_v", "P") if k in values_))
     if not inlets or not outlets:
         raise InputError("needs at least one FLOW inlet and one resistive outlet")
