@@ -10,7 +10,7 @@ from perfsim.coupling.beat import pulsed
 from perfsim.coupling.methods import TissueMethod, own_start, posed
 from perfsim.coupling.newton_krylov import solve_coupled
 from perfsim.coupling.pulsatile import Pulsatile
-from perfsim.coupling.simulation import Simulation, State
+from perfsim.coupling.simulation import Simulation, State, check_values
 from perfsim.coupling.solution import Perfusion, Solution, check
 from perfsim.coupling.system import VesselFlowLaw, state_vessels, vessel_laws
 from perfsim.darcy import FiniteVolumes
@@ -71,6 +71,8 @@ def attempt(
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
+    _check_kinds(sim, flow, states, near)
+    check_values(sim)
     known = [s.name for s in sim.states]
     names = tuple(known) if states is None else (states,) if isinstance(states, str) else tuple(states)
     for name in names:
@@ -145,6 +147,19 @@ def solve_states(
     known = None if starts[0] is None else jnp.stack(starts)
     found = jax.lax.map(lambda each: solve(*each), (stacked, known))
     return tuple(jax.tree.map(lambda x, k=k: x[k], found) for k in range(len(states)))
+
+
+def _check_kinds(sim, flow, states, near) -> None:
+    """Raise `InputError` for what is no simulation, no solver, no name of a state, no solution."""
+    if not isinstance(sim, Simulation):
+        hint = ": pass its `sim`" if hasattr(sim, "sim") else ""
+        raise InputError(f"simulate takes a Simulation, not a {type(sim).__name__}{hint}")
+    if not isinstance(flow, Steady | Pulsatile):
+        raise InputError(f"flow is a {type(flow).__name__}: give Steady(...) or pulsatile(sim)")
+    if not (states is None or isinstance(states, str) or all(isinstance(s, str) for s in states)):
+        raise InputError(f"states is {states!r}: give the name of a state, or several")
+    if not (near is None or isinstance(near, Solution)):
+        raise InputError(f"near is a {type(near).__name__}: give what simulate returned")
 
 
 def _check_size(sim: Simulation, near: Solution, names: tuple[str, ...]) -> None:

@@ -242,6 +242,41 @@ def check_inputs(sim: Simulation) -> Simulation:
     return sim
 
 
+def check_values(sim: Simulation) -> None:
+    """Raise `InputError` for arrays that do not fit the network or the wall, and, where they hold numbers, for
+    pressures that drive nothing, tissue without weight, tone and lumens of stenoses that are none.
+    """
+    lesions, tissue = sim.lesions, sim.tissue
+    sizes = {f"lesions.{n}": (getattr(lesions, n), len(lesions.branch)) for n in ("center", "length", "throat")}
+    positive = {"lesions.length": lesions.length}
+    if tissue is not None and sim.volumes is not None:
+        sizes |= {
+            "tissue.tone": (tissue.tone, len(tissue.territory_names)),
+            "tissue.terminal_tone": (tissue.terminal_tone, len(sim.network.terminals)),
+            "tissue.transmural": (tissue.transmural, len(sim.volumes.volume)),
+        }
+        positive |= {"tissue.tone": tissue.tone, "tissue.density": tissue.density}
+    for name, (value, count) in sizes.items():
+        if np.shape(value) != (count,):
+            raise InputError(f"{name} has the shape {list(np.shape(value))}: it must hold {count} numbers")
+    for state in sim.states:
+        if np.shape(state.aortic_pressure) != ():
+            shape = list(np.shape(state.aortic_pressure))
+            raise InputError(f"state {state.name!r}: aortic_pressure has the shape {shape}: it must be one number [Pa]")
+    if is_traced((positive, sim.states)):
+        return
+    for name, value in positive.items():
+        if np.size(value) and np.min(value) <= 0.0:  # NaN is a solve's own failure
+            raise InputError(f"{name} is {np.min(value):.4g}: it must be positive")
+    for state in sim.states:
+        back = max(np.max(state.back_pressure_epi), np.max(state.back_pressure_endo))
+        if float(state.aortic_pressure) <= back:
+            raise InputError(
+                f"state {state.name!r}: an aortic pressure of {float(state.aortic_pressure):.4g} Pa over a back "
+                f"pressure of {back:.4g} Pa drives no blood: pressures are in Pa (1 mmHg is 133.3 Pa)"
+            )
+
+
 def default_states() -> tuple[State, ...]:
     """Rest and hyperemia of the healthy heart (see `physiology`)."""
     p = physiology

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from perfsim._outcome import is_traced
 from perfsim._results import InputError
 from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, simulate
 from perfsim.darcy import FiniteVolumes
@@ -9,7 +10,7 @@ from perfsim.flow import Steady
 from perfsim.inverse.blocks import Block, Free, block
 from perfsim.inverse.fields import FieldBlock, ToneField
 from perfsim.inverse.model import Model
-from perfsim.observe import Imaging, Measurement
+from perfsim.observe import Measurement
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -102,8 +103,8 @@ def problem(
         for state in measurement.needs:
             if state not in known:
                 raise InputError(f"a measurement is of the state {state!r}; the simulation has {', '.join(known)}")
-        if isinstance(measurement, Imaging):
-            measurement.check_size(sim.parts()[0])
+        if not is_traced((measurement, sim)):
+            measurement.check(sim)
     _refuse_twice(free)
     model = Model(sim, tuple(data))
     blocks: list[Block | FieldBlock] = []

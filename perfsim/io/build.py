@@ -74,6 +74,10 @@ def read_anatomy(case: Case) -> tuple[Wall, VesselNetwork, list[str]]:
             if place is not None:
                 _check_place(trunks, t.branch, place, f"treatment[{k}]")
     _check_territories(case, territory_of_branches(trunks)[1])
+    for inlet in case.tree.shares:
+        if inlet not in trunks.inlet_names:
+            hint = meant(inlet, trunks.inlet_names, f"this tree has {', '.join(trunks.inlet_names)}")
+            raise InputError(f"tree.shares: there is no inlet {inlet!r}: {hint}")
     return wall, trunks, seen + notes
 
 

@@ -75,6 +75,10 @@ class Anatomy(Section):
 
     @model_validator(mode="after")
     def _all_or_none(self):
+        if self.labels is None:
+            for key in ("label_values", "orientation"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} says how labels are read, but there are none: name the file, or remove it")
         if self.mesh is not None:
             if self.guide_points is None:
                 raise ValueError(
@@ -110,6 +114,12 @@ class Vessels(Section):
                 'a left tree leaves the inferior wall without its artery: say missing = ["RCA"], and the embedded one '
                 "is fitted on"
             )
+        if self.left is None:
+            for key in ("unit", "names", "missing"):
+                if getattr(self, key):
+                    raise ValueError(
+                        f"{key} speaks of a tree from a file, but there is none: name it as left, or remove it"
+                    )
         return self
 
 
@@ -121,6 +131,13 @@ class Tree(Section):
     exponent: Annotated[float, Field(ge=2.0, le=3.5)] = 7 / 3
     shares: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=dict)
     reference_diameter: Annotated[float, quantity("length", 40, 100, "um")] = physiology.REFERENCE_DIAMETER
+
+    @model_validator(mode="after")
+    def _whole(self):
+        total = sum(self.shares.values())
+        if self.shares and abs(total - 1.0) > 1e-6:
+            raise ValueError(f"shares sum to {total:.4g}: they must sum to 1")
+        return self
 
 
 class Mesh(Section):

@@ -64,6 +64,17 @@ def _table(path: Path) -> np.ndarray:
     if len(rows) < 2:
         raise InputError(f"{path}: {len(rows)} points; a tree needs at least two")
     table = np.array(rows)
+    for column, what in ((0, "id"), (6, "parent")):
+        odd = np.flatnonzero(np.isfinite(table[:, column]) & (table[:, column] != np.round(table[:, column])))
+        if len(odd):
+            raise InputError(
+                f"{path}: point row {odd[0] + 1} has the {what} {table[odd[0], column]:g}: use whole numbers"
+            )
+    outside = np.flatnonzero(table[:, 6] < -1)
+    if len(outside):
+        raise InputError(
+            f"{path}: point row {outside[0] + 1} has the parent {table[outside[0], 6]:g}: a point without one has -1"
+        )
     bad = np.flatnonzero(~np.isfinite(table).all(1))
     if len(bad):
         raise InputError(

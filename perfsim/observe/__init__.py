@@ -6,7 +6,15 @@ from perfsim.observe.measurements import Cuff, Imaging, Measurement, Scan, Wire
 from perfsim.observe.noise import Noise, correlation_factor
 from perfsim.observe.polar import PolarMap
 from perfsim.observe.pose import LongAxis, Pose
-from perfsim.observe.pressure import RECOVERY, branch_ends, ffr, lesion_sites, mean_terminal_pressure, vessel_at
+from perfsim.observe.pressure import (
+    RECOVERY,
+    branch_ends,
+    check_vessel,
+    ffr,
+    lesion_sites,
+    mean_terminal_pressure,
+    vessel_at,
+)
 from perfsim.observe.segments import Segments
 from perfsim.observe.surroundings import BloodPool, fractions
 from perfsim.observe.territory import (
@@ -44,6 +52,7 @@ __all__ = [
     "aha17",
     "behind",
     "branch_ends",
+    "check_vessel",
     "correlation_factor",
     "endo_epi",
     "ffr",

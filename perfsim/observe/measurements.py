@@ -7,12 +7,13 @@ from perfsim.coupling import Simulation, Solution
 from perfsim.darcy import ControlVolumes
 from perfsim.observe.noise import Noise
 from perfsim.observe.pose import Pose
-from perfsim.observe.pressure import ffr
+from perfsim.observe.pressure import check_vessel, ffr
 from perfsim.observe.views import EachVolume, View
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 
@@ -31,6 +32,14 @@ class Measurement(eqx.Module):
     def predict(self, sim: Simulation, solution: Solution) -> Array:
         """What it would read of a solution, in the shape of `value`."""
 
+    def check(self, sim: Simulation) -> None:
+        """Raise `InputError` where it cannot be of this simulation, or holds no number that could be fitted."""
+        value = np.asarray(self.value)
+        if np.isinf(value).any():
+            raise InputError(f"a {type(self).__name__} holds an infinite value: give NaN where nothing was measured")
+        if not np.isfinite(value).any():
+            raise InputError(f"a {type(self).__name__} holds no number: leave it out")
+
     def residual(self, sim: Simulation, solution: Solution) -> Float[Array, " data"]:
         """Model minus measurement in standard deviations, zero where nothing was measured."""
         return jnp.atleast_1d(self.noise.residual(self.predict(sim, solution), self.value))
@@ -48,6 +57,10 @@ class Imaging(Measurement):
     @abc.abstractmethod
     def size(self) -> int:
         """Data of one map."""
+
+    def check(self, sim: Simulation) -> None:
+        self.check_size(sim.parts()[0])
+        super().check(sim)
 
     def check_size(self, volumes: ControlVolumes) -> None:
         """Raises `InputError` where there are not as many data as the view shows of a wall."""
@@ -121,6 +134,10 @@ class Wire(Measurement):
     @property
     def needs(self):
         return (self.state,)
+
+    def check(self, sim):
+        check_vessel(sim.network, self.vessel)
+        super().check(sim)
 
     def predict(self, sim, solution):
         return ffr(solution[self.state])[self.vessel]

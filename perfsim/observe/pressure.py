@@ -19,6 +19,13 @@ def ffr(state: Perfusion) -> Float[Array, " vessels"]:
     return state.static_pressure / state.aortic_pressure
 
 
+def check_vessel(network: VesselNetwork, vessel) -> None:
+    """Raise `InputError` for what is no vessel of a network: another's number would be read instead (host)."""
+    count, number = len(network.tail), np.asarray(vessel)
+    if number.shape != () or not np.issubdtype(number.dtype, np.integer) or not 0 <= number < count:
+        raise InputError(f"vessel {number}: the network has the vessels 0 to {count - 1}")
+
+
 def vessel_at(network: VesselNetwork, branch: str, position: float) -> int:
     """The vessel of a branch that reaches the arc length `position` [m], or its last vessel (host)."""
     if branch not in network.branch_names:

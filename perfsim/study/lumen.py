@@ -4,7 +4,7 @@ from perfsim._results import RESULTS, SimulationError
 from perfsim.coupling import Simulation, linearize, simulate
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
-from perfsim.observe import ffr
+from perfsim.observe import check_vessel, ffr
 
 import equinox as eqx
 import jax
@@ -21,9 +21,10 @@ def sensitivity(sim: Simulation, vessel: int) -> Float[Array, " vessels"]:
 
     The radius is that of the open lumen, after what lesions take away. One reverse pass, by the programs that fits use
     (host). Only measured lumens matter directly; the radii of grown vessels follow from the radius law. Raises
-    `SimulationError` if the solve fails, or that of its derivative.
+    `SimulationError` if the solve fails, or that of its derivative, and `InputError` for a vessel that is not there.
     """
 
+    check_vessel(sim.network, vessel)
     found = simulate(sim, states="hyperemia").hyperemia
     slope = linearize(sim, "hyperemia", found, Steady(given=True), FiniteVolumes())
     at, rest = eqx.partition(found, eqx.is_inexact_array)
