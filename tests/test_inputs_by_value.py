@@ -306,7 +306,11 @@ def test_case_by_value_and_again():
         ('[vessels]\nleft = "a.swc"', 'missing = ."RCA".'), ('[tissue]\ntone_map = "no.nii"', "there is no file"),
         ("[fit]\nnoise = 0.0", "noise"), ("[tree]\nexponent = 3.6", "exponent"), ("[tree]\nterminal = 5", "terminals"),
         ('[anatomy]\ndominance = "both"', "'both' is not one of right, left, co"),
-        ("[tree]\nshares = { LM = 1.2 }", "shares"), ("[[stenosis]]\nbranch = 'LAD'", "missing"),
+        ("[tree]\nshares = { LM = 1.2 }", "shares"), ("[tree]\nshares = { LM = 0.5, RCA = 0.4 }", "shares sum to 0.9"),
+        ("[anatomy]\nlabel_values = { wall = 1, cavity = 2, right_ventricle = 3 }", "label_values says how labels are"),
+        ('[anatomy]\norientation = "sform"', "orientation says how labels are read, but there are none"),
+        ('[vessels]\nunit = "mm"', "unit speaks of a tree from a file, but there is none"),
+        ('[vessels]\nmissing = ["RCA"]', "missing speaks of a tree"), ("[[stenosis]]\nbranch = 'LAD'", "missing"),
     ],
 )  # fmt: skip
 def test_cases_that_cannot_be(text, words):

@@ -72,6 +72,9 @@ def test_swc(write):
         ("1 2 0 0 0 1 2\n2 2 1 0 0 1 1", "none is a root"),
         ("1 2 0 0 0 1 -1\n2 2 1 0 0 1 -1", "no point is the parent"),
         ("1 2 0 0 0 1 -1\n", "1 points; a tree needs at least two"),
+        ("1 2 0 0 0 1 -1\n2.5 2 1 0 0 1 1", r"point row 2 has the id 2\.5: use whole numbers"),
+        ("1 2 0 0 0 1 -1\n2 2 1 0 0 1 1.2", r"point row 2 has the parent 1\.2: use whole numbers"),
+        ("1 2 0 0 0 1 -1\n2 2 1 0 0 1 -3", "point row 2 has the parent -3: a point without one has -1"),
     ],
 )
 def test_swc_that_is_no_tree(write, text, words):

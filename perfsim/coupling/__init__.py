@@ -20,6 +20,7 @@ from perfsim.coupling.simulation import (
     assemble,
     bridge,
     check_inputs,
+    check_values,
     default_states,
     network_only,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "certify",
     "check",
     "check_inputs",
+    "check_values",
     "coarsened",
     "couplings",
     "default_states",

@@ -1,6 +1,7 @@
 """`simulate`: from parameters to flow, one differentiable function."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from perfsim._maps import make_room
@@ -51,6 +52,7 @@ def simulate(
     derivatives (`check` names the members of a batch that failed). With `throw=False` the last iterate is returned,
     with its result in `counters.result` of its state.
     """
+    check_values(sim)
     found = attempt(sim, flow, tissue, states, near, throw=throw, precision=precision)
     return check(found) if throw and not is_traced(found) else found
 
@@ -71,8 +73,7 @@ def attempt(
     """
     flow = Steady() if flow is None else flow
     tissue = FiniteVolumes() if tissue is None else tissue
-    _check_kinds(sim, flow, states, near)
-    check_values(sim)
+    _check_kinds(flow, states, near)
     known = [s.name for s in sim.states]
     names = tuple(known) if states is None else (states,) if isinstance(states, str) else tuple(states)
     for name in names:
@@ -149,14 +150,12 @@ def solve_states(
     return tuple(jax.tree.map(lambda x, k=k: x[k], found) for k in range(len(states)))
 
 
-def _check_kinds(sim, flow, states, near) -> None:
-    """Raise `InputError` for what is no simulation, no solver, no name of a state, no solution."""
-    if not isinstance(sim, Simulation):
-        hint = ": pass its `sim`" if hasattr(sim, "sim") else ""
-        raise InputError(f"simulate takes a Simulation, not a {type(sim).__name__}{hint}")
+def _check_kinds(flow, states, near) -> None:
+    """Raise `InputError` for what is no solver, no name of a state, no solution."""
     if not isinstance(flow, Steady | Pulsatile):
         raise InputError(f"flow is a {type(flow).__name__}: give Steady(...) or pulsatile(sim)")
-    if not (states is None or isinstance(states, str) or all(isinstance(s, str) for s in states)):
+    several = () if states is None else (states,) if not isinstance(states, Sequence) else states
+    if not all(isinstance(s, str) for s in several):
         raise InputError(f"states is {states!r}: give the name of a state, or several")
     if not (near is None or isinstance(near, Solution)):
         raise InputError(f"near is a {type(near).__name__}: give what simulate returned")

@@ -25,6 +25,9 @@ from jaxtyping import Array, Float, Int
 if TYPE_CHECKING:
     from perfsim.coupling.compartments import Compartments
 
+LEAST_PRESSURE = 1e3
+"""aortic pressure [Pa] below which a number is in another unit"""
+
 
 class State(eqx.Module):
     """A physiological state."""
@@ -243,9 +246,14 @@ def check_inputs(sim: Simulation) -> Simulation:
 
 
 def check_values(sim: Simulation) -> None:
-    """Raise `InputError` for arrays that do not fit the network or the wall, and, where they hold numbers, for
-    pressures that drive nothing, tissue without weight, tone and lumens of stenoses that are none.
+    """Raise `InputError` for what is no simulation, and for values of one that make no sense.
+
+    These are arrays that do not fit the network or the wall and, outside of `jit`, pressures in another unit,
+    tissue without weight, tone that is not positive and stenoses without length.
     """
+    if not isinstance(sim, Simulation):
+        hint = ": pass its `sim`" if hasattr(sim, "sim") else ""
+        raise InputError(f"a Simulation is needed, not a {type(sim).__name__}{hint}")
     lesions, tissue = sim.lesions, sim.tissue
     sizes = {f"lesions.{n}": (getattr(lesions, n), len(lesions.branch)) for n in ("center", "length", "throat")}
     positive = {"lesions.length": lesions.length}
@@ -266,14 +274,15 @@ def check_values(sim: Simulation) -> None:
     if is_traced((positive, sim.states)):
         return
     for name, value in positive.items():
-        if np.size(value) and np.min(value) <= 0.0:  # NaN is a solve's own failure
-            raise InputError(f"{name} is {np.min(value):.4g}: it must be positive")
+        least = np.min(np.asarray(value), initial=np.inf)  # a jax array's own minimum would be traced under `jit`
+        if least <= 0.0:  # NaN is a solve's own failure
+            raise InputError(f"{name} is {least:.4g}: it must be positive")
     for state in sim.states:
-        back = max(np.max(state.back_pressure_epi), np.max(state.back_pressure_endo))
-        if float(state.aortic_pressure) <= back:
+        pressure = np.asarray(state.aortic_pressure)
+        if pressure < LEAST_PRESSURE:
             raise InputError(
-                f"state {state.name!r}: an aortic pressure of {float(state.aortic_pressure):.4g} Pa over a back "
-                f"pressure of {back:.4g} Pa drives no blood: pressures are in Pa (1 mmHg is 133.3 Pa)"
+                f"state {state.name!r}: an aortic pressure of {pressure:.4g} Pa is none: give it in Pa "
+                "(1 mmHg is 133.3 Pa)"
             )
 
 

@@ -111,14 +111,14 @@ def fit(
     after every step and from which an interrupted fit, of the same patient, data and parameters, goes on to the same
     answer. No step is taken to values whose solve failed.
 
-    Raises `InputError` for unknown names or states and for starting values out of bounds, and `SimulationError` for a
-    fit that does not converge; with `throw=False` the fit is returned as it ended, with its `result` and `message`.
+    Raises `InputError` for unknown names or states, starting values out of bounds and data without a number, and
+    `SimulationError` for a fit that does not converge; with `throw=False` the fit is returned as it ended, with its
+    `result` and `message`.
     """
+    _check_options(method, tolerance, max_steps)
     posed, names = problem(sim, data, free, prior=prior, flow=flow, tissue=tissue)
     few = min(posed.size, posed.data_size) <= FEW
     kind = method if method != "auto" else ("dense" if few else "krylov")
-    if kind not in ("dense", "krylov", "lbfgs"):
-        raise InputError(f"there is no method {method!r}: choose dense, krylov, lbfgs or auto")
     work = Work()
     history: list[tuple[int, float]] = []
 
@@ -155,3 +155,12 @@ def fit(
     if throw and not found.converged:
         raise SimulationError(f"the fit did not converge: {found.message}", found)
     return found
+
+
+def _check_options(method: str, tolerance: float, max_steps: int) -> None:
+    if method not in ("auto", "dense", "krylov", "lbfgs"):
+        raise InputError(f"there is no method {method!r}: choose dense, krylov, lbfgs or auto")
+    if not 0.0 < tolerance <= 1.0:
+        raise InputError(f"tolerance is {tolerance:g}: give a number of standard deviations above 0, 1 at most")
+    if max_steps < 1 or int(max_steps) != max_steps:
+        raise InputError(f"max_steps is {max_steps}: give a whole number from 1")

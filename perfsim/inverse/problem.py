@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from perfsim._outcome import is_traced
 from perfsim._results import InputError
-from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, simulate
+from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, check_values, simulate
 from perfsim.darcy import FiniteVolumes
 from perfsim.flow import Steady
 from perfsim.inverse.blocks import Block, Free, block
@@ -98,6 +98,7 @@ def problem(
     """The problem and the names of its parameters. Raises `InputError` for unknown or doubled names, groups, states."""
     if not data:
         raise InputError("there is nothing to fit: give at least one measurement")
+    check_values(sim)
     known = [s.name for s in sim.states]
     for measurement in data:
         for state in measurement.needs:

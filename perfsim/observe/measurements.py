@@ -39,6 +39,11 @@ class Measurement(eqx.Module):
             raise InputError(f"a {type(self).__name__} holds an infinite value: give NaN where nothing was measured")
         if not np.isfinite(value).any():
             raise InputError(f"a {type(self).__name__} holds no number: leave it out")
+        if np.any(np.isfinite(value) & (np.asarray(self.noise.absolute) == 0.0)):
+            raise InputError(
+                f"a {type(self).__name__} has a datum with a standard deviation of 0, which would outweigh all others: "
+                "give its noise an absolute part"
+            )
 
     def residual(self, sim: Simulation, solution: Solution) -> Float[Array, " data"]:
         """Model minus measurement in standard deviations, zero where nothing was measured."""
