@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-AREAS = ("trust", "people")
+AREAS = ("trust", "people", "core")
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from rows.row import Row, place  # noqa: E402

@@ -75,8 +75,8 @@ def test_patient_ffr(data):
     sim, state = patient_ffr.patient(data / "coronary" / "pressure_wire" / "P10.swc", 98 * MMHG, 4.3e-3 / 60)
     value = np.asarray(ffr(state))
     assert float(state.mass_defect) < 1e-12
-    assert value.min() == pytest.approx(0.6815, abs=0.002) and value.max() <= 1.0  # as on the day it was written
-    assert float(state.inlet_flow.sum()) * 6e7 == pytest.approx(417.2, rel=0.005)  # of the 451 that a healthy tree has
+    assert value.min() == pytest.approx(0.6895, abs=0.002) and value.max() <= 1.0  # as on the day it was written
+    assert float(state.inlet_flow.sum()) * 6e7 == pytest.approx(408.0, rel=0.005)  # of the 451 that a healthy tree has
     total = np.asarray(state.total_pressure)
     assert (np.diff(total[np.stack([sim.network.tail, sim.network.head])], axis=0) <= 0).all()
 

@@ -149,7 +149,11 @@ def test_a_field_that_is_not_finite_is_no_solution():
     """A potential without a gradient that is a number: NaN and a result, not the starting field."""
     start = jnp.ones(3)
     x, counters = minimize(
-        lambda x: Balance(x * jnp.nan, jnp.ones(())), lambda x, F, rtol: (-F, 1, True), start, jnp.ones(3), Steady()
+        lambda x: Balance(x * jnp.nan, jnp.ones(())),
+        lambda x, F, rtol, picard: (-F, 1, True),
+        start,
+        jnp.ones(3),
+        Steady(),
     )
     assert bool(jnp.all(jnp.isnan(x))) and int(counters.result) == RESULTS.not_finite and int(counters.newton) == 0
 

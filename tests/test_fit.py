@@ -278,7 +278,7 @@ def test_wrong_input_is_refused(patient, truth):
 
 
 def test_a_misfit_that_is_not_finite_is_named(patient, truth):
-    scan = by_segment(patient, truth, Noise(0.0, 0.0))  # residuals over nothing
+    scan = by_segment(patient, truth, Noise(0.0, 0.1, jnp.zeros((17, 17))))  # a correlation that is none
     fitted = fit(patient.nominal, [scan], FREE, throw=False)
     assert fitted.result is RESULTS.fit_not_finite and not fitted.converged and not fitted.failed
     with pytest.raises(perfsim.SimulationError, match="check data and noise for zeros"):

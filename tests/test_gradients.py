@@ -98,7 +98,7 @@ def test_gradient_matches_central_differences(readout, kind):
 
     exact = dot(where(gradient), d)
     # Richardson's extrapolation takes the truncation error of the difference below the tolerance that is tested
-    h = 5e-5
+    h = 2.5e-5 if kind == "stenosis position" else 5e-5  # which side branch a jet begins before turns over a vessel
     difference = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
     assert abs(exact) > 1e-6, "this readout does not see the parameter"
     assert exact == pytest.approx(difference, rel=1e-6)
@@ -165,7 +165,7 @@ def test_gradient_is_finite_at_degenerate_states(small_heart):
     gradient = adjoint(still, weights)
     for leaf in jax.tree.leaves(gradient):
         assert bool(jnp.all(jnp.isfinite(leaf)))
-    h = 1.0
+    h = 1e-3  # a vein begins to open: over 1 Pa its flow is no straight line
     moved = [eqx.tree_at(lambda s: s.states[1].aortic_pressure, still, jnp.asarray(2e3 + t)) for t in (h, -h)]
     slope = (float(total(seen(moved[0]))) - float(total(seen(moved[1])))) / (2 * h)
     assert float(gradient.states[1].aortic_pressure) == pytest.approx(slope, rel=1e-6)

@@ -78,7 +78,7 @@ def test_fluxes_on_edges_are_the_finite_volume_scheme(sim):
     p0, p = system.vessels.pressures(x[: links.nodes]), x[links.nodes :]
     flux = whole.fluxes(system, links, p0, p)
     out = whole.outflow(flux)
-    drained = system.drainage * (p - system.back_pressure)
+    drained = system.drained(p)
     lumped = jnp.zeros(links.nodes).at[system.vessels.outlet].add(system.vessels.outlet_flow(p0))
     free = ~np.asarray(jnp.append(system.vessels.fixed, jnp.zeros(len(p), bool)))
     expected = gradient(system, links, x)

@@ -5,7 +5,17 @@ import itertools
 from perfsim.blood import ConstantViscosity
 from perfsim.flow import LumpedOutlets, NoLoss, Steady, friction, solve_network, vessel_system
 from perfsim.flow.bridges import Bridges
-from perfsim.flow.edges import supply, supply_conductance, vessel_conductance, vessel_flow
+from perfsim.flow.edges import (
+    LEAK,
+    STEEPEST,
+    drain,
+    drain_slope,
+    supply,
+    supply_conductance,
+    vessel_chord,
+    vessel_conductance,
+    vessel_flow,
+)
 from perfsim.flow.stenosis import JetExpansion, StaticJunctions, YoungTsai, _squared_excess, full_lumen
 from perfsim.network import VesselNetwork, branch_table, contract
 from perfsim.units import ML_MIN, MMHG
@@ -29,9 +39,9 @@ def tube(radius, length=2e-3) -> VesselNetwork:
     )  # fmt: skip
 
 
-def law(kind, network, **options):
+def law(kind, network):
     viscous = friction(network.lumen, network.length, ConstantViscosity(MU))
-    return viscous, kind(network, branch_table(network), network.lumen, network.length, viscous, **options)
+    return viscous, kind(network, branch_table(network), network.lumen, network.length, viscous)
 
 
 def test_friction_of_a_taper_by_quadrature():
@@ -83,13 +93,68 @@ def test_a_jet_mixes_out_as_its_equations_say():
             e += 1e-3 / steps * (-e / lam - slope)
         exit_velocity.append(u1 + np.sqrt(max(e, 0) ** 3 / (max(e, 0) + w) + w**2) - w)
     assert float(found.S.sum()) == pytest.approx(1.52 * RHO * total, rel=0.01)
-    np.testing.assert_allclose(found.velocity, exit_velocity, rtol=0.01)
-    borda = 0.5 * 1.52 * RHO * (1 / (np.pi * 0.8e-3**2) - 1 / (np.pi * 1.5e-3**2)) ** 2
-    assert 0.6 * borda < float(found.S.sum()) < 1.05 * borda
+    assert 0.6 * borda(0.8, 1.5) < float(found.S.sum()) < 1.05 * borda(0.8, 1.5)
     assert float(law(JetExpansion(), tube(np.full(9, 1.5e-3)))[1].S.sum()) == 0.0
-    mixed = law(JetExpansion(), network, mixed=jnp.arange(len(radius) - 1) == 30)[1]
-    assert float(mixed.velocity[30]) == pytest.approx(1 / (np.pi * radius[31] ** 2), rel=1e-9)
-    assert float(mixed.S[31:].sum()) < 1e-3 * float(mixed.S.sum()) and float(mixed.S[30]) > float(found.S[30])
+    core = (
+        found.velocity + found.jet.along(branch_table(network), found.velocity, found.S, jnp.ones(len(radius) - 1))[0]
+    )
+    np.testing.assert_allclose(core, exit_velocity, rtol=0.01)
+
+
+def borda(throat: float, lumen: float) -> float:
+    """½ρK_t (1/A_s - 1/A₀)² of radii in mm."""
+    return 0.5 * 1.52 * RHO * (1 / (np.pi * (throat * MM) ** 2) - 1 / (np.pi * (lumen * MM) ** 2)) ** 2
+
+
+def lesion(behind: int, widening=1) -> np.ndarray:
+    """Radii [m] every 2 mm: 20 mm, a lesion of 10 mm, then so many vessels."""
+    down, up = np.linspace(1.5, 0.75, 6)[1:], np.linspace(0.75, 1.5, widening + 1)[1:]
+    return MM * np.concatenate([np.full(11, 1.5), down, np.full(5, 0.75), up, np.full(behind, 1.5)])
+
+
+def test_a_loss_is_charged_where_the_lumen_widens():
+    """Nothing is lost or gained by it: the sum stays; what mixes behind a branch's end is charged before it."""
+    totals = []
+    for behind in (1, 3, 10, 100):
+        network = tube(lesion(behind))
+        found = law(JetExpansion(), network)[1]
+        totals.append(float(found.S.sum()))
+        assert float(found.S[20]) == pytest.approx(totals[-1], rel=1e-6)  # the one vessel that widens
+        assert float(found.jet.waiting[-1]) > 0.9 * np.exp(-2 * 2 * behind / (8 * 3.0))
+    np.testing.assert_allclose(totals, totals[-1], rtol=0.02)
+    assert totals[-1] == pytest.approx(borda(0.75, 1.5), rel=0.1)
+
+
+def test_pressure_recovers_as_the_jet_mixes():
+    """Static pressure is p0 - ½ρα(Qu + J)² + M: far behind it is that of a full lumen, in the jet by the march."""
+    network, Q = tube(lesion(100, 5)), 150 * ML_MIN
+    found = law(JetExpansion(), network)[1]
+    J, M = found.jet.along(branch_table(network), found.velocity, found.S, jnp.full(len(network.tail), Q))
+    charged = np.cumsum(np.asarray(found.S)) * Q**2
+    assert (np.asarray(M) >= 0).all() and (np.asarray(M) <= charged + 1e-9).all()
+    lost = charged - np.asarray(M)
+    assert (np.diff(lost) >= -1e-9 * charged[-1]).all()  # it is lost on the way, never regained
+    assert float(M[-1]) < 1e-6 * charged[-1] and float(J[-1]) < 1e-3 * Q * float(found.velocity[-1])
+    assert float(M[25]) == pytest.approx(
+        0.5 * 1.52 * RHO * float(J[25]) ** 2, rel=0.03
+    )  # what a decaying jet still has
+    half = found.jet.along(branch_table(network), found.velocity, found.S, jnp.full(len(network.tail), 0.5 * Q))
+    np.testing.assert_allclose(half[1], 0.25 * np.asarray(M), rtol=1e-9)
+    back = found.jet.along(branch_table(network), found.velocity, found.S, jnp.full(len(network.tail), -Q))
+    assert float(back[0].max()) < 1e-6 and float(jnp.abs(back[1]).max()) == 0.0
+
+
+def test_a_jet_is_that_of_the_flow_through_its_throat():
+    """A side branch takes half of the flow behind the lesion, or a graft adds as much: the jet's excess stays."""
+    network, Q = tube(lesion(100, 5)), 150 * ML_MIN
+    found, n = law(JetExpansion(), network)[1], len(network.tail)
+    same = found.jet.along(branch_table(network), found.velocity, found.S, jnp.full(n, Q))
+    for factor in (0.5, 2.0, 1e-3):
+        flow = jnp.where(jnp.arange(n) < 30, Q, factor * Q)
+        J, M = found.jet.along(branch_table(network), found.velocity, found.S, flow)
+        np.testing.assert_allclose(M, same[1], rtol=1e-6, atol=1e-9)
+        rounding = 0.02 * float(found.velocity[30]) * max(factor, 1.0) * Q
+        assert float(J[30]) == pytest.approx(float(same[0][30]), abs=1.5 * rounding)
 
 
 def test_rounded_square():
@@ -110,6 +175,22 @@ def test_no_loss_and_static_junctions():
     np.testing.assert_allclose(full_lumen(flipped, flipped.lumen), 1 / A[1])
 
 
+def test_veins_are_starling_resistors():
+    """Open from 1 mmHg on; closed but for a leak below 0, where no drop drives no flow; twice differentiable, rising."""
+    drop = jnp.array([1.0, 1.5, 10.0])
+    np.testing.assert_allclose(drain(drop), drop, rtol=1e-15)
+    assert drain_slope(drop).tolist() == [1.0, 1.0, 1.0]
+    np.testing.assert_allclose(drain(jnp.array([0.0, -1.0, -15.0])), [0.0, -LEAK, -15 * LEAK], rtol=1e-12)
+    assert float(drain(jnp.array(0.5))) == pytest.approx(0.5 * LEAK + (1 - LEAK) * 0.34375)  # 6/8 - 8/16 + 3/32
+    x = jnp.linspace(-0.5, 1.5, 4001)
+    slope = np.asarray(drain_slope(x))
+    assert slope.min() == LEAK and 1.51 < slope.max() < STEEPEST
+    assert (np.diff(slope)[: slope.argmax()] >= 0).all() and (np.diff(slope)[slope.argmax() :] <= 0).all()
+    np.testing.assert_allclose(jax.vmap(jax.grad(drain))(x), slope, atol=1e-12)
+    for end in (0.0, 1.0):  # the slope's own slope vanishes
+        assert abs(float(drain_slope(jnp.array(end + 1e-4)) - drain_slope(jnp.array(end - 1e-4)))) < 1e-6
+
+
 def test_laws_of_edges():
     """Flows solve their own equations; conductances are their slopes by differences."""
     drop, R, S = jnp.array([-3.0, 0.0, 5.0]), jnp.full(3, 2.0), jnp.array([0.5, 0.5, 0.0])
@@ -118,6 +199,8 @@ def test_laws_of_edges():
     h = 1e-6
     slope = (vessel_flow(drop + h, R, S) - vessel_flow(drop - h, R, S)) / (2 * h)
     np.testing.assert_allclose(vessel_conductance(drop, R, S), slope, rtol=1e-6)
+    np.testing.assert_allclose(drop * vessel_chord(drop, R, S), Q, rtol=1e-12)
+    assert float(vessel_chord(drop, R, S)[1]) == 0.5
     drop, g, demand = jnp.array([-1.0, 0.0, 0.5, 1.0, 2.0]), jnp.full(5, 3.0), jnp.full(5, 2.0)
     q = supply(drop, g, 1.0 / demand)
     a, b, eps = 2.0, 3.0 * np.asarray(drop), 0.1

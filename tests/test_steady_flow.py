@@ -79,7 +79,7 @@ def test_simvascular_tubes(data, name, inlet_pressure):
     mu = model.material[1] * 0.1
     R = friction(network.lumen, network.length, ConstantViscosity(mu))
     law = YoungTsai(model.stenoses, network.lumen[model.stenoses - 1, 1]) if len(model.stenoses) else NoLoss()
-    R, S, _ = law(network, branch_table(network), network.lumen, network.length, R)
+    R, S, *_ = law(network, branch_table(network), network.lumen, network.length, R)
     resistance = next(iter(model.outlet_tables.values()))[0, 1] * 1e5
     system = vessel_system(
         forest,
@@ -167,7 +167,7 @@ def test_distributed_loss_agrees_with_young_tsai(reduction):
     def drop(lesions):
         radius = radii(network, lesions)
         R = friction(radius, network.length, ConstantViscosity(3.5e-3))
-        R, S, _ = JetExpansion()(network, branch_table(network), radius, network.length, R)
+        R, S, *_ = JetExpansion()(network, branch_table(network), radius, network.length, R)
         return float(jnp.sum(R) * Q + jnp.sum(S) * Q**2)
 
     poiseuille = 8 * 3.5e-3 * L / (np.pi * r0**4) * Q  # what the lesion's length would cost if it were healthy
@@ -193,7 +193,7 @@ def test_sudden_expansion_is_borda_carnot():
         inlets=[0],
         outlets=[n],
     )
-    _, S, _ = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
+    _, S, *_ = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
     u = 1 / (np.pi * np.array([a, b]) ** 2)
     assert float(S.sum()) == pytest.approx(1.52 * 0.5 * 1060 * (u[0] - u[1]) ** 2, rel=0.03)
 
@@ -210,7 +210,7 @@ def test_contraction_loses_nothing():
         inlets=[0],
         outlets=[n],
     )
-    _, S, _ = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
+    _, S, *_ = JetExpansion()(network, branch_table(network), network.lumen, network.length, jnp.zeros(n))
     assert float(S.sum()) < 1e-6 * 1060 / (np.pi * 1e-6) ** 2
 
 

@@ -168,7 +168,7 @@ def _averaged(
         reached.cycles, reached.change.max(), cycle.residual,
     )  # fmt: skip
     return dataclasses.replace(
-        mean, total_pressure=total, static_pressure=total[sim.network.far] - law.kinetic(flows), flow=flows,
+        mean, total_pressure=total, static_pressure=total[sim.network.far] - law.dynamic(sim.table, flows), flow=flows,
         inlet_flow=inflow, outlet_flow=outlet_flow, terminal_flow=mean.terminal_flow * of_terminal,
         terminal_pressure=_toward(mean.terminal_pressure, p[at], behind.pressure[at], of_terminal),
         mass_defect=jnp.abs(jnp.sum(inflow) - jnp.sum(Q)) / jnp.sum(Q), beat=beat,

@@ -24,7 +24,8 @@ def balance(sim: Simulation, state: Perfusion) -> dict[str, dict[str, dict[str, 
     """Flow by tree and by territory [mL/min].
 
     A tree's inflow is what its terminals and lumped outlets pass on. A territory's supply and drainage differ by what
-    crosses its borders in the tissue. Raises `InputError` for a network without a wall.
+    crosses its borders in the tissue: behind an occlusion drainage is more, and comes from the neighbors. Raises
+    `InputError` for a network without a wall.
     """
     volumes, links, tissue = sim.parts()
     network, density = sim.network, float(tissue.density)

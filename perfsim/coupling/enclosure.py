@@ -24,15 +24,17 @@ from perfsim.darcy import FiniteVolumes
 from perfsim.darcy.certificate import raised
 from perfsim.darcy.columns import sum_rows, take
 from perfsim.flow import elimination
-from perfsim.flow.edges import supply_conductance, vessel_flow
+from perfsim.flow.edges import OPENING, supply_conductance, vessel_flow
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-CLOSE, STEPS = 1e-2, 40
-"""to the best w, in the 1-norm; and steps of conjugate gradients at most"""
+CLOSE, STEPS = 1e-3, 80
+"""to the best w, in the 1-norm; and steps of conjugate gradients at most. With closed veins 1e-2 is too little."""
+NEWTON = 6
+"""Newton steps at most until something is proved"""
 MARGIN = 0.02
 """of the coupled flow at a terminal, added to |F| before w is made"""
 SETTLING = 3
@@ -67,6 +69,8 @@ class _Slopes(eqx.Module):
     chain: tuple[Array, Array]
     outlet: tuple[Array, Array]
     link: tuple[Array, Array]
+    drain: Array
+    """the least"""
 
 
 def balanced(system: CoupledSystem, graph: Graph, p0, p) -> Balanced:
@@ -103,22 +107,41 @@ def _left_in_volumes(system, graph, p, q):
     """Size of the imbalance of every volume that the flows q supply, with what rounding does to its sum."""
     eps = jnp.finfo(p.dtype).eps
     spread = [T * (p - take(p, j)) for T, j in zip(system.transmissibility, graph.volumes.neighbor, strict=True)]
-    drained = system.drainage * (p - system.back_pressure)
+    drained = system.drained(p)
     left = jnp.abs(sum(spread, drained) - sum_rows(q))
     moved = sum(map(jnp.abs, spread), jnp.abs(drained)) + sum_rows(jnp.abs(q))
+    moved = moved + system.drainage * OPENING  # what a drain that opens is off by, whatever passes it
     return left + (len(spread) + len(q) + 4) * eps * moved
 
 
 def sharpened(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tuple[Balanced, Enclosure]:
-    """A better field than x (a Newton step, then the trees exactly), and how far from the solution it can be."""
-    hessian = Hessian.at(system, graph, x, method)
-    better = x - hessian.solve(gradient(system, graph, x), CLOSE, STEPS)[0]
-    p = better[graph.nodes :]
-    field = balanced(system, graph, _settled(system, graph, better[: graph.nodes], p), p)
-    tries = _flat(system, graph, field), _shaped(hessian, field)
-    both = jax.tree.map(lambda *rows: jnp.stack(rows), *tries)  # one program for both: half as much to compile
-    found = jax.lax.map(lambda w: _proved(system, graph, field, *_lifted(graph, hessian, *w)), both)
-    return field, jax.tree.map(lambda rows: jnp.min(rows, axis=0), found)
+    """A better field than x (a Newton step, then the trees exactly), and how far from the solution it can be.
+
+    Where veins are about to close, slopes change within the neighborhood and nothing may be proved; after another step
+    it is smaller.
+    """
+
+    def step(state):
+        _, _, x, count = state
+        hessian = Hessian.at(system, graph, x, method)
+        better = x - hessian.solve(gradient(system, graph, x), CLOSE, STEPS)[0]
+        p = better[graph.nodes :]
+        field = balanced(system, graph, _settled(system, graph, better[: graph.nodes], p), p)
+        tries = _flat(system, graph, field), _shaped(hessian, field)
+        both = jax.tree.map(lambda *rows: jnp.stack(rows), *tries)  # one program for both: half as much to compile
+        found = jax.lax.map(lambda w: _proved(system, graph, field, *_lifted(graph, hessian, *w)), both)
+        around = jax.tree.map(lambda rows: jnp.min(rows, axis=0), found)
+        return field, around, jnp.concatenate([field.p0, p]), count + 1
+
+    def unproved(state):
+        _, around, _, count = state
+        return (count < NEWTON) & ~jnp.all(jnp.isfinite(around.at_volumes))
+
+    nodes, volumes = jnp.zeros(graph.nodes, x.dtype), jnp.zeros_like(x[graph.nodes :])
+    chains = jnp.zeros_like(system.vessels.R)
+    begin = Balanced(nodes, volumes, chains, nodes, volumes, nodes), Enclosure(nodes, volumes + jnp.inf), x
+    field, around, _, _ = jax.lax.while_loop(unproved, step, (*begin, jnp.zeros((), int)))
+    return field, around
 
 
 def stepped(system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> tuple[Balanced, Enclosure]:
@@ -155,7 +178,7 @@ def _settled(system: CoupledSystem, graph: Graph, p0, p):
 
 def _flat(system, graph, field):
     """For w = 1 in the wall and 1 + η in the trees, lifted where too little is drained: see `_lifted`."""
-    drained, left, volume = system.drainage, field.at_volumes, graph.volumes.volume
+    drained, left, volume = system.drain_slopes(field.p), field.at_volumes, graph.volumes.volume
     link = sum_rows(system.weight * system.conductance)
     sinks = drained >= 0.1 * volume * jnp.sum(drained) / jnp.sum(volume)
     excess = jnp.clip(0.05 * jnp.min(jnp.where(sinks & (link > 0), drained / jnp.maximum(link, 1e-300), 1.0)), 0.0, 1.0)
@@ -204,9 +227,10 @@ def _proved(system, graph, field, base, pushed, w) -> Enclosure:
 def _slopes(system, graph, field, at_nodes, at_volumes) -> _Slopes:
     """Slopes of the chords to whatever lies within a neighborhood.
 
-    Those of supplies fall as the pressure difference grows, so both extremes lie at the ends. Flow in a vessel is the
-    sum of what leaves below; that it can be off by at most δ says more than pressures do where losses S dominate: from
-    Q to Q + δ the chord of Δp = R Q + S Q|Q| has the resistance R + S (2|Q| ± δ).
+    Those of supplies fall as the pressure difference grows, and those of drains rise and then fall, so their least lie
+    at the ends. Flow in a vessel is the sum of what leaves below; that it can be off by at most δ says more than
+    pressures do where losses S dominate: from Q to Q + δ the chord of Δp = R Q + S Q|Q| has the resistance
+    R + S (2|Q| ± δ).
     """
     vessels, forest = system.vessels, graph.forest
     at_nodes = at_nodes + field.rounding
@@ -222,13 +246,14 @@ def _slopes(system, graph, field, at_nodes, at_volumes) -> _Slopes:
     over_reach = graph.at_feeders(at_nodes) + at_volumes
     outlets = outlet(out + out_reach), outlet(out - out_reach)
     links = link(over + over_reach), link(over - over_reach)
+    drains = jnp.minimum(system.drain_slopes(field.p - at_volumes), system.drain_slopes(field.p + at_volumes))
 
     off = graph.to_nodes(graph.to_terminals(links[1] * over_reach)).at[vessels.outlet].add(outlets[1] * out_reach)
     delta, _ = elimination.subtree_sum(forest, off + field.at_nodes)
     twice = 2.0 * jnp.abs(field.flow)
     low = 1.0 / (vessels.R + vessels.S * (twice + delta))
     high = 1.0 / (vessels.R + vessels.S * jnp.maximum(twice - delta, 0.0))
-    return _Slopes((low, high), outlets, links)
+    return _Slopes((low, high), outlets, links, drains)
 
 
 def _bound(system, graph, field, base, pushed, w, slopes: _Slopes) -> Enclosure:
@@ -251,8 +276,8 @@ def _bound(system, graph, field, base, pushed, w, slopes: _Slopes) -> Enclosure:
     nodes = pushed - arriving
     nodes = nodes.at[vessels.outlet].add(slopes.outlet[0] * jnp.maximum(up - slack, 0.0)[vessels.outlet])
     spread = [T * (w - take(w, j)) for T, j in zip(system.transmissibility, graph.volumes.neighbor, strict=True)]
-    volumes = sum(spread, system.drainage * w) - sum_rows(most(at - w))
-    moved = sum(map(jnp.abs, spread), system.drainage * w) + sum_rows(jnp.abs(most(at - w)))
+    volumes = sum(spread, slopes.drain * w) - sum_rows(most(at - w))
+    moved = sum(map(jnp.abs, spread), slopes.drain * w) + sum_rows(jnp.abs(most(at - w)))
     volumes = volumes - (len(spread) + len(at) + 4) * eps * moved
     nodes = nodes - (graph.couplings.slot.shape[1] + 4) * eps * jnp.abs(pushed)
 

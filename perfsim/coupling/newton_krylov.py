@@ -66,8 +66,8 @@ def _solve(frozen: CoupledSystem, graph: Graph, start, flow: Steady, tissue: Fin
         near = eqx.tree_at(lambda f: f.tolerance, flow, jnp.maximum(flow.tolerance, 1e-4))
         start, _ = _solve(plain, graph, start, near, tissue)
 
-    def step(x, F, rtol):
-        found = Hessian.at(frozen, graph, x, tissue).solve(-F, rtol, flow.max_krylov)
+    def step(x, F, rtol, picard):
+        found = Hessian.at(frozen, graph, x, tissue, picard).solve(-F, rtol, flow.max_krylov)
         return found.x, found.steps, found.left <= rtol
 
     forest = frozen.vessels.bridge.shape[1] == 0
@@ -75,7 +75,7 @@ def _solve(frozen: CoupledSystem, graph: Graph, start, flow: Steady, tissue: Fin
     certify = (lambda x: _certified(frozen, graph, x, tissue, flow.accuracy)) if certain else None
 
     def balance(x):
-        inflow = jnp.sum(frozen.drainage * jnp.abs(x[graph.nodes :] - frozen.back_pressure))
+        inflow = jnp.sum(jnp.abs(frozen.drained(x[graph.nodes :])))
         return Balance(gradient(frozen, graph, x), inflow)
 
     return minimize(balance, step, start, largest_conductance(frozen, graph), flow, certify)
@@ -85,7 +85,7 @@ def _certified(system: CoupledSystem, graph: Graph, x, tissue: FiniteVolumes, ac
     """(a better field than x, whether its MBF is proved to be off by at most `accuracy` of the wall's mean)."""
     field, around = sharpened(system, graph, x, tissue)
     volume = graph.volumes.volume
-    drained = jnp.sum(system.drainage * (field.p - system.back_pressure))
+    drained = jnp.sum(system.drained(field.p))
     worst = jnp.max(supply_bounds(system, graph, field, around) / volume)
     return jnp.concatenate([field.p0, field.p]), worst <= accuracy * drained / jnp.sum(volume)
 

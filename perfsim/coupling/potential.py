@@ -15,12 +15,13 @@ from perfsim.darcy import (
 )
 from perfsim.darcy.columns import sum_rows, take
 from perfsim.flow import Inverse, Linearized
+from perfsim.flow.edges import STEEPEST
 from perfsim.network import Forest
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Graph(eqx.Module):
@@ -69,7 +70,7 @@ def gradient(system: CoupledSystem, graph: Graph, x):
     spread = sum((T * (p - take(p, j)) for T, j in sides), jnp.zeros_like(p))
     if system.correction is not None:
         spread = spread + system.correction(p)
-    at_volumes = spread + system.drainage * (p - system.back_pressure) - sum_rows(q)
+    at_volumes = spread + system.drained(p) - sum_rows(q)
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), at_volumes])
 
 
@@ -77,16 +78,16 @@ def largest_conductance(system: CoupledSystem, graph: Graph) -> Float[Array, " n
     """Sum of the conductances at each free node and volume, each the largest that its law can have."""
     link = system.weight * system.conductance
     at_nodes = system.vessels.largest_conductance(graph.forest) + graph.to_nodes(graph.to_terminals(link))
-    wall = sum_rows(system.transmissibility) + system.drainage + sum_rows(link)
+    wall = sum_rows(system.transmissibility) + STEEPEST * system.drainage + sum_rows(link)
     if system.correction is not None:
         wall = wall + system.correction.largest_conductance()
     return jnp.concatenate([jnp.where(system.vessels.fixed, 0.0, at_nodes), wall])
 
 
-def vessel_hessian(system: CoupledSystem, graph: Graph, p0, p) -> Linearized:
+def vessel_hessian(system: CoupledSystem, graph: Graph, p0, p, picard: Bool[Array, ""] | None = None) -> Linearized:
     """The vessels' block at a pressure field, with what each node drives into the wall."""
-    link = system.supply_slopes(graph.couplings, p0[graph.terminal_node], p)
-    return system.vessels.linearized(graph.forest, p0).add(graph.to_nodes(graph.to_terminals(link)))
+    link = system.supply_slopes(graph.couplings, p0[graph.terminal_node], p, picard)
+    return system.vessels.linearized(graph.forest, p0, picard).add(graph.to_nodes(graph.to_terminals(link)))
 
 
 def trees_stepped(system: CoupledSystem, graph: Graph, p0, p) -> Float[Array, " contracted"]:
@@ -107,11 +108,14 @@ class Hessian(eqx.Module):
     correction: Correction | None
 
     @classmethod
-    def at(cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes) -> "Hessian":
+    def at(
+        cls, system: CoupledSystem, graph: Graph, x, method: FiniteVolumes, picard: Bool[Array, ""] | None = None
+    ) -> "Hessian":
+        """At the field x; with the laws' chords for slopes where `picard` is true."""
         p0, p = system.vessels.pressures(x[: graph.nodes]), x[graph.nodes :]
-        link = system.supply_slopes(graph.couplings, p0[graph.terminal_node], p)
-        vessels = vessel_hessian(system, graph, p0, p)
-        tissue = operator(graph.volumes, system.transmissibility, system.drainage + sum_rows(link))
+        link = system.supply_slopes(graph.couplings, p0[graph.terminal_node], p, picard)
+        vessels = vessel_hessian(system, graph, p0, p, picard)
+        tissue = operator(graph.volumes, system.transmissibility, system.drain_slopes(p, picard) + sum_rows(link))
         dtype = jnp.float32 if method.single else x.dtype
         degree = method.smoothing(graph.volumes)
         return cls(

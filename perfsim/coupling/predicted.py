@@ -29,7 +29,7 @@ LOCAL, ALTERNATIONS = 8, 3
 
 class TissueProblem(eqx.Module):
     """The wall's equations A p = b at given pressures of the terminals [mmHg, mL/min], on all meshes from fine to
-    coarse. Where supply is autoregulated they are those near `local`.
+    coarse. Where supply is autoregulated, or veins close, they are those near `local`.
     """
 
     operators: tuple[DarcyOperator, ...]
@@ -74,7 +74,7 @@ def local_field(system: CoupledSystem, links: Graph) -> Float[Array, " nodes"]:
     def step(_, x):
         p0, p = system.vessels.pressures(x[: links.nodes]), x[links.nodes :]
         link = system.supply_slopes(links.couplings, p0[links.terminal_node], p)
-        diagonal = sum_rows(link) + system.drainage
+        diagonal = sum_rows(link) + system.drain_slopes(p)
         diagonal = jnp.where(diagonal > 0, diagonal, 1.0)
         p = p - gradient(alone, links, x)[links.nodes :] / diagonal
         out = gradient(alone, links, jnp.concatenate([p0, p]))[: links.nodes]
@@ -91,9 +91,10 @@ def tissue_problem(system: CoupledSystem, links: Graph, x: Float[Array, " nodes"
     p0, p = system.vessels.pressures(x[: links.nodes]), x[links.nodes :]
     at_terminals = p0[links.terminal_node]
     link = sum_rows(system.supply_slopes(links.couplings, at_terminals, p))
-    A = operator(links.volumes, system.transmissibility, system.drainage + link)
-    given = sum_rows(system.supplies(links.couplings, at_terminals, p))
-    load = given + link * p + system.drainage * system.back_pressure
+    drain = system.drain_slopes(p)
+    A = operator(links.volumes, system.transmissibility, drain + link)
+    given = sum_rows(system.supplies(links.couplings, at_terminals, p)) - system.drained(p)
+    load = given + (link + drain) * p
     meshes = [A]
     for level in links.volumes.levels:
         meshes.append(coarser(meshes[-1], level))
@@ -108,7 +109,7 @@ def _balanced(system: CoupledSystem, links: Graph, p0, p) -> Float[Array, " node
     def shifted(p0, p):
         link = system.supply_slopes(links.couplings, p0[links.terminal_node], p)
         left = gradient(system, links, jnp.concatenate([p0, p]))[links.nodes :]
-        return p - jnp.sum(left) / (jnp.sum(link) + jnp.sum(system.drainage))
+        return p - jnp.sum(left) / (jnp.sum(link) + jnp.sum(system.drain_slopes(p)))
 
     def turn(_, field):
         p0, p = field

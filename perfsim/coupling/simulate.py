@@ -205,7 +205,7 @@ def _solve_state(
     defect = jnp.abs(inflow - solved.vein - jnp.sum(lumped))
     return Perfusion(
         total_pressure=total,
-        static_pressure=total[sim.network.far] - law.kinetic(flows),
+        static_pressure=total[sim.network.far] - law.dynamic(sim.table, flows),
         flow=flows * sim.forest.sign,
         inlet_flow=at_root * ML_MIN,
         outlet_flow=lumped * ML_MIN,
@@ -237,7 +237,7 @@ def _heart(
     system, links, solver = posed(sim, law, state, method)
     p0, p, counters = solve_coupled(system, links, flow, solver, start, own_start(method), throw=throw)
     q = system.supplies(links.couplings, p0[links.terminal_node], p)
-    supplied, drained = links.to_terminals(q), system.drainage * (p - system.back_pressure)
+    supplied, drained = links.to_terminals(q), system.drained(p)
     n, per_gram = len(volumes.volume), ML_MIN / (tissue.density * volumes.volume) / ML_MIN_G
     pressures = p.reshape(-1, n)
     wall = {

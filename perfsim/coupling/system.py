@@ -2,7 +2,7 @@
 
     vessels     p0_a - p0_b = R Q + S Q|Q|
     couplings   q_tc = w_tc V_c · supply(p_t - p_c),     supply(Δp) = g_a Δp, or its smooth minimum with the demand
-    tissue      Σ_faces T (p_c - p_j) + g_v V_c (p_c - p_b) = Σ_t q_tc
+    tissue      Σ_faces T (p_c - p_j) + g_v V_c drain(p_c - p_b) = Σ_t q_tc,     drain(Δp) = Δp where veins are open
 
 All three are monotone, so the pressures minimize one convex potential and its Hessian is symmetric positive definite.
 Inside, pressures are in mmHg and flows in mL/min.
@@ -14,14 +14,14 @@ from perfsim.coupling.crown import crown_resistance
 from perfsim.coupling.simulation import Simulation, State
 from perfsim.coupling.territories import Couplings
 from perfsim.darcy import Correction, FiniteVolumes, correction, transmissibility
-from perfsim.flow import LumpedOutlets, VesselSystem, friction, vessel_system
-from perfsim.flow.edges import supply, supply_conductance
+from perfsim.flow import Jet, LumpedOutlets, VesselSystem, friction, vessel_system
+from perfsim.flow.edges import drain, drain_chord, drain_slope, slope_of, supply, supply_chord, supply_conductance
 from perfsim.network import radii
 from perfsim.units import ML_MIN, MMHG
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 NARROWEST = 1e-6
 """radius [m] below which the flow of a vessel cannot be told from rounding; a red cell needs more"""
@@ -34,16 +34,22 @@ class VesselFlowLaw(eqx.Module):
     R: Float[Array, " vessels"]
     S: Float[Array, " vessels"]
     velocity: Float[Array, " vessels"]
-    """of the stream per unit flow at the far end [1/m²]"""
+    """that fills the lumen at the far end, per unit flow [1/m²]"""
+    jet: Jet | None
     crown: Float[Array, " terminals"]
     momentum_factor: Float[Array, ""]
     """α of the velocity profile, (ζ+2)/(ζ+1)"""
     result: Int[Array, ""]
     """a value of `RESULTS`: `vessel_too_narrow` where a radius is below `NARROWEST`"""
 
-    def kinetic(self, flow: Float[Array, " vessels"]) -> Float[Array, " vessels"]:
-        """½ρα(Qu)² at the far end of each vessel [Pa]: what static pressure lies below the total one."""
-        return 0.5 * DENSITY * self.momentum_factor * (flow * self.velocity) ** 2
+    def dynamic(self, table: Int[Array, "steps branches"], flow: Float[Array, " vessels"]) -> Float[Array, " vessels"]:
+        """What static pressure lies below the total one at the far end of each vessel [Pa].
+
+        ½ρα(Qu + J)² - M, with the flow Q [m³/s] away from the inlet, J what the core of a jet is faster than the
+        lumen's mean and M the loss that has been charged where the jet arose and is still to come.
+        """
+        J, M = (0.0, 0.0) if self.jet is None else self.jet.along(table, self.velocity, self.S, flow)
+        return 0.5 * DENSITY * self.momentum_factor * (flow * self.velocity + J) ** 2 - M
 
 
 class CoupledSystem(eqx.Module):
@@ -57,6 +63,7 @@ class CoupledSystem(eqx.Module):
     """1/(demand per volume) [m³·min/mL], 0 at maximal dilation"""
     transmissibility: Float[Array, "sides volumes"]
     drainage: Float[Array, " volumes"]
+    """g_v of each volume, veins open"""
     back_pressure: Float[Array, " volumes"]
     correction: Correction | None = None
     """what two points miss of the flux between volumes"""
@@ -66,10 +73,19 @@ class CoupledSystem(eqx.Module):
         drop = couplings.drops(p_terminal, p)
         return self.weight * supply(drop, self.conductance, self.inverse_demand)
 
-    def supply_slopes(self, couplings: Couplings, p_terminal, p):
-        """d(flow)/d(Δp) on each coupling."""
+    def supply_slopes(self, couplings: Couplings, p_terminal, p, picard: Bool[Array, ""] | None = None):
+        """d(flow)/d(Δp) on each coupling, or flow/Δp where `picard` is true."""
         drop = couplings.drops(p_terminal, p)
-        return self.weight * supply_conductance(drop, self.conductance, self.inverse_demand)
+        laws = supply_chord, supply_conductance
+        return self.weight * slope_of(picard, *laws, drop, self.conductance, self.inverse_demand)
+
+    def drained(self, p) -> Float[Array, " volumes"]:
+        """Venous outflow of each volume [mL/min]."""
+        return self.drainage * drain(p - self.back_pressure)
+
+    def drain_slopes(self, p, picard: Bool[Array, ""] | None = None) -> Float[Array, " volumes"]:
+        """d(outflow)/dp of each volume, or outflow/(p - p_b) where `picard` is true."""
+        return self.drainage * slope_of(picard, drain_chord, drain_slope, p - self.back_pressure)
 
 
 @eqx.filter_jit
@@ -79,13 +95,12 @@ def vessel_laws(sim: Simulation) -> VesselFlowLaw:
     radius = radii(network, sim.lesions)
     length = network.length
     resistance = friction(radius, length, sim.viscosity, sim.profile)
-    mixed = jnp.isin(network.far, sim.bridges.nodes) if len(sim.bridges.nodes) else None
-    loss = sim.loss(network, sim.table, radius, length, resistance, mixed)
+    loss = sim.loss(network, sim.table, radius, length, resistance)
     crown = _crowns(sim, radius[sim.terminal_vessel, 1], network.demand)
     alpha = (sim.profile + 2.0) / (sim.profile + 1.0)
     narrow = jnp.any(radius < NARROWEST)
     result = jnp.where(narrow, RESULTS.vessel_too_narrow, RESULTS.successful).astype(int)
-    return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, crown, alpha, result)
+    return VesselFlowLaw(radius, loss.R, loss.S, loss.velocity, loss.jet, crown, alpha, result)
 
 
 def _crowns(sim: Simulation, radius, volume):

@@ -7,7 +7,7 @@ from perfsim.flow.linearized import Inverse, Linearized
 from perfsim.flow.newton import Balance, Counters, Steady, minimize
 from perfsim.flow.outlets import LumpedOutlets, no_outlets
 from perfsim.flow.steady import solve_network
-from perfsim.flow.stenosis import JetExpansion, NoLoss, StaticJunctions, StenosisLaw, VesselLosses, YoungTsai
+from perfsim.flow.stenosis import Jet, JetExpansion, NoLoss, StaticJunctions, StenosisLaw, VesselLosses, YoungTsai
 from perfsim.flow.system import VesselSystem, vessel_system
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Bridges",
     "Counters",
     "Inverse",
+    "Jet",
     "JetExpansion",
     "Linearized",
     "LumpedOutlets",

@@ -104,12 +104,14 @@ class _Iteration(NamedTuple):
     """a linear solve ran out of steps"""
     proved: Bool[Array, ""]
     """x is certified to be accurate enough"""
+    picard: Bool[Array, ""]
+    """the next step is one"""
     done: Bool[Array, ""]
 
 
 def minimize(
     balance: Callable[[Array], Balance],
-    step: Callable[[Array, Array, Array], tuple[Array, Array, Array]],
+    step: Callable[[Array, Array, Array, Array], tuple[Array, Array, Array]],
     start: Float[Array, " n"],
     conductance: Float[Array, " n"],
     method: Steady,
@@ -117,12 +119,15 @@ def minimize(
 ) -> tuple[Float[Array, " n"], Counters]:
     """Find where `balance(x).left`, the gradient of a convex potential, vanishes.
 
-    Arguments: `balance(x)`; `step(x, F, rtol)`, which solves the Newton system J d = -F and returns (d, linear
-    iterations, whether it met rtol); `conductance`, the largest sum of each node's edges, by which rounding is judged
-    (see `imbalance`); `certify(x)`, which returns (a better field, whether it is proved to be accurate enough).
+    Arguments: `balance(x)`; `step(x, F, rtol, picard)`, which solves the Newton system J d = -F, or where `picard` is
+    true that of the laws' chords, and returns (d, linear iterations, whether it met rtol); `conductance`, the largest
+    sum of each node's edges, by which rounding is judged (see `imbalance`); `certify(x)`, which returns (a better
+    field, whether it is proved to be accurate enough).
 
     Along d the potential has the slope F(x + t d)·d, which rises monotonically from its negative value at t = 0; t is
-    halved until the slope is at most half of that in size or negative, so the potential always falls.
+    halved until the slope is at most half of that in size or negative, so the potential always falls. A Newton step
+    that has to be cut starts too far off, say with a demand that a closed vessel cannot carry. After it comes a Picard
+    step, which keeps pressures between those of inlets and veins.
 
     Returns (x, what the solve did). A field that is not finite is returned as NaN.
     """
@@ -143,20 +148,21 @@ def minimize(
         def onward():
             # inexact Newton: solve no tighter than the quadratic convergence can use
             rtol = jnp.clip(0.1 * error, 0.2 * tolerance / error, 1e-3)
-            d, inner, met = step(x, here.left, rtol)
-            y = _line_search(lambda x: balance(x).left, x, here.left, d)
+            d, inner, met = step(x, here.left, rtol, state.picard)
+            t = _line_search(lambda x: balance(x).left, x, here.left, d)
             missed = jnp.logical_not(met) & (inner >= method.max_krylov)
-            return _Iteration(y, error, state.steps + 1, state.krylov + inner, missed, no, missed)
+            picard = (t < 1.0) & ~state.picard
+            return _Iteration(x + t * d, error, state.steps + 1, state.krylov + inner, missed, no, picard, missed)
 
         def stay():
-            return _Iteration(x, error, state.steps, state.krylov, state.missed, proved, ~no)
+            return _Iteration(x, error, state.steps, state.krylov, state.missed, proved, no, ~no)
 
         return jax.lax.cond(done, stay, onward)
 
     if method.given:
         error = imbalance(balance(start), start, conductance)
         return start, Counters(_result(error, jnp.inf, no, no), zero, zero, error)
-    begin = _Iteration(start, jnp.asarray(jnp.inf, start.dtype), zero, zero, no, no, no)
+    begin = _Iteration(start, jnp.asarray(jnp.inf, start.dtype), zero, zero, no, no, no, no)
     end = jax.lax.while_loop(lambda state: ~state.done, evaluate_and_step, begin)
     result = _result(end.error, tolerance, end.proved, end.missed)
     x = poison(end.x, result == RESULTS.not_finite)
@@ -172,7 +178,7 @@ def _result(error, tolerance, proved, missed) -> Int[Array, ""]:
 
 
 def _line_search(gradient, x, F, d):
-    """x + t d, t halved from 1 until the slope of the potential along d is at most half its starting size."""
+    """t, halved from 1 until the slope of the potential along x + t d is at most half its starting size."""
     slope0 = jnp.sum(F * d)
 
     def too_far(state):
@@ -185,5 +191,4 @@ def _line_search(gradient, x, F, d):
         return t, jnp.sum(gradient(x + t * d) * d), tries + 1
 
     start = jnp.full((), 2.0, x.dtype), jnp.full((), jnp.inf, x.dtype), jnp.zeros((), int)
-    t, _, _ = jax.lax.while_loop(too_far, halve, start)
-    return x + t * d
+    return jax.lax.while_loop(too_far, halve, start)[0]

@@ -22,8 +22,9 @@ def solve_network(
     def balance(x):
         return Balance(_residual(frozen, forest, x), total_outflow(frozen, x))
 
-    def step(x, F, rtol):
-        return -_tangent_solve(frozen, forest, x, F), jnp.ones((), int), jnp.ones((), bool)
+    def step(x, F, rtol, picard):
+        inverse = frozen.linearized(forest, frozen.pressures(x), picard).inverse()
+        return -inverse(F), jnp.ones((), int), jnp.ones((), bool)
 
     flat = jnp.full(forest.children.shape[0], jnp.max(frozen.fixed_pressure))
     flat = jnp.where(jnp.any(frozen.fixed), flat, 100.0)

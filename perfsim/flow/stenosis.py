@@ -9,7 +9,47 @@ from perfsim.network import VesselNetwork
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
+
+ROUNDING = 0.02
+"""of the velocity that fills the lumen, over which max(e, 0)² is rounded off"""
+SLOWEST = 1e-6
+"""velocity [m/s] over which it is in blood at rest"""
+
+
+class Jet(NamedTuple):
+    """What is left of jets along the vessels: by it a pressure wire sees them mix out."""
+
+    kept: Float[Array, " vessels"]
+    """part of the excess velocity that enters a vessel and also leaves it"""
+    gained: Float[Array, " vessels"]
+    """excess velocity per unit flow that arises in the vessel, at its far end [1/m²]; negative where it narrows"""
+    waiting: Float[Array, " vessels"]
+    """part of the loss charged so far that is not yet lost at the far end"""
+
+    def along(
+        self, table: Int[Array, "steps branches"], u: Float[Array, " vessels"], loss: Float[Array, " vessels"], flow
+    ) -> tuple[Float[Array, " vessels"], Float[Array, " vessels"]]:
+        """Excess velocity of the core [m/s] and the loss that is still to come [Pa], at the far end of each vessel.
+
+        Arguments: `table` as for the law, `u` and `loss` its velocity and S, `flow` [m³/s] away from the inlet. Flow
+        toward the inlet makes no jet here.
+        """
+        forward = jnp.maximum(flow, 0.0)
+        last = len(flow)
+        rows = self.kept, self.gained * forward, self.waiting, loss * forward**2
+
+        def down(state, vessel):
+            (excess, pending), (kept, gained, waiting, charged) = state, vessel
+            state = kept * excess + gained, waiting * (pending + charged)
+            return state, state
+
+        none = jnp.zeros(table.shape[1], flow.dtype)
+        _, found = jax.lax.scan(down, (none, none), tuple(jnp.append(x, 0.0)[table] for x in rows))
+        excess, pending = (jnp.zeros(last + 1, flow.dtype).at[table].add(x)[:-1] for x in found)
+        width = jnp.hypot(ROUNDING * u * flow, SLOWEST)
+        # the rounding of the losses makes the core's velocity smooth where the jet begins
+        return jnp.sqrt(_squared_excess(excess, width) + width**2) - width, pending
 
 
 class VesselLosses(NamedTuple):
@@ -20,7 +60,9 @@ class VesselLosses(NamedTuple):
     S: Float[Array, " vessels"]
     """quadratic loss coefficient [Pa·s²/m⁶]"""
     velocity: Float[Array, " vessels"]
-    """of the stream, per unit flow, at the far end [1/m²], for the kinetic pressure; 1/A where it fills the lumen"""
+    """velocity per unit flow that fills the lumen at the far end, 1/A [1/m²]"""
+    jet: Jet | None = None
+    """None where a law knows none"""
 
 
 class StenosisLaw(eqx.Module):
@@ -34,9 +76,8 @@ class StenosisLaw(eqx.Module):
         radius: Float[Array, "vessels 2"],
         length: Float[Array, " vessels"],
         friction: Float[Array, " vessels"],
-        mixed: Bool[Array, " vessels"] | None = None,
     ) -> VesselLosses:
-        """Losses of each vessel; `table` is `network.branch_table`, `mixed` the vessels at whose end another joins."""
+        """Losses of each vessel; `table` is `network.branch_table`."""
 
 
 def full_lumen(network: VesselNetwork, radius: Float[Array, "vessels 2"]) -> Float[Array, " vessels"]:
@@ -47,7 +88,7 @@ def full_lumen(network: VesselNetwork, radius: Float[Array, "vessels 2"]) -> Flo
 class NoLoss(StenosisLaw):
     """Friction only."""
 
-    def __call__(self, network, table, radius, length, friction, mixed=None):
+    def __call__(self, network, table, radius, length, friction):
         return VesselLosses(friction, jnp.zeros_like(friction), full_lumen(network, radius))
 
 
@@ -61,7 +102,7 @@ class StaticJunctions(StenosisLaw):
 
     profile: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=2.0)
 
-    def __call__(self, network, table, radius, length, friction, mixed=None):
+    def __call__(self, network, table, radius, length, friction):
         area = jnp.pi * radius**2
         alpha = (self.profile + 2.0) / (self.profile + 1.0)
         S = 0.5 * DENSITY * alpha * (1.0 / area[:, 1] ** 2 - 1.0 / area[:, 0] ** 2)
@@ -80,11 +121,16 @@ class JetExpansion(StenosisLaw):
     This is the momentum balance of a relaxing jet: for a sudden expansion e decays from u_s - u₀ and the loss
     integrates to K_t ½ρ (u_s - u₀)² Q², Borda-Carnot with the factor of Young and Tsai. λ is a length of the flow
     and not of the sampling, so the result does not depend on how finely a centerline is sampled, and the switch
-    averages radius noise; max(e, 0)² is rounded off below 2 % of u. The excess is carried across side branches, and
-    starts at 0 where a branch begins; where a graft or a collateral joins (`mixed`) what is left of it is lost at once,
-    ½e², for the flow behind is not the jet's. The kinetic pressure is that of the core, so a pull-back shows the
-    pressure recover as the jet mixes. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and
-    λ_c = D/4 were chosen on concentric 40-80 % lesions against Young and Tsai's law (docs/design.md has the table).
+    averages radius noise; max(e, 0)² is rounded off below 2 % of u.
+
+    Where the lumen widens the loss is decided, with the flow that passes there; where it mixes, other vessels may have
+    left or joined. So the loss of each vessel is charged to those upstream in which its jet arose: with e = P - N, P
+    being what widenings gave and N what narrowings took, in the proportions of P. What is charged in all is what is
+    lost in all. A branch starts without a jet; what is left of one at a branch's end, where the flow parts, is lost.
+
+    The static pressure is that of the core (`VesselLosses.jet`), so a pull-back shows the pressure recover as the jet
+    mixes. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and λ_c = D/4 were chosen on concentric
+    40-80 % lesions against Young and Tsai's law (docs/design.md has the table).
     """
 
     k_t: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.52)
@@ -93,36 +139,75 @@ class JetExpansion(StenosisLaw):
     contraction: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.25)
     """λ_c over the local diameter"""
 
-    def __call__(self, network, table, radius, length, friction, mixed=None):
+    def __call__(self, network, table, radius, length, friction):
         u = 1.0 / (jnp.pi * radius**2)
         last = len(network.tail)
-        pad = (
-            jnp.concatenate([u, u[:1]]),
-            jnp.append(length, 1e-3),
-            jnp.append(radius.sum(1), 1e-3),
-        )
-        joined = jnp.zeros(last + 1, bool) if mixed is None else jnp.append(mixed, False)
-        u, L, D = (jnp.where((table == last).reshape(table.shape + (1,) * (x.ndim - 1)), x[-1], x[table]) for x in pad)
+        here = table < last
+        u, L, D = (x[jnp.minimum(table, last - 1)] for x in (u, length, radius.sum(1)))
 
-        def step(e, vessel):
-            u, L, D, stop = vessel
+        def relax(state, vessel):
+            """The excess and what widenings gave of it, along one vessel of each branch; see `_Mixing`."""
+            (e, P, _), (u, L, D, here) = state, vessel
             slope = (u[:, 1] - u[:, 0]) / L
-            switch = jax.nn.sigmoid((e - 0.5 * slope * L) / (0.02 * u.mean(1)))
+            width = ROUNDING * u.mean(1)
+            switch = jax.nn.sigmoid((e - 0.5 * slope * L) / width)
             lam = D * (self.contraction + (self.expansion - self.contraction) * switch)
 
             def excess(x):
                 return (e + slope * lam) * jnp.exp(-x / lam) - slope * lam
 
-            ends = e, excess(0.5 * L), excess(L)
-            start, middle, end = (_squared_excess(value, 0.02 * u.mean(1)) for value in ends)
+            start, middle, end = (_squared_excess(x, width) for x in (e, excess(0.5 * L), excess(L)))
             loss = (start + 4.0 * middle + end) / 6.0 * L / (D * self.expansion)  # Simpson's rule
-            loss, end = loss + jnp.where(stop, 0.5 * end, 0.0), jnp.where(stop, 0.0, end)
-            # the same rounding makes the core's velocity smooth where the jet begins
-            return jnp.where(stop, 0.0, ends[-1]), (loss, jnp.sqrt(end + (0.02 * u.mean(1)) ** 2) - 0.02 * u.mean(1))
+            kept = jnp.exp(-L / lam)
+            gained = -slope * lam * (1.0 - kept)
+            from_here = _widening(gained, width)
+            from_before = P * kept
+            given = from_before + from_here
+            both = from_here**2 + from_before**2
+            found = _Mixing(kept, gained, loss, _part(from_here**2, both), _part(from_before**2, both))
+            found = jax.tree.map(lambda x: jnp.where(here, x, 0.0), found)
+            state = tuple(jnp.where(here, new, old) for new, old in zip((excess(L), given, width), state, strict=True))
+            return state, found
 
-        _, (loss, excess) = jax.lax.scan(step, jnp.zeros(table.shape[1], u.dtype), (u, L, D, joined[table]))
-        S, jet = (jnp.zeros(last + 1, x.dtype).at[table].add(x)[:-1] for x in (self.k_t * DENSITY * loss, excess))
-        return VesselLosses(friction, S, full_lumen(network, radius) + jet)
+        none = jnp.zeros(table.shape[1], u.dtype)
+        (e, _, width), mixing = jax.lax.scan(relax, (none, none, none + 1.0), (u, L, D, here))
+        ends = 0.5 * _squared_excess(e, width)
+
+        def charge(later, vessel):
+            """Hand losses upstream: `later` is what vessels further down lose of the jets that leave this one."""
+            mixing, here = vessel
+            known = later + mixing.loss
+            upstream = jnp.where(here, mixing.from_before * known, later)
+            return upstream, (mixing.from_here * known, _part(later, known))
+
+        _, (charged, waiting) = jax.lax.scan(charge, ends, (mixing, here), reverse=True)
+        fields = self.k_t * DENSITY * charged, mixing.kept, mixing.gained, waiting
+        S, kept, gained, waiting = (jnp.zeros(last + 1, u.dtype).at[table].add(x)[:-1] for x in fields)
+        return VesselLosses(friction, S, full_lumen(network, radius), Jet(kept, gained, waiting))
+
+
+class _Mixing(NamedTuple):
+    """Of one vessel in each branch."""
+
+    kept: Array
+    gained: Array
+    loss: Array
+    """∫ e²/λ_e dx"""
+    from_here: Array
+    """part of P at the far end that arose in this vessel"""
+    from_before: Array
+    """part that came in; the two are 1 or, without any widening so far, 0"""
+
+
+def _part(x, of):
+    """x/of, 0 where there is nothing to share."""
+    return jnp.where(of > 0.0, x / jnp.where(of > 0.0, of, 1.0), 0.0)
+
+
+def _widening(gained, width):
+    """max(x, 0), rounded off over a tenth of `width` so that its slope is continuous at 0."""
+    positive = jnp.maximum(gained, 0.0)
+    return positive**2 / (positive + 0.1 * width)
 
 
 def _squared_excess(e, width):
@@ -144,7 +229,7 @@ class YoungTsai(StenosisLaw):
     """radius of the normal lumen D₀/2 [m]"""
     k_t: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.52)
 
-    def __call__(self, network, table, radius, length, friction, mixed=None):
+    def __call__(self, network, table, radius, length, friction):
         v = self.vessels
         throat = radius[v].min(1)
         area, normal = jnp.pi * throat**2, jnp.pi * self.normal_radius**2

@@ -4,7 +4,15 @@ Inside solvers pressures are in mmHg and flows in mL/min, so that conductances a
 """
 
 from perfsim.flow.bridges import no_bridges
-from perfsim.flow.edges import supply, supply_conductance, vessel_conductance, vessel_flow
+from perfsim.flow.edges import (
+    slope_of,
+    supply,
+    supply_chord,
+    supply_conductance,
+    vessel_chord,
+    vessel_conductance,
+    vessel_flow,
+)
 from perfsim.flow.linearized import Linearized, across, spread
 from perfsim.network import Forest
 from perfsim.units import ML_MIN, MMHG
@@ -64,12 +72,14 @@ class VesselSystem(eqx.Module):
         out = out.at[self.bridge[0]].add(c).at[self.bridge[1]].add(c).at[self.outlet].add(self.outlet_conductance)
         return jnp.where(self.fixed, 0.0, out)
 
-    def linearized(self, forest: Forest, p: Float[Array, " contracted"]) -> Linearized:
-        """The Hessian of the potential at p."""
-        g = vessel_conductance(self.drops(forest, p), self.R, self.S)
-        slope = supply_conductance(
-            p[self.outlet] - self.outlet_pressure, self.outlet_conductance, self.outlet_inverse_demand
-        )
+    def linearized(
+        self, forest: Forest, p: Float[Array, " contracted"], picard: Bool[Array, ""] | None = None
+    ) -> Linearized:
+        """The Hessian of the potential at p, or with the laws' chords where `picard` is true."""
+        g = slope_of(picard, vessel_chord, vessel_conductance, self.drops(forest, p), self.R, self.S)
+        drop = p[self.outlet] - self.outlet_pressure
+        laws = supply_chord, supply_conductance
+        slope = slope_of(picard, *laws, drop, self.outlet_conductance, self.outlet_inverse_demand)
         diagonal = jnp.zeros_like(p).at[self.outlet].add(slope)
         return Linearized(forest, g, diagonal, self.fixed, self.bridge, 1.0 / self.bridge_resistance)
 

@@ -182,6 +182,11 @@ def tables(summary: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]
     mbf, mfr = {s: states[s]["mbf_mL_min_g"] for s in names}, summary.get("mfr", {})
     rows = [[t, *(f"{mbf[s][t]:.3f}" for s in names), f"{mfr[t]:.2f}" if t in mfr else "–"] for t in mbf[names[0]]]
     out.append(("Myocardial blood flow [mL/min/g]", ["territory", *names, "MFR"], rows))
+    between = {s: summary["balance"][s]["territories"] for s in names}
+    rows = [
+        [t, *(f"{between[s][t]['supply'] - between[s][t]['drainage']:+.2f}" for s in names)] for t in between[names[0]]
+    ]
+    out.append(("Flow to neighboring territories through the wall [mL/min]", ["territory", *names], rows))
     if summary.get("lesions"):
         rows = [
             [f"{x['branch']} at {x['position_mm']:.0f} mm", f"{100 * x['diameter_reduction']:.0f} %", f"{x['ffr']:.3f}",
