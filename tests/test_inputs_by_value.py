@@ -593,6 +593,19 @@ def test_segments_beside_their_units(write):
         1.99,
         0.99,
     ]
+    for name in ("sd %", "sd_percent", "sd [%]"):  # of the MBF
+        assert read_segments(write("s.csv", f"segment,mbf_mL_min_g,{name}\n1,2.0,15\n2,0.5,10\n"), 0.2)[1][
+            :2
+        ].tolist() == [0.3, 0.05]
+    wide = (
+        "what,"
+        + ",".join(str(k) for k in range(1, 18))
+        + "\nmbf,"
+        + ",".join(["2.0"] * 17)
+        + "\nsd %,"
+        + ",".join(["15"] * 17)
+    )
+    np.testing.assert_allclose(read_segments(write("s.csv", wide), 0.2)[1], 0.3)
     for row in ("1,2.0,2.01", "1,0.5,1.005"):
         with pytest.raises(perfsim.InputError, match="larger than the MBF"):
             read_segments(write("s.csv", f"segment,mbf_mL_min_g,sd\n{row}\n"), 0.2)
@@ -746,6 +759,33 @@ def test_numbers_of_a_solver_and_of_noise_that_cannot_be():
     for relative, absolute in ((-0.1, 0.05), (0.1, -0.05), (np.nan, 0.05), (0.1, np.nan)):
         with pytest.raises(InputError, match="standard deviations that are not negative"):
             Noise(relative, absolute)
+
+
+@pytest.mark.parametrize("value", [True, "1e3", [1.0, "2"], None, {"a": 1}])
+def test_what_is_no_number_in_svzerods_format(tmp_path, value):
+    """Python would count true as 1 and read "1e3" as a number."""
+    case = {
+        "simulation_parameters": {},
+        "vessels": [
+            {"vessel_id": 0, "vessel_name": "v", "zero_d_element_type": "BloodVessel",
+             "boundary_conditions": {"inlet": "in", "outlet": "out"}, "zero_d_element_values": {"R_poiseuille": 100.0}}
+        ],
+        "junctions": [],
+        "boundary_conditions": [
+            {"bc_name": "in", "bc_type": "FLOW", "bc_values": {"Q": 5.0}},
+            {"bc_name": "out", "bc_type": "RESISTANCE", "bc_values": {"R": 100.0, "Pd": 0.0}},
+        ],
+    }  # fmt: skip
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(case))
+    read_svzerod(path)
+    for place in (case["vessels"][0]["zero_d_element_values"], case["boundary_conditions"][1]["bc_values"]):
+        key = next(iter(place))
+        before, place[key] = place[key], value
+        path.write_text(json.dumps(case))
+        with pytest.raises(InputError, match=rf"case\.json: (v|out): {key} holds .*: give a number"):
+            read_svzerod(path)
+        place[key] = before
 
 
 @pytest.mark.parametrize("key", ["Rp", "Rd"])

@@ -132,11 +132,12 @@ def _report(console: Console, summary: dict, out: Path) -> None:
         )
     if n > 20:
         console.print(f"  and {n - 20} more in summary.json")
+    cycles = f"{summary['cycles']} cycle{'' if summary['cycles'] == 1 else 's'}"
     if "error_of_state" in summary:
-        found = f"periodic state found in {summary['cycles']} cycles (error {summary['error_of_state']:.1e})"
+        found = f"periodic state found in {cycles} (error {summary['error_of_state']:.1e})"
     else:
         found = (
-            f"periodic after {summary['cycles']} cycles (change {summary['change_over_last_cycle']:.1e}), greatest CFL "
+            f"periodic after {cycles} (change {summary['change_over_last_cycle']:.1e}), greatest CFL "
             f"number {summary['greatest_cfl']:.2f}"
         )
     console.print(f"{found}; wrote waveforms.npz, .csv, .png and summary.json to {out}")

@@ -18,7 +18,7 @@ SLOWEST = 1e-6
 
 
 class Jet(NamedTuple):
-    """What is left of jets along the vessels: by it a pressure wire sees them mix out."""
+    """Coefficients of jets along the vessels, from which static pressures follow."""
 
     kept: Float[Array, " vessels"]
     """part of the excess velocity that enters a vessel and also leaves it"""
@@ -125,8 +125,10 @@ class JetExpansion(StenosisLaw):
 
     Where the lumen widens the loss is decided, with the flow that passes there; where it mixes, other vessels may have
     left or joined. So the loss of each vessel is charged to those upstream in which its jet arose: with e = P - N, P
-    being what widenings gave and N what narrowings took, in the proportions of P. What is charged in all is what is
-    lost in all. A branch starts without a jet; what is left of one at a branch's end, where the flow parts, is lost.
+    being what widenings gave and N what narrowings took, in proportion to the squares of what each gave to P. (In
+    proportion to P itself a healthy vessel that widens a little would pay for the jet of an occlusion before it.) The
+    sum of all charges is the sum of all losses. A branch starts without a jet; what is left of one at a branch's end,
+    where the flow parts, is lost.
 
     The static pressure is that of the core (`VesselLosses.jet`), so a pull-back shows the pressure recover as the jet
     mixes. Constants: K_t = 1.52 (Young & Tsai 1973, J Biomech 6:395); λ_e = 8 D and λ_c = D/4 were chosen on concentric
@@ -194,9 +196,9 @@ class _Mixing(NamedTuple):
     loss: Array
     """∫ e²/λ_e dx"""
     from_here: Array
-    """part of P at the far end that arose in this vessel"""
+    """part of the loss behind this vessel that is charged to it"""
     from_before: Array
-    """part that came in; the two are 1 or, without any widening so far, 0"""
+    """part that is charged to vessels before it; the two sum to 1 or, without any widening so far, to 0"""
 
 
 def _part(x, of):

@@ -70,7 +70,9 @@ def read_segments(
             raise InputError(f"{where}: segment {place.segment} appears twice (one table per state)")
         value[k] = _mbf(table, place, unit)
     for place in deviations:
-        given = table.number(place.row, place.column) * _factor(table, place.column, unit)
+        percent = _is_percent(table, place)
+        scale = value[place.segment - 1] / 100.0 if percent else _factor(table, place.column, unit)
+        given = table.number(place.row, place.column) * scale
         if np.isfinite(given):
             sd[place.segment - 1] = given
             _check_sd(table, place, given, value[place.segment - 1])
@@ -240,6 +242,12 @@ def _label(table: Table, row: int, columns: list[int]) -> str:
     """What a row says of itself, without units."""
     texts = [str(table.rows[row][1][k]) for k in columns]
     return " ".join(Column.of(text).bare for text in texts if not is_flow_unit(text))
+
+
+def _is_percent(table: Table, place: _Place) -> bool:
+    """Whether a deviation's column, or in a table across its row, says that it is a percentage of the MBF."""
+    texts = [table.columns[place.column].name, *(c for c in table.rows[place.row][1] if isinstance(c, str))]
+    return any("%" in text or "percent" in text.lower() for text in texts)
 
 
 def _factor(table: Table, column: int, unit: str) -> float:

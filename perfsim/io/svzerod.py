@@ -1,6 +1,7 @@
 """svZeroDSolver: steady zero-dimensional networks in JSON, run by our own solver."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -167,15 +168,25 @@ def check_keys(case: dict[str, Any]) -> None:
     for v in case["vessels"]:
         refuse_unknown(v, VESSEL, v.get("vessel_name", "a vessel"))
         refuse_unknown(v["zero_d_element_values"], ELEMENT, v["vessel_name"])
+        _check_numbers(v["zero_d_element_values"], v["vessel_name"])
         kind = v.get("zero_d_element_type", ELEMENTS[0])
         if kind not in ELEMENTS:
             raise InputError(f"{v['vessel_name']} is a {kind}; only {' and '.join(ELEMENTS)} can be read")
     for c in case["boundary_conditions"]:
         if c["bc_type"] in CONDITIONS:
             refuse_unknown(c["bc_values"], CONDITIONS[c["bc_type"]], str(c["bc_name"]))
+            _check_numbers(c["bc_values"], str(c["bc_name"]))
     refuse_twice((v["vessel_name"] for v in case["vessels"]), "vessel_name")
     refuse_twice((c["bc_name"] for c in case["boundary_conditions"]), "bc_name")
     refuse_twice((j["junction_name"] for j in case.get("junctions", []) if "junction_name" in j), "junction_name")
+
+
+def _check_numbers(values: dict[str, Any], name: str) -> None:
+    """Raise `InputError` for text, true and false where numbers belong: Python would count true as 1, "1e3" as 1000."""
+    for key, value in values.items():
+        for x in value if isinstance(value, list) else [value]:
+            if isinstance(x, bool) or not isinstance(x, int | float):
+                raise InputError(f"{name}: {key} holds {json.dumps(x)}: give a number")
 
 
 def _varies(values: dict[str, Any]) -> bool:
