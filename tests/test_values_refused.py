@@ -5,13 +5,13 @@ from perfsim.coupling import check_values
 from perfsim.inverse import problem
 from perfsim.observe import Cuff, Noise, Scan, Wire
 from perfsim.study import sensitivity
-from tests.tiny import solution, tiny_heart
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import solution, tiny_heart
 
 
 def changed(where, value):
