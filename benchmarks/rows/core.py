@@ -195,7 +195,10 @@ def one_tree_each(sim: Simulation) -> Simulation:
     return eqx.tree_at(lambda s: s.couplings.weight, sim, jnp.asarray(alone))
 
 
-@ROWS.add("K5", "sealed territory: |MBF| by thirds ≤ 0.02 mL/min/g at K = 0; wedge 10-20 mmHg with K; balance to 1e-12")
+@ROWS.add(
+    "K5",
+    "sealed territory: MBF of each third within 0.02 mL/min/g of 0 at K = 0; wedge 10-20 mmHg with K; balance to 1e-12",
+)
 def sealed() -> Found:
     # at 0.03 of its diameter the throat still lets 0.08 mL/min pass
     open_heart, closed, tight = heart(), narrowed(heart(), LEAST_THROAT), Steady(tolerance=1e-13)
