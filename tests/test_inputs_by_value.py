@@ -594,17 +594,9 @@ def test_segments_beside_their_units(write):
         0.99,
     ]
     for name in ("sd %", "sd_percent", "sd [%]"):  # of the MBF
-        assert read_segments(write("s.csv", f"segment,mbf_mL_min_g,{name}\n1,2.0,15\n2,0.5,10\n"), 0.2)[1][
-            :2
-        ].tolist() == [0.3, 0.05]
-    wide = (
-        "what,"
-        + ",".join(str(k) for k in range(1, 18))
-        + "\nmbf,"
-        + ",".join(["2.0"] * 17)
-        + "\nsd %,"
-        + ",".join(["15"] * 17)
-    )
+        table = write("s.csv", f"segment,mbf_mL_min_g,{name}\n1,2.0,15\n2,0.5,10\n")
+        assert read_segments(table, 0.2)[1][:2].tolist() == [0.3, 0.05]
+    wide = f"what{WIDE}\nmbf{ROW}\nsd %{ROW.replace('2.0', '15')}\n"
     np.testing.assert_allclose(read_segments(write("s.csv", wide), 0.2)[1], 0.3)
     for row in ("1,2.0,2.01", "1,0.5,1.005"):
         with pytest.raises(perfsim.InputError, match="larger than the MBF"):
@@ -761,10 +753,9 @@ def test_numbers_of_a_solver_and_of_noise_that_cannot_be():
             Noise(relative, absolute)
 
 
-@pytest.mark.parametrize("value", [True, "1e3", [1.0, "2"], None, {"a": 1}])
-def test_what_is_no_number_in_svzerods_format(tmp_path, value):
-    """Python would count true as 1 and read "1e3" as a number."""
-    case = {
+def one_vessel(inflow: dict, kind: str, outlet: dict) -> dict:
+    """A case of svZeroDSolver: a vessel of resistance 100 between a flow and an outlet of this kind."""
+    return {
         "simulation_parameters": {},
         "vessels": [
             {"vessel_id": 0, "vessel_name": "v", "zero_d_element_type": "BloodVessel",
@@ -772,10 +763,16 @@ def test_what_is_no_number_in_svzerods_format(tmp_path, value):
         ],
         "junctions": [],
         "boundary_conditions": [
-            {"bc_name": "in", "bc_type": "FLOW", "bc_values": {"Q": 5.0}},
-            {"bc_name": "out", "bc_type": "RESISTANCE", "bc_values": {"R": 100.0, "Pd": 0.0}},
+            {"bc_name": "in", "bc_type": "FLOW", "bc_values": inflow},
+            {"bc_name": "out", "bc_type": kind, "bc_values": outlet},
         ],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [True, "1e3", [1.0, "2"], None, {"a": 1}])
+def test_what_is_no_number_in_svzerods_format(tmp_path, value):
+    """Python would count true as 1 and read "1e3" as a number."""
+    case = one_vessel({"Q": 5.0}, "RESISTANCE", {"R": 100.0, "Pd": 0.0})
     path = tmp_path / "case.json"
     path.write_text(json.dumps(case))
     read_svzerod(path)
@@ -792,18 +789,7 @@ def test_what_is_no_number_in_svzerods_format(tmp_path, value):
 def test_a_negative_outlet_is_no_short_circuit(tmp_path, key):
     """In svZeroD's format, read for a steady solve: it passed for a pressure, at which all blood would leave."""
     outlet = {"Rp": 100.0, "Rd": 1000.0, "C": 1e-4, "Pd": 0.0}
-    case = {
-        "simulation_parameters": {},
-        "vessels": [
-            {"vessel_id": 0, "vessel_name": "v", "zero_d_element_type": "BloodVessel",
-             "boundary_conditions": {"inlet": "in", "outlet": "out"}, "zero_d_element_values": {"R_poiseuille": 100.0}}
-        ],
-        "junctions": [],
-        "boundary_conditions": [
-            {"bc_name": "in", "bc_type": "FLOW", "bc_values": {"Q": [5.0, 5.0], "t": [0.0, 1.0]}},
-            {"bc_name": "out", "bc_type": "RCR", "bc_values": outlet},
-        ],
-    }  # fmt: skip
+    case = one_vessel({"Q": [5.0, 5.0], "t": [0.0, 1.0]}, "RCR", outlet)
     path = tmp_path / "c.json"
     path.write_text(json.dumps(case))
     pressure, flow = read_svzerod(path).solve()  # mean of Q (R + Rp + Rd), in the file's own units

@@ -45,6 +45,18 @@ def test_shapes_are_seen_in_compiled_code_too():
         jax.eval_shape(lambda s: simulate(s, throw=False), wrong)
 
 
+def test_sizes_of_data_are_seen_in_compiled_code_too():
+    sim = tiny_heart()
+
+    def checked(value):
+        Scan(("rest",), value, Noise(0.1, 0.05)).check(sim)
+        return value
+
+    jax.eval_shape(checked, jnp.ones((1, 8)))
+    with pytest.raises(InputError, match="holds 9 values where its view"):
+        jax.eval_shape(checked, jnp.ones((1, 9)))
+
+
 def test_what_is_refused_is_what_makes_no_sense():
     """The least values that do, and NaN, which is the failure of a solve and has its own sentence."""
     check_values(tiny_heart())

@@ -44,10 +44,6 @@ def _residual(system, forest, x):
     return jnp.where(system.fixed, 0.0, system.net_outflow(forest, system.pressures(x)))
 
 
-def _tangent_solve(system, forest, x, rhs):
-    return system.linearized(forest, system.pressures(x)).inverse()(rhs)
-
-
 @eqx.filter_custom_jvp
 def _attach(system, forest, x):
     """x itself, with the derivative dx = -J⁻¹ ∂F/∂system that the equation F(x, system) = 0 implies."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from perfsim._outcome import is_traced
 from perfsim._results import InputError
 from perfsim.coupling import Pulsatile, Simulation, Solution, TissueMethod, check_values, simulate
 from perfsim.darcy import FiniteVolumes
@@ -104,8 +103,7 @@ def problem(
         for state in measurement.needs:
             if state not in known:
                 raise InputError(f"a measurement is of the state {state!r}; the simulation has {', '.join(known)}")
-        if not is_traced((measurement, sim)):
-            measurement.check(sim)
+        measurement.check(sim)
     _refuse_twice(free)
     model = Model(sim, tuple(data))
     blocks: list[Block | FieldBlock] = []

@@ -2,6 +2,7 @@
 
 import abc
 
+from perfsim._outcome import is_traced
 from perfsim._results import InputError
 from perfsim.coupling import Simulation, Solution
 from perfsim.darcy import ControlVolumes
@@ -33,7 +34,12 @@ class Measurement(eqx.Module):
         """What it would read of a solution, in the shape of `value`."""
 
     def check(self, sim: Simulation) -> None:
-        """Raise `InputError` where it cannot be of this simulation, or holds no number that could be fitted."""
+        """Raise `InputError` where it cannot be of this simulation, or holds no number that could be fitted.
+
+        Under `jit`, where numbers are not known, sizes alone are checked.
+        """
+        if is_traced(self):
+            return
         value = np.asarray(self.value)
         if np.isinf(value).any():
             raise InputError(f"a {type(self).__name__} holds an infinite value: give NaN where nothing was measured")
@@ -141,7 +147,8 @@ class Wire(Measurement):
         return (self.state,)
 
     def check(self, sim):
-        check_vessel(sim.network, self.vessel)
+        if not is_traced(self):
+            check_vessel(sim.network, self.vessel)
         super().check(sim)
 
     def predict(self, sim, solution):
